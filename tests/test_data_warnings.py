@@ -386,7 +386,7 @@ def test_warnings_reach_comparisons(leaking: ls.Tables) -> None:
     comparison = ls.compare_cohorts(leaking, by="segment")
     assert shows(comparison, *LEAKS)
     for text in (comparison.to_markdown(), comparison.to_html()):
-        assert text.count("are of 20") == 1
+        assert text.count("are on 20") == 1
 
 
 def test_warnings_reach_the_report(panel: ls.Panel) -> None:

@@ -161,6 +161,6 @@ def test_an_id_in_other_capitals_is_pointed_at(tmp_path: Path) -> None:
     (tmp_path / "tickets.csv").write_text("account_id,opened_at\na-1,2023-02-01\nb,2023-02-01\n")
     remedies = [fault.remedy for fault in ls.check_tables(tmp_path).faults]
     assert remedies == [
-        "Add the account, or correct the id: accounts has A-1, in other capitals.",
+        "Add the account, or correct the id: accounts has A-1, with different capitals.",
         "Add the account, or correct the id.",
     ]

@@ -380,8 +380,8 @@ def test_rows_alike_and_empty_tables() -> None:
     usage = pd.DataFrame({"account_id": [], "used_on": [], "amount": []})
     frames = {"accounts": A, "behaviors": behaviors(["2023-03-01"] * 3), "usage": usage}
     told = warnings_of(frames)
-    assert "behaviors: 2 rows are like another in every column; all are counted" in told
-    assert "usage: is there but holds no rows" in told
+    assert "behaviors: 2 rows repeat another in every column; all are counted" in told
+    assert "usage: exists but has no rows" in told
 
 
 def test_ends_and_starts_that_are_still_to_come() -> None:

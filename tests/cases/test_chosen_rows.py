@@ -192,7 +192,7 @@ def test_users_as_a_frame() -> None:
     ("users", "events", "told"),
     [
         ("user_id,account_id\n1,acme\n1,blue\n", "user_id\n1\n", "has several accounts"),
-        ("user_id,account_id\nu1,acme\n", "user_id\n1\n", "users names none of the users.*'u1'"),
+        ("user_id,account_id\nu1,acme\n", "user_id\n1\n", "users lists none of these users.*'u1'"),
         ("user,account_id\nu1,acme\n", "user_id\n1\n", "user_id: the column is missing"),
         (
             "user_id,account_id\n1,acme\n",
@@ -223,9 +223,7 @@ def test_events_sent_twice_count_once(tmp_path: Path) -> None:
     put(tmp_path, "", behaviors=events.replace("never", "2020-02-04"))
     tables = ls.read_tables(tmp_path)
     assert len(tables.frame("behaviors")) == 4
-    assert remarks(tables) == [
-        "behaviors: 2 rows left out: events of an event_id that an earlier row has"
-    ]
+    assert remarks(tables) == ["behaviors: 2 rows left out: an earlier row has the same event_id"]
 
 
 # Queries over files ------------------------------------------------------------------------------
@@ -348,7 +346,7 @@ def test_the_query_that_the_fault_proposes_reads_a_month_a_column(
     usage = f"{account},{','.join(months)}\nacme,100,90.5,80\nblue,10,0,\n"
     put(tmp_path, "", accounts=ACCOUNTS, usage=usage)
     (fault,) = faults_of(tmp_path)
-    assert "usage.csv:1: has a column for each month, not a row" in fault
+    assert "usage.csv:1: has a column per month, not a row per month" in fault
     proposed = fault[fault.index("query = ") :].removesuffix(".")
     assert tomllib.loads(proposed)
     put(tmp_path, f"[tables.usage]\n{proposed}\n")

@@ -471,9 +471,9 @@ def test_states_that_do_not_go_with_what_contracts_count_as_are_noted() -> None:
         """)
     tables = ls.read_tables({"contracts": contracts}, as_of="2024-01-01")
     assert remarks(tables)[:2] == [
-        "contracts: 1 contract of the status 'canceled' without an end: open until ended_on "
-        "says otherwise",
-        "contracts: 1 contract of the status 'trialing', counted as paid. To leave them out, "
+        "contracts: 1 contract with status 'canceled' but without an end: counted as open until "
+        "ended_on is given",
+        "contracts: 1 contract with status 'trialing', counted as paid. To leave them out, "
         "list the others in where",
     ]
 

@@ -48,10 +48,10 @@ def test_ids_that_one_rule_explains_are_matched_and_reported(
         (["17850.0", "00123"], ["17850", "123"], "accounts has 17850.0, written without .0"),
         (["00123", "123"], ["0123"], "no such account"),
         (["00123"], ["123", "0123"], "no such account"),
-        (["00123", "5"], ["123", "6"], "accounts has 00123, in other zeros|with other zeros"),
+        (["00123", "5"], ["123", "6"], "accounts has 00123, with different leading zeros"),
         (SALESFORCE, ["0015000000Gv7qj"], "no such account"),
         ([*SALESFORCE, "x"], ["0015000000Gv7qJ", "y"], "accounts has .*, in 18 characters"),
-        (["a"], ["A"], "in other capitals"),
+        (["a"], ["A"], "with different capitals"),
     ],
 )
 def test_other_ids_are_faults_that_name_the_near_one(

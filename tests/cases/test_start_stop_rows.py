@@ -117,7 +117,10 @@ def test_what_reading_tables_accepts_is_accepted(
         (lambda f: f.assign(State="a"), "is not a known column; is it state"),
         (lambda f: f.rename(columns={"on": "day"}), "on: the column is missing"),
         (lambda f: f.drop(columns="account_id"), "account_id: the column is missing"),
-        (lambda f: f.assign(account_id=f.account_id + " "), "has 500, with other blanks around it"),
+        (
+            lambda f: f.assign(account_id=f.account_id + " "),
+            "has 500, with different spaces around it",
+        ),
         (lambda f: f.assign(account_id="x" + f.account_id), "no such account in accounts"),
         (lambda f: list(f.itertuples()), "a list is not a frame"),
     ],

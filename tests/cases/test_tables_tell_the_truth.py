@@ -91,7 +91,7 @@ def test_the_panel_says_whom_it_cannot_use() -> None:
     assert panel.frame["account_id"].nunique() == 17
     assert "3 that ended on the day of the start" in repr(panel)
     assert "3 that ended on the day of the start" in " ".join(panel.notes)
-    assert ["3 accounts" in text for text in told(tables, "day of the start")] == [True]
+    assert ["3 accounts" in text for text in told(tables, "day they started")] == [True]
     earlier = panel.as_of("2022-03-02")
     assert earlier.ended_at_once is not None
     assert list(earlier.ended_at_once["account_id"]) == ["k00"]
@@ -298,7 +298,7 @@ def test_built_in_columns_that_give_ends_away() -> None:
             "customer_id": [f"c{k // 2}" for k in range(n)],
         }
     )  # fmt: skip
-    leaks = told(ls.read_tables({"accounts": accounts}, as_of="2024-01-01"), "gives ends away")
+    leaks = told(ls.read_tables({"accounts": accounts}, as_of="2024-01-01"), "reveals churn")
     assert [text.split("'")[1] for text in leaks] == ["arr", "term_months"]
     honest = accounts.assign(arr=1000, term_months=12)
     assert not told(ls.read_tables({"accounts": honest}, as_of="2024-01-01"), "ends away")
@@ -314,7 +314,7 @@ def test_ends_that_are_all_of_the_day_of_the_export(tmp_path: Path) -> None:
         e          2024-06-03 2025-03-18
         """)
     tables = ls.read_tables({"accounts": accounts})
-    (text,) = told(tables, "are of 2025-11-20")
+    (text,) = told(tables, "are on 2025-11-20")
     assert "4 of 5 ends (80%)" in text
     assert 'empty = ["2025-11-20"]' in text
     assert told(tables, "no account is active on 2025-11-21")
@@ -322,12 +322,12 @@ def test_ends_that_are_all_of_the_day_of_the_export(tmp_path: Path) -> None:
     (tmp_path / "leadsignal.toml").write_text('[tables.accounts]\nempty = ["2025-11-20"]\n')
     cured = ls.read_tables(tmp_path)
     assert cured.frame("accounts")["ended_on"].notna().sum() == 1
-    assert not told(cured, "are of")
+    assert not told(cured, "are on")
 
 
 def test_ends_of_many_days_are_nothing_odd() -> None:
     tables = read_early()
-    assert not told(tables, " are of ")
+    assert not told(tables, " are on ")
     assert not told(tables, "no account is active")
 
 

@@ -1,1 +1,1 @@
-"""From what a source holds to checked rows in a store."""
+"""Read the rows of sources into a store, and check them."""

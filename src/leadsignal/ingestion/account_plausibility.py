@@ -1,4 +1,4 @@
-"""What deserves a second look in the list of accounts: whether it tells the truth about ends."""
+"""Warnings about the list of accounts: doubtful or missing ends, columns that reveal churn."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from leadsignal.phrases import count_of
 from leadsignal.sources.parts import quoted
 
 SEPARATES, MIN_ACCOUNTS = 0.9, 20
-"""A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
+"""AUC above which a column is reported as revealing churn, and the minimum number of ended and of
+other accounts for this check."""
 PILED, MIN_PILED = 0.5, 3
-"""Minimum share of all ends, and minimum number, on one day for a warning that they pile up."""
+"""A day is reported if it has more than this share of all ends, and at least this number."""
 NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
-"""A value reveals churn if this share of its accounts ended, they are this share of all ended
-accounts, and at most this share of the other accounts ended."""
+"""A value reveals churn if at least ``NEARLY_ALL`` of its accounts ended, these are at least
+``OF_ENDED`` of all ended accounts, and at most ``MAX_OTHERS`` of the other accounts ended."""
 NO_END_BEFORE = 1e-4
-"""Maximum probability of no end before the first one for the list to be called one of survivors."""
+"""Probability of no earlier end, up to which early churned accounts are reported as missing."""
 OF_FEW, FEW = 2e-2, 5
-"""The same for a list of at least ``FEW`` ends that lacks no fewer than it has."""
+"""The same where at least ``FEW`` ends are recorded, and at least as many are missing."""
 OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3
-"""A smaller pile is one of this share and number of ends, and this many times the second day's."""
+"""With a smaller share and this number of ends, a day is reported if it has this many times the
+ends of the second day."""
 TENURE = 91
-"""Days of tenure within which the rate of ends is taken as one."""
+"""Width in days of the tenure bands within which the rate of ends is assumed to be constant."""
 BUILT_IN = ("arr", "term_months", "customer_id")
-"""Columns of the schema that exports fill with today's values."""
+"""Columns of the schema that exports often fill with today's values."""
 
 
 def about_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
-    """Yield the remarks on accounts, each as it was last recorded."""
+    """Yield the warnings about accounts, using the latest version of each."""
     columns = rows.loaded["accounts"].columns
     if "ended_on" not in columns:
         message = "there is no column ended_on: all accounts count as active"
@@ -57,15 +59,15 @@ def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if zero:
         yield DataWarning(
             "zero_days", "accounts",
-            f"{count_of(zero, 'account')} ended on the day of the start: counted as ends at the "
-            "very beginning wherever accounts are followed from their start; a panel has no "
-            "snapshot of them, so a model cannot learn from them",
+            f"{count_of(zero, 'account')} ended on the day they started: counted as ends just "
+            "after it where accounts are followed from their start; a panel has no snapshot of "
+            "them, so a model cannot learn from them",
             "ended_on",
         )  # fmt: skip
 
 
 def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
-    """Find ends that are of one day: an export fills its own day in, or a system was cleaned."""
+    """Warn if many ends fall on one day: the day of the export, or of a clean-up of the system."""
     ((ends, active),) = rows.store.query(
         f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
         f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {started_accounts(rows, as_of)}"
@@ -80,7 +82,7 @@ def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
         yield DataWarning(
             "ends_on_one_day", "accounts",
-            f"{alike:,} of {count_of(ends, 'end')} ({alike / ends:.0%}) are of {day}: if that is "
+            f"{alike:,} of {count_of(ends, 'end')} ({alike / ends:.0%}) are on {day}: if that is "
             "the day of the export and these accounts are still customers, leave their ended_on "
             f'empty, or say so under [tables.accounts]: empty = ["{day}"]',
             "ended_on",
@@ -88,23 +90,23 @@ def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if not active:
         yield DataWarning(
             "no_active_account", "accounts",
-            f"no account is active on {as_of}, every one has ended: if some are still customers, "
+            f"no account is active on {as_of}, all have ended: if some are still customers, "
             "leave their ended_on empty",
             "ended_on",
         )  # fmt: skip
 
 
 def _too_many_alike(alike: int, second: int, ends: int) -> bool:
-    """Return whether one day has most of the ends, or far more than any other day has."""
+    """Return whether one day has most of the ends, or far more than any other day."""
     if alike > PILED * ends:
         return alike >= MIN_PILED
     return alike >= MIN_OF_ONE_DAY and alike > OF_ONE_DAY * ends and alike > TIMES_SECOND * second
 
 
 def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
-    """Find a list that holds of early accounts only those that survived.
+    """Warn if the list seems to lack the early accounts that churned.
 
-    Before the first end, as many ends are expected as the rates after it give, by tenure.
+    The number of ends expected before the first recorded one is based on the later rates by tenure.
     """
     import numpy as np
     import pandas as pd
@@ -133,7 +135,7 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
             "survivors", "accounts",
             f"{count_of(before, 'account')} started before {first} and none of them ended before "
             f"it, where {missed:.0f} ends would be expected: the list may hold only those that "
-            f"survived until then. If so, say complete_from = {first} under [tables.accounts]",
+            f"survived until then. If so, set complete_from = {first} under [tables.accounts]",
             "ended_on",
         )  # fmt: skip
 
@@ -143,9 +145,9 @@ def _expected_before(
 ) -> tuple[float, float]:
     """Return the ends expected between ``begin`` and ``first``, and the probability of none.
 
-    Expected by the rates from ``first`` on. If the rate of a band of tenure is the same before and
-    after, each of its ends is as likely on any day at risk: that all of them come after ``first``
-    has the probability (days after / days)^ends.
+    The rates are those from ``first`` on. If the rate of a tenure band did not change, each of its
+    ends is equally likely on every day at risk, so all of them come after ``first`` with
+    probability (days at risk after ``first`` / days at risk)^ends.
     """
     import numpy as np
 
@@ -183,7 +185,7 @@ def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 
 
 def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
-    """Find columns that leak churn: declared attributes, and those of the schema."""
+    """Warn about declared attributes and columns of the schema that reveal churn."""
     ended, started = _ended(as_of), started_accounts(rows, as_of)
     ((ends, left),) = rows.store.query(
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
@@ -202,14 +204,14 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         if gone - there > 0.5:
             message = (
                 f"{what} is empty or zero for {gone:.0%} of ended accounts and "
-                f"{there:.0%} of the others: it holds today's values and gives ends away"
+                f"{there:.0%} of the others: it holds today's values and reveals churn"
             )
         elif not number and (found := _value_of_ended(rows, cell, as_of)):
             value, n, alike, other = found
             message = (
                 f"{what} is {value!r} for {count_of(n, 'account')}, of which {alike:.0%} ended; "
-                f"of the others, {other:.0%} did: if it was set at the end or later, it gives ends "
-                "away"
+                f"of the others, {other:.0%} did: if it was set at the end or later, it reveals "
+                "churn"
             )
         elif (auc := _auc(rows, cell, number, ended, started)) > SEPARATES:
             message = (
@@ -224,9 +226,10 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 def _value_of_ended(
     rows: CheckedRows, cell: str, as_of: date
 ) -> tuple[str, int, float, float] | None:
-    """Return a value that nearly only ended accounts have, and many of them.
+    """Return a value that many ended accounts have and almost no others; None without one.
 
-    With it come its accounts, the share of them that ended, and that of the other accounts.
+    Also return its number of accounts, the share of them that ended, and the share of the other
+    accounts that ended.
     """
     found = rows.store.query(
         f"WITH counted AS (SELECT {cell} AS value, count(*) AS n, "
@@ -244,7 +247,7 @@ def _value_of_ended(
 
 
 def _columns_to_judge(rows: CheckedRows) -> Iterator[tuple[str, bool]]:
-    """Yield each column that may hold today's values, and whether it is a number."""
+    """Yield each column that may hold today's values, and whether it is numeric."""
     columns = rows.loaded["accounts"].columns
     for name, kind in rows.attributes.items():
         yield name, kind == "number"
@@ -254,10 +257,10 @@ def _columns_to_judge(rows: CheckedRows) -> Iterator[tuple[str, bool]]:
 
 
 def _auc(rows: CheckedRows, cell: str, number: bool, ended: str, started: str) -> float:
-    """Return the AUC by which an attribute separates past ends, whatever its direction.
+    """Return the AUC with which a column separates ended accounts, in either direction.
 
-    Texts are ranked by the rate of ends among the *other* accounts of their level, so that a
-    level of one account says nothing.
+    Texts are scored by the rate of ends among the *other* accounts with the same value, so that a
+    value of a single account is uninformative.
     """
     level = f"(PARTITION BY {cell})"
     others = (

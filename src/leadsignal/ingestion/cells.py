@@ -1,4 +1,4 @@
-"""How a cell becomes a value: the SQL that reads each kind of column from each type of source."""
+"""SQL that converts cells to values, by kind of column and type of source."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Steps = tuple[tuple[str, str], ...]
 class Reading:
     """SQL that reads one column.
 
-    ``value`` is the typed value; ``original`` the text of a cell that could not be read, else NULL;
-    ``has_offset`` whether a time came with an offset, NULL for an empty cell; ``currency`` the
-    currency that was written with an amount, NULL where none was. They may use the columns that
-    ``steps`` name, each with its SQL, which may use the steps before it: what is needed several
-    times is then computed once.
+    ``value`` is the typed value. ``original`` is the text of a cell that could not be read, else
+    NULL. ``has_offset`` says whether a time has a UTC offset; NULL for an empty cell.
+    ``currency`` is the currency written with an amount; NULL without one. All of them may use the
+    columns of ``steps``, pairs of name and SQL that are computed in order, so that a repeated
+    expression is computed once.
     """
 
     value: str
@@ -61,7 +61,7 @@ def sql_type(column: Column) -> str:
 
 
 def has_plain_cells(column: Column, spelling: Notation) -> bool:
-    """Return whether texts of a column may be read plainly first: as most files write them."""
+    """Return whether a text column can first be read as ISO dates or bare numbers."""
     if column.kind in ("day", "moment"):
         return not spelling.dates
     return column.kind in ("number", "decimal", "integer") and spelling.decimal is None
@@ -76,11 +76,11 @@ def read_cell(
     *,
     plainly: bool = False,
 ) -> Reading | None:
-    """Return how to read a column from an expression of a DuckDB type, or None if it cannot be.
+    """Return how to read a column from an expression of a DuckDB type; None if this is impossible.
 
-    ``zone`` is the time zone in which moments with an offset become local days; ``spelling`` says
-    how texts write dates, numbers and nothing. If texts are read ``plainly``, ISO dates and bare
-    numbers have values, and what else might be read is left among the originals.
+    ``zone`` is the time zone in which timestamps with an offset become local days. ``spelling``
+    says how texts write dates, numbers and empty cells. With ``plainly``, only ISO dates and bare
+    numbers are read, and other texts are kept as originals.
     """
     if source.startswith("ENUM"):
         expression, source = f"CAST({expression} AS VARCHAR)", "VARCHAR"
@@ -94,12 +94,12 @@ def read_cell(
 
 
 def _step(column: Column, name: str) -> str:
-    """Return the name of a step; no column of a source has a tab in its name and these words."""
+    """Return the name of a step, with a tab, which the names of source columns do not have."""
     return f"{column.name}\t{name}"
 
 
 def _digits(number: str, source: str) -> str:
-    """SQL: a number as a text; whole ones without a point."""
+    """SQL: a number as text, without a decimal point if it is whole."""
     if source not in FLOATS:
         return f"CAST({number} AS VARCHAR)"
     whole = f"{number} = floor({number}) AND abs({number}) < 1e18"
@@ -110,7 +110,7 @@ def _digits(number: str, source: str) -> str:
 def _written(
     column: Column, expression: str, zone: str, spelling: Notation, plainly: bool
 ) -> Reading | None:
-    """Read a text; a fault shows it as it was given."""
+    """Return how to read a text; a fault shows it as it was given."""
     text, filled = quoted(_step(column, "text")), _filled(expression, spelling)
     if column.kind in ("id", "text"):
         if column.allowed:
@@ -140,7 +140,7 @@ def _written_number(column: Column, text: str, spelling: Notation, steps: Steps)
     value = _number_value(column, digits, "VARCHAR")
     if spelling.decimal is None:
         value = f"CASE WHEN {digits} IS NULL THEN {plain} ELSE {value} END"
-    # What was written with a number is looked for where more than digits was.
+    # Only a cell with more than digits can contain a currency.
     currency = f"CASE WHEN {digits} <> {text} THEN {currency_in(text)} END"
     return Reading(
         value,
@@ -151,14 +151,14 @@ def _written_number(column: Column, text: str, spelling: Notation, steps: Steps)
 
 
 def as_attribute(reading: Reading, spelling: Notation) -> Reading:
-    """Return how to read an attribute, which may hold numbers or texts, by its spelling."""
+    """Return how to read an attribute, of numbers or texts, in the declared notation."""
     if spelling.decimal is None:
         return reading
     return Reading(f"coalesce({numbered(reading.value, spelling.decimal)}, {reading.value})")
 
 
 def _filled(text: str, spelling: Notation) -> str:
-    """Return a text that is NULL where the cell holds a word for nothing."""
+    """SQL: a text, or NULL if the cell holds one of the words for an empty cell."""
     words = ", ".join(map(literal, spelling.empty))
     return f"CASE WHEN trim({text}) NOT IN ({words}) THEN {text} END" if words else text
 
@@ -177,7 +177,7 @@ def _typed(column: Column, expression: str, source: str, zone: str) -> Reading |
 
 def _text(expression: str, source: str) -> Reading | None:
     if source in FLOATS:
-        # Ids that were whole numbers with gaps come as 17.0 and mean 17.
+        # A column of whole-number ids with gaps is stored as floats: 17.0 means 17.
         whole = f"CAST(TRY_CAST({expression} AS HUGEINT) AS VARCHAR)"
         same = f"{expression} = floor({expression}) AND abs({expression}) < 1e15"
         return Reading(
@@ -204,7 +204,7 @@ def _time(column: Column, expression: str, source: str, zone: str) -> Reading | 
 def _written_time(
     column: Column, text: str, zone: str, spelling: Notation, steps: Steps, plainly: bool
 ) -> Reading:
-    """Read ISO dates and timestamps, what else is unambiguous, and the patterns declared."""
+    """Return how to read ISO dates, other unambiguous dates, and dates in the declared patterns."""
     kind = sql_type(column)
     first, parts, ours, value = (_step(column, name) for name in ("iso", "parts", "ours", "value"))
     steps += ((first, _iso_time(text, kind, zone)),)
@@ -223,7 +223,7 @@ def _written_time(
 
 
 def _time_reading(text: str, value: str, date: str, kind: str, steps: Steps) -> Reading:
-    """Return the reading of a time; ``date`` is its text as ISO writes it."""
+    """Return the reading of a time; ``date`` is its text in ISO format."""
     reading = _within_reach(value, text, kind)
     with_offset = f"regexp_full_match({date}, {literal(TIME_OF_DAY + OFFSET)})"
     has_offset = f"CASE WHEN length({date}) <= 10 THEN false ELSE {with_offset} END"
@@ -236,7 +236,7 @@ def _time_reading(text: str, value: str, date: str, kind: str, steps: Steps) -> 
 
 
 def _iso_time(text: str, kind: str, zone: str) -> str:
-    """SQL: an ISO date or timestamp, in a local time; NULL for another text."""
+    """SQL: an ISO date or timestamp in local time; NULL for any other text."""
     with_offset = f"regexp_full_match({text}, {literal(TIME_OF_DAY + OFFSET)})"
     local = f"timezone({literal(zone)}, TRY_CAST(upper({text}) AS TIMESTAMPTZ))"
     return (

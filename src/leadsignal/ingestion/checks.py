@@ -1,4 +1,4 @@
-"""What is checked row by row once the tables are in the store."""
+"""Checks of the rows of tables in the store."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 MAX_SHOWN = 40
-"""Maximum number of characters of a cell in a message."""
+"""Maximum number of characters of a cell shown in a message."""
 
 
 def check_rows(
     intake: Intake, loaded: Loaded, lost: frozenset[str], every_row: bool
 ) -> Iterator[tuple[list[int], list[Fault], int]]:
-    """Yield, for each check that found something: the rows, their faults, how many more.
+    """Yield, for each failed check, the rows, the faults listed, and the number of further faults.
 
-    ``lost`` are accounts that were dropped: what depends on them goes with them. Without
-    ``every_row`` only the rows of the listed faults are looked up.
+    ``lost`` are accounts that were dropped; rows that belong to them are dropped too. Without
+    ``every_row``, only the rows of the listed faults are returned.
     """
     if loaded.table.name == "accounts" and "started_on" in loaded.columns:
         create_accounts_now(intake, loaded)
@@ -108,9 +108,10 @@ def _found(
 
 
 def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
-    """Return the part of a cell that a message may show: none of a text, else the start.
+    """Return the part of a cell that a message may show: nothing of a text, else the beginning.
 
-    Texts hold names and personal statements, which do not belong in logs; currencies do not.
+    Texts may contain names and personal statements, which do not belong in logs. Currencies are
+    shown.
     """
     column = loaded.table.by_column.get(name)
     is_text = column is not None and column.kind == "text" and not column.allowed
@@ -149,12 +150,12 @@ def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
 
 
 def _period_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
-    """Check that each amount of a contract says for how long it is."""
+    """Check that each contract amount has a valid billing period."""
     if "amount" not in loaded.columns:
         return
     period = period_of(loaded, intake.source("contracts"))
     column = "period" if "period" in loaded.columns else "amount"
-    remedy = f'{HOW_PERIODS_ARE_WRITTEN}; period = "month" under [tables.contracts] is for all.'
+    remedy = f'{HOW_PERIODS_ARE_WRITTEN}, or set period = "month" under [tables.contracts].'
     lacking, given = f"t.amount IS NOT NULL AND {period} IS NULL", f"{period} IS NOT NULL"
     yield Check(column, lacking, "nothing says what period the amount is for", remedy)
     yield Check(column, f"{given} AND {months_in(period)} IS NULL", "is not a period", remedy)
@@ -183,7 +184,7 @@ def _spelt_checks(
     what: str,
     declared: str = "",
 ) -> Iterator[Check]:
-    """Yield a check for each way in which unread cells are written."""
+    """Yield a check for each notation found in unread cells."""
     for one in spellings:
         condition = f"{original} IS NOT NULL AND {one.condition}"
         problem = f"is not read as {what}: it {one.what}"
@@ -208,7 +209,7 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
         column.name,
         f"{original} IS NOT NULL AND {shaped}{spelt}",
         f"there is no such date, or it is outside {early} to {late}",
-        "Correct the date; leave the cell empty for what has not happened.",
+        "Correct the date; leave the cell empty if the event has not happened.",
         original,
     )
     yield Check(
@@ -232,7 +233,7 @@ def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
     if table not in BY_NAME:
         return ours
     return (
-        f'{ours} Where all are written alike, say how under [tables.{table}]: dates = "DD/MM/YYYY".'
+        f'{ours} If all have the same format, set it under [tables.{table}]: dates = "DD/MM/YYYY".'
     )
 
 
@@ -241,16 +242,16 @@ def _how_numbers_are_written(intake: Intake, loaded: Loaded) -> str:
     sign = intake.source(table).spelling.decimal
     if sign:
         example = "1.234,50" if sign == "," else "1,234.50"
-        return f"Write it as {example}, as [tables.{table}] says, without a unit but a currency."
+        return f"Write it as {example}, as [tables.{table}] says, without a unit except a currency."
     return (
         "Write it with a point and no separators or units, as in 1234.5; leave the cell empty "
-        "where there is none. Where all are written alike, say how under "
+        "where there is none. If all have the same format, set it under "
         f'[tables.{table}]: decimal = ",".'
     )
 
 
 def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
-    """A column in which some times have an offset and some have none: the fewer are at fault."""
+    """Check that all times of a column have a UTC offset, or none; the minority is at fault."""
     offset = f"t.{quoted(HAS_OFFSET + column.name)}"
     ((having, lacking),) = intake.store.query(
         f"SELECT count(*) FILTER (WHERE {offset}), count(*) FILTER (WHERE NOT {offset}) "
@@ -263,7 +264,7 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
             column.name,
             odd,
             f"mixed time zones: this time {what} offset, unlike most of the column",
-            f"Write all times alike; those without an offset are taken for "
+            f"Write all times the same way; those without an offset are read as "
             f"{intake.project.timezone} time.",
         )
 
@@ -291,7 +292,7 @@ def _number_checks(
 
 
 def _unread_numbers(intake: Intake, loaded: Loaded, column: Column, number: str) -> Iterator[Check]:
-    """Yield what is wrong with cells that hold no number; ``number`` says which hold one."""
+    """Yield checks for cells that are not numbers; ``number`` is the SQL condition for a number."""
     original, cell = f"t.{quoted(ORIGINAL + column.name)}", f"t.{quoted(column.name)}"
     notation = intake.source(loaded.table.name).spelling
     spellings: list[Spelling] = []
@@ -308,7 +309,7 @@ def _unread_numbers(intake: Intake, loaded: Loaded, column: Column, number: str)
 
 
 def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
-    """Values that cannot be summed exactly: those that are large beside the others are at fault."""
+    """Check that a column can be summed exactly; its largest values are at fault."""
     cell, limit = f"abs(t.{quoted(column.name)})", column.total_limit
     ((total, rows),) = intake.store.query(
         f"SELECT sum({cell}), count({cell}) FROM {loaded.table.name} t"
@@ -367,7 +368,7 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:
-    """Find repeated keys, versions that change their account, and repeated rows."""
+    """Find repeated keys, keys that belong to several accounts, and repeated rows."""
     table = loaded.table
     keyed = table.key is not None and table.key in loaded.columns
     versions = keyed and "recorded_at" in loaded.columns
@@ -375,23 +376,23 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
     if keyed and not versions:
         key = str(table.key)
         repeated = _later_of(intake, loaded, [key], f"{key} IS NOT NULL")
-        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
+        remedy = "Give each row its own; for versions of a row, add recorded_at to the table."
         if key == "account_id":
-            remedy += " Where a row is a contract, call the table contracts: docs/tables.md."
+            remedy += " If each row is a contract, call the table contracts: docs/tables.md."
         if repeated:
             yield Check(key, "", "appears in an earlier row too", remedy), repeated
     if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):
-        remedy = "Give each account's rows their own key."
+        remedy = "Give the rows of each account keys of their own."
         yield Check(str(table.key), "", "belongs to another account too", remedy), moved
     if table.repeats == "fault" or versions:
         every = _later_of(intake, loaded, loaded.columns, "account_id IS NOT NULL")
         if rows := sorted(set(every) - set(repeated)):
-            check = Check("account_id", "", "repeats an earlier row", "Take one of the two away.")
+            check = Check("account_id", "", "repeats an earlier row", "Delete one of the two.")
             yield check, rows
 
 
 def _later_of(intake: Intake, loaded: Loaded, columns: list[str], where: str) -> list[int]:
-    """Return the rows that are alike in some columns, but for the first of them."""
+    """Return the rows that repeat an earlier row in the given columns."""
     listed = ", ".join(map(quoted, columns))
     name = loaded.table.name
     ((repeated,),) = intake.store.query(

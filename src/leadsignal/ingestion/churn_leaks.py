@@ -1,4 +1,4 @@
-"""Rows that exist because an account churned: filled in afterwards, or closed with the account."""
+"""Warnings about rows that exist because an account churned: added later, or closed with it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 MIN_CHURNED = 5
 """Minimum number of churned accounts behind a warning."""
 EXCEPTIONS = 0.02
-"""Maximum share of accounts that did not churn among those with rows "of churned accounts only"."""
+"""Maximum share of retained accounts in a table reported as covering churned accounts only."""
 CHANCE = 1e-6
-"""Maximum probability with which chance alone would give a warning."""
+"""Maximum probability that chance alone triggers a warning."""
 CLOSED, BEFORE = 0.1, 60
-"""Minimum share of the churned accounts for which a date is that of the end, and with how many
-days before the end it is compared."""
+"""Minimum share of churned accounts for which a date falls on their end, and the number of days
+before the end from which the usual share is estimated."""
 LATE = 90
-"""Days after its own day from which on a record is late."""
+"""Delay in days above which a row counts as recorded late."""
 BY_VALUE = {"behaviors": "behavior"}
-"""The column whose values are looked at one by one, beside the table as a whole."""
+"""The column of a table whose values are also checked one by one."""
 
 
 def started_accounts(rows: CheckedRows, as_of: date) -> str:
-    """SQL: the accounts that had started before ``as_of``, each as it was last recorded."""
+    """SQL: the accounts that had started before ``as_of``, each in its latest version."""
     newest = " AND superseded_on IS NULL" if rows.loaded["accounts"].has_versions else ""
     return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
 
 
 def churned_accounts(rows: CheckedRows, as_of: date) -> str:
-    """SQL: account, start, end (empty while active), and whether the end is churn."""
+    """SQL: account, start, end (NULL while active), and whether the end is churn."""
     columns, ended = rows.loaded["accounts"].columns, f"ended_on < DATE '{as_of}'"
     kept = ", ".join(map(literal, rows.project.not_churn))
     other = f" AND coalesce(end_reason NOT IN ({kept}), true)" if kept else ""
@@ -52,7 +52,7 @@ def churned_accounts(rows: CheckedRows, as_of: date) -> str:
 
 
 def about_churn(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Yield what of a table of events is there because accounts churned."""
+    """Yield warnings about the rows of an events table that exist because accounts churned."""
     if "ended_on" not in rows.loaded["accounts"].columns:
         return
     yield from _only_churned(rows, loaded, as_of)
@@ -64,9 +64,9 @@ def about_churn(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Data
 
 
 def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Find late records of accounts of which too few had ended by the day of recording.
+    """Warn about late rows if too few of their accounts had ended by the day of recording.
 
-    By chance, as many would have ended as of all accounts that were active on the earlier day.
+    The expected number follows from all accounts that were active on the day of the row.
     """
     import numpy as np
 
@@ -87,7 +87,7 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
     for first, known, _ in found:
         active = (started <= first.toordinal()) & (ended > first.toordinal())
         usual += float((ended[active] <= known.toordinal()).mean()) if active.any() else 0.0
-    # Chernoff's bound of the probability of no more than ``gone`` where ``usual`` are expected.
+    # Chernoff bound on the probability of at most ``gone`` ends where ``usual`` are expected.
     chance = gone * log(usual / gone) if 0 < gone < usual else 0.0
     if gone > EXCEPTIONS * len(found) or usual - gone - chance < -log(CHANCE):
         return
@@ -96,16 +96,16 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
         loaded.table.name,
         f"{count_of(len(found), 'account')} {'has' if len(found) == 1 else 'have'} rows that were "
         f"recorded more than {LATE} days after their day, and {gone:,} of them had ended by then, "
-        f"where {usual:.0f} would be usual: only accounts that stay were recorded late. Rows count "
-        "from recorded_at on; where it is wrong, leave late rows out",
+        f"where {usual:.0f} would be usual: only surviving accounts were recorded late. Rows count "
+        "from recorded_at on; if it is wrong, leave late rows out",
         "recorded_at",
     )
 
 
 def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Find a table, or a behaviour in it, in which nearly all accounts are of those that churned.
+    """Warn about a table, or one behaviour in it, if almost all of its accounts churned.
 
-    By chance, the first row of an account would be of any account that was active on its day.
+    Under the null hypothesis, the first row of an account could be of any account active that day.
     """
     name, column = loaded.table.name, BY_VALUE.get(loaded.table.name)
     whole = list(_first_rows(rows, loaded, as_of, "NULL"))
@@ -120,7 +120,7 @@ def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
             "only_churned_accounts",
             name,
             f"{what}is there for {count_of(gone, 'account')} that churned {others}: if the rows "
-            "were added after the churn, or kept for these accounts only, they give it away. Leave "
+            "were added after the churn, or kept for these accounts only, they reveal it. Leave "
             "them out, or give recorded_at, the day on which each was recorded",
             column if value is not None else None,
         )
@@ -129,7 +129,10 @@ def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
 def _first_rows(
     rows: CheckedRows, loaded: Loaded, as_of: date, value: str
 ) -> Iterator[tuple[str | None, NDArray[Any], NDArray[np.bool_]]]:
-    """Yield the values that few accounts have that did not churn, with each account's first day."""
+    """Yield each value that almost only churned accounts have.
+
+    With it come, by account, the day of the first row and whether the account churned.
+    """
     import numpy as np
 
     firsts = (
@@ -150,7 +153,7 @@ def _first_rows(
 def _chance(
     rows: CheckedRows, as_of: date, days: NDArray[Any], churned: NDArray[np.bool_]
 ) -> float:
-    """Return a bound of the probability that these many of the accounts churn by chance."""
+    """Return an upper bound on the probability that as many of the accounts churn by chance."""
     import numpy as np
 
     accounts = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)}")
@@ -171,7 +174,7 @@ def _chance(
 def _closed_at_end(
     rows: CheckedRows, loaded: Loaded, column: str, as_of: date
 ) -> Iterator[DataWarning]:
-    """Find a date that is that of the end for more accounts than the days before let expect."""
+    """Warn about a date that falls on the end of accounts more often than on the days before."""
     cell = f"CAST({quoted(column)} AS DATE)"
     ((accounts, alike, before),) = rows.store.query(
         f"SELECT count(DISTINCT account_id), "
@@ -189,13 +192,13 @@ def _closed_at_end(
         loaded.table.name,
         f"{column} is the day of the churn, or the day before, for {alike:,} of "
         f"{count_of(accounts, 'churned account')}, where {usual:.1f} would be usual: if closing "
-        f"the account closed these rows, {column} gives churn away. Leave it empty for them",
+        f"the account closed these rows, {column} reveals churn. Leave it empty for them",
         column,
     )
 
 
 def poisson_tail(count: int, mean: float) -> float:
-    """Return the probability of at least ``count`` events where ``mean`` are expected.
+    """Return the probability of at least ``count`` events of a Poisson variable with this mean.
 
     >>> round(poisson_tail(3, 1.0), 4)
     0.0803

@@ -1,4 +1,4 @@
-"""The columns of a source matched with those of the schema, and misspelt or missing ones."""
+"""Match the columns of a source with those of the schema; report misspelt and missing ones."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SYNONYMS = {
         "clos", "inactivesinc", "end", "enddatum", "ende", "vertragsende", "kuendigung",
     ),
 }  # fmt: skip
-"""What else a column may be called, as `_stem` returns it; without it every account is active."""
+"""Other names of ended_on, as `_stem` returns them; without it, every account counts as active."""
 MISSPELT, ALIKE = 0.85, 0.72
-"""From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+"""Similarity from which an unknown column is reported as misspelt, or offered as a match."""
 KINDS = ("id", "email", "name")
-"""Last words of a header that say what its values are, so that it is no date or other id."""
+"""Last words of a header that rule out other kinds of column: customer_email is not a date."""
 MAX_OFFERED = 8
 """Maximum number of unread columns, or files, that a message lists."""
 CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
-"""What a column is called that names the currency of a row, in small letters alone."""
+"""Names of a column with the currency of each row, reduced to lower-case letters."""
 
 
 def match_columns(
     table: Table, part: Part, source: TableSource
 ) -> tuple[dict[str, str], list[Fault], list[str]]:
-    """Return their name of each of our columns, faults of missing ones, and remarks."""
+    """Return the source's name of each schema column, faults of missing columns, and notices."""
     theirs = list(part.columns)
     mapped = {ours: name for ours, name in source.columns.items() if ours in table.by_column}
     match = {name: name for name in table.by_column if name in theirs}
@@ -69,7 +69,7 @@ def match_columns(
 
 
 def _alike(ours: str, theirs: list[str]) -> str | None:
-    """Return the column that may be ours; one whose last word says another kind is not."""
+    """Return the column that may be meant, unless its last word says that it is of another kind."""
     likely = [
         name for name in theirs
         if (word := re.split(r"[^a-z]+", name.lower())[-1]) not in KINDS or ours.endswith(word)
@@ -78,7 +78,7 @@ def _alike(ours: str, theirs: list[str]) -> str | None:
 
 
 def _wide(table: Table, part: Part, source: TableSource, match: Mapping[str, str]) -> Fault | None:
-    """Return the fault of a table with a column for each month, and the query that reads it."""
+    """Return the fault of a table with one column per month, with a query that reshapes it."""
     if part.file is None or table.name not in BY_NAME or table.time in match:
         return None
     theirs = [name for name in part.columns if name not in match.values()]
@@ -87,17 +87,17 @@ def _wide(table: Table, part: Part, source: TableSource, match: Mapping[str, str
     if query is None or source.query:
         return None
     place = f"{'in place of path ' if source.path else ''}under [tables.{table.name}]"
-    remedy = f'Make a row of each month, by this {place}: query = """{query}""".'
-    problem = "has a column for each month, not a row"
+    remedy = f'Reshape it to a row per month, with this {place}: query = """{query}""".'
+    problem = "has a column per month, not a row per month"
     return Fault(part.file, table.name, part.header_line, None, None, problem, remedy)
 
 
 def extra_columns(
     parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]
 ) -> list[str]:
-    """Return the columns of accounts that the schema does not name, in the order of their names.
+    """Return the columns of accounts that the schema does not name, sorted by name.
 
-    From a database only those come that are declared as attributes.
+    From a database, only those declared as attributes are read.
     """
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
@@ -110,7 +110,7 @@ def extra_columns(
 
 
 def currency_column(names: Iterable[str]) -> str | None:
-    """Return the column that names the currency of each row, if there is one.
+    """Return the column with the currency of each row; None without one.
 
     >>> currency_column(["Amount", "CurrencyIsoCode"])
     'CurrencyIsoCode'
@@ -127,14 +127,14 @@ def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
 
 
 def _same_stem(name: str, theirs: Iterable[str]) -> str | None:
-    """Return the name that differs only in how it says that it is a date: End for ended_on."""
+    """Return the column whose name differs only in its date marker, such as End for ended_on."""
     stems = {_stem(other): other for other in theirs}
     words = (_stem(name), *SYNONYMS.get(name, ()))
     return next((stems[word] for word in words if word in stems), None)
 
 
 def _stem(name: str) -> str:
-    """Return a name without what marks a date.
+    """Return a name without the parts that mark it as a date.
 
     >>> _stem("ended_on"), _stem("End"), _stem("EndDate"), _stem("close_date"), _stem("closed_at")
     ('end', 'end', 'end', 'clos', 'clos')

@@ -1,4 +1,4 @@
-"""Contracts become accounts and contract changes, or are compared with the accounts."""
+"""Derive accounts and contract changes from contracts, or compare contracts with accounts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
 
 AMOUNTS = ("arr", "mrr", "amount")
-"""The columns that may hold the amount, the first that is filled in counts."""
+"""Columns that may hold the amount, in order of precedence."""
 
 
 def months_in(period: str) -> str:
-    """SQL: the months of a period of billing; NULL for what is no period."""
+    """SQL: the length of a billing period in months; NULL if it is not a period."""
     text = f"lower(trim({period}))"
     named = " ".join(f"WHEN {literal(name)} THEN {months}" for name, months in PERIODS.items())
     written = f"TRY_CAST(regexp_extract({text}, {literal(MONTHS_WRITTEN)}, 1) AS INTEGER)"
@@ -30,13 +30,13 @@ def months_in(period: str) -> str:
 
 
 def period_of(loaded: Loaded, source: TableSource) -> str:
-    """SQL: the period of a contract's amount: its own, else that of the settings."""
+    """SQL: the billing period of a contract's amount, by default that of the settings."""
     stated = literal(source.period) if source.period else "NULL"
     return f"coalesce(period, {stated})" if "period" in loaded.columns else stated
 
 
 def annual_revenue(loaded: Loaded, source: TableSource) -> str:
-    """SQL: the annual recurring revenue of a contract; NULL where it is not known."""
+    """SQL: the annual recurring revenue of a contract; NULL if unknown."""
     yearly = {
         "arr": "arr",
         "mrr": "mrr * 12",
@@ -48,23 +48,23 @@ def annual_revenue(loaded: Loaded, source: TableSource) -> str:
 
 
 LIFETIME = ("started_on", "ended_on")
-"""Columns of accounts without which accounts are derived from contracts."""
+"""Columns of accounts; if one of them is missing, accounts are derived from contracts."""
 FOREVER = 100_000
-"""Days of a gap that no two contracts have between them: where accounts say when they ended."""
+"""Gap in days that is longer than any between contracts: each account is then a single stay."""
 OVER = r"cancel|expired|ended|churn|terminat|inactive"
 UNPAID = r"draft|incomplete|pending|quote|test"
-"""What states of contracts are called that are over, or not paid."""
+"""Patterns of the status of contracts that are over, or not paid."""
 SCRATCH = ("contract_points", "account_states", "contract_levels")
 
 
 def lifetimes_are_given(intake: Intake) -> bool:
-    """Return whether there is a table of accounts that says when they started and ended."""
+    """Return whether a table of accounts gives their starts and ends."""
     accounts = intake.loaded.get("accounts")
     return accounts is not None and set(LIFETIME) <= set(accounts.columns)
 
 
 def derive_from_contracts(intake: Intake) -> None:
-    """Make accounts and contract changes of settled contracts, as far as nobody gave them."""
+    """Derive accounts and contract changes from settled contracts, unless they were given."""
     contracts, listed = intake.loaded["contracts"], lifetimes_are_given(intake)
     gap = intake.source("contracts").gap
     run = intake.store.run
@@ -86,7 +86,7 @@ def derive_from_contracts(intake: Intake) -> None:
 
 
 def with_coverage_of_contracts(project: Project, intake: Intake) -> Project:
-    """Return the project in which what is derived is as complete as the contracts."""
+    """Return the project with derived tables complete over the same period as contracts."""
     stated = intake.source("contracts")
     ((first,),) = intake.store.query("SELECT min(paid_on) FROM paid_contracts")
     tables = dict(project.tables)
@@ -103,7 +103,7 @@ def with_coverage_of_contracts(project: Project, intake: Intake) -> Project:
 
 
 def to_accounts_of_their_day(intake: Intake, loaded: Loaded) -> None:
-    """Give rows of a customer who returned the account of their day; leave out who never paid."""
+    """Assign a returning customer's rows to the account of their day; drop those who never paid."""
     accounts = intake.loaded.get("accounts")
     if accounts is None or not accounts.derived:
         return
@@ -129,7 +129,7 @@ def _cell(loaded: Loaded, name: str, kind: str) -> str:
 
 
 def _paid(intake: Intake, contracts: Loaded) -> str:
-    """SQL: the paid time of each contract, and when its row was known."""
+    """SQL: the paid period of each contract, and the day its row became known."""
     days = [_cell(contracts, name, "DATE") for name in ("ended_on", "cancelled_on")]
     facts = [_cell(contracts, "plan", "VARCHAR"), _cell(contracts, "term_months", "INTEGER")]
     trial = "trial_ends_on" if "trial_ends_on" in contracts.columns else "started_on"
@@ -146,7 +146,7 @@ def _paid(intake: Intake, contracts: Loaded) -> str:
 
 
 def _sort_out_unpaid(intake: Intake) -> None:
-    """Take contracts out of which no day was paid, and note how many they are."""
+    """Drop contracts without a paid day, and note how many there are."""
     unpaid = "unpaid AND superseded_on IS NULL"
     ((contracts, accounts),) = intake.store.query(
         f"SELECT count(*), count(DISTINCT customer) FROM paid_contracts WHERE {unpaid}"
@@ -159,7 +159,7 @@ def _sort_out_unpaid(intake: Intake) -> None:
 
 
 def _note_states(intake: Intake, contracts: Loaded) -> None:
-    """Note contracts whose state does not go with what they count as."""
+    """Note contracts whose status contradicts how they are counted."""
     if "status" not in contracts.columns:
         return
     ended = "ended_on" if "ended_on" in contracts.columns else "CAST(NULL AS DATE)"
@@ -173,10 +173,10 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
         if status is None:
             continue
         if without_end and re.search(OVER, status.lower()):
-            what = f"{count_of(without_end, 'contract')} of the status {status!r} without an end"
-            message = f"{what}: open until ended_on says otherwise"
+            what = f"{count_of(without_end, 'contract')} with status {status!r} but without an end"
+            message = f"{what}: counted as open until ended_on is given"
         elif re.search(unpaid, status.lower()):
-            what = f"{count_of(number, 'contract')} of the status {status!r}"
+            what = f"{count_of(number, 'contract')} with status {status!r}"
             message = f"{what}, counted as paid. To leave them out, list the others in where"
         else:
             continue
@@ -184,7 +184,7 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
 
 
 def _refuse(intake: Intake, contracts: Loaded) -> bool:
-    """Report what makes it impossible to derive accounts."""
+    """Report faults that make it impossible to derive accounts; return whether there are any."""
     ((paid,),) = intake.store.query("SELECT count(*) FROM paid_contracts")
     clashing = intake.store.query(
         "SELECT DISTINCT account_id FROM derived_accounts WHERE stay > 1 AND account_id IN "
@@ -195,7 +195,7 @@ def _refuse(intake: Intake, contracts: Loaded) -> bool:
         problem, remedy = "no contract was ever paid", "Export the contracts again."
         intake.faults.append(Fault(file, "contracts", None, None, None, problem, remedy))
     for (account,) in clashing:
-        problem = f"is also what a returning customer is called, with {RETURNED!r} and a number"
+        problem = f"is also the id of a returning customer, with {RETURNED!r} and a number"
         remedy = "Rename the account."
         fault = Fault(file, "contracts", None, "account_id", account, problem, remedy)
         intake.faults.append(fault)
@@ -203,7 +203,7 @@ def _refuse(intake: Intake, contracts: Loaded) -> bool:
 
 
 def _create_accounts(intake: Intake, contracts: Loaded) -> None:
-    """Replace the table of accounts by one of stays, with what is known of each customer."""
+    """Replace the table of accounts by one row per stay, with the attributes of the customer."""
     run, listed = intake.store.run, intake.loaded.get("accounts")
     ends = [name for name in ("ended_on",) if name in contracts.columns]
     derived = ["account_id", "started_on", *ends, *_known_of(contracts)]
@@ -253,7 +253,7 @@ def _create_accounts(intake: Intake, contracts: Loaded) -> None:
 
 
 def _known_of(contracts: Loaded) -> list[str]:
-    """Return the columns of accounts that these contracts say something of."""
+    """Return the columns of accounts that these contracts can fill."""
     says = {
         "end_known_on": "cancelled_on" in contracts.columns,
         "arr": bool({*AMOUNTS} & {*contracts.columns}),
@@ -263,7 +263,7 @@ def _known_of(contracts: Loaded) -> list[str]:
 
 
 def _of_customer(name: str) -> str:
-    """SQL: what is known of a customer; the last stay has the reason."""
+    """SQL: a column of the customer; the end reason belongs to the last stay only."""
     cell = f"g.{quoted(name)}"
     if name != "end_reason":
         return cell
@@ -272,7 +272,7 @@ def _of_customer(name: str) -> str:
 
 
 def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
-    """Note accounts without contracts and contracts of accounts that are not listed."""
+    """Note accounts without contracts, and contracts of accounts that are not listed."""
     every = "SELECT account_id FROM contracts"
     if listed is not None:
         every += " UNION SELECT account_id FROM accounts_given"
@@ -295,7 +295,7 @@ def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
 
 
 def _fill_accounts(intake: Intake, contracts: Loaded) -> None:
-    """Give accounts what they lack and contracts say: ARR, term, notice."""
+    """Fill columns that accounts lack from contracts: ARR, term and notice."""
     accounts = intake.loaded["accounts"]
     for name in _known_of(contracts):
         if name in accounts.columns:
@@ -311,7 +311,7 @@ def _fill_accounts(intake: Intake, contracts: Loaded) -> None:
 
 
 def _create_changes(intake: Intake, contracts: Loaded) -> None:
-    """Make the table of contract changes, unless it was read or there are none."""
+    """Create the table of contract changes, unless it was read or there are none."""
     if "contract_changes" in intake.loaded:
         message = "not derived from contracts, since that table was read"
         intake.notices.append(("contract_changes", message))
@@ -332,7 +332,7 @@ def _create_changes(intake: Intake, contracts: Loaded) -> None:
 
 
 ARR_DIFFERS = 0.01
-"""Share of the larger of two amounts by which they may differ without a word."""
+"""Difference of two amounts, as a share of the larger, up to which it is not reported."""
 
 DIFFERENCES = """
 WITH here AS (
@@ -356,7 +356,7 @@ FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
 
 
 def compare_with_accounts(intake: Intake, gap: int) -> None:
-    """Note on what accounts and contracts disagree; accounts are used."""
+    """Note where accounts and contracts disagree; the values of accounts are used."""
     columns = intake.loaded["accounts"].columns
     newest = ", recorded_at DESC NULLS LAST" if "recorded_at" in columns else ""
     arr = "arr" if "arr" in columns else "CAST(NULL AS DECIMAL(18,2))"

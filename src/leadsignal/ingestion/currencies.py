@@ -1,4 +1,4 @@
-"""Amounts in several currencies: refused, or converted to one."""
+"""Convert amounts in several currencies to one, or refuse them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CODE = "upper(trim(currency))"
 
 
 def currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[Check]:
-    """Check that amounts are in one currency, or in currencies that have a rate."""
+    """Check that all amounts are in one currency, or that each currency has a rate."""
     written = [(amount.name, f"t.{quoted(CURRENCY_OF + amount.name)}")]
     if loaded.currency:
         written.append((loaded.currency, _named(loaded.currency)))
@@ -83,14 +83,14 @@ def _known(intake: Intake) -> set[str]:
 
 
 def _meant(intake: Intake, code: str) -> str:
-    """Return the currency of a sign: that of yen and yuan is the one of the two with a rate."""
+    """Return the currency of a sign; ¥ is whichever of yen and yuan has a rate."""
     known = _known(intake)
     two = [name for name in ("JPY", "CNY") if name in known]
     return two[0] if code == YEN_OR_YUAN not in known and len(two) == 1 else code
 
 
 def settle_rates(intake: Intake) -> None:
-    """Make the table of rates, by currency and day, from values and from exchange_rates."""
+    """Create the table of rates by currency and day, from the settings and exchange_rates."""
     stated, dated = intake.project.currency, "exchange_rates" in intake.loaded
     if stated.base is None:
         if dated:
@@ -127,9 +127,9 @@ def _two_rates_of_a_day(intake: Intake) -> Iterator[Fault]:
 
 
 def convert_amounts(intake: Intake, loaded: Loaded) -> None:
-    """Convert a table's amounts to the base, each by the rate of the day that its row is about.
+    """Convert a table's amounts to the base currency, at the rate on the date of each row.
 
-    Before the first rate of a currency, that one holds.
+    The first rate of a currency also applies to earlier dates.
     """
     base, name = intake.project.currency.base, loaded.table.name
     amounts = [c for c in loaded.columns if BY_NAME[name].by_column[c].is_money]
@@ -173,7 +173,7 @@ def _too_large(intake: Intake, name: str, amount: str, currency: str) -> Iterato
 
 
 def _note_conversion(intake: Intake, name: str, amount: str, currency: str) -> None:
-    """Note how many amounts are converted, and how many of them are taken for the base."""
+    """Note which amounts are converted, and how many are assumed to be in the base currency."""
     base = str(intake.project.currency.base)
     counts = dict(
         intake.store.query(

@@ -1,4 +1,4 @@
-"""Warnings about the data: what is not wrong, but may make a result say what is not so."""
+"""Warnings about data that are valid but may make a result misleading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESULTS = (
     "fit", "score", "backtest", "audit", "compare", "report", "discover", "monitor",
     "hazard_ratios",
 )  # fmt: skip
-"""The results above which warnings are repeated."""
+"""The results that repeat the warnings at their top."""
 AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "reading": (),
@@ -36,29 +36,29 @@ AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "only_churned_accounts": RESULTS,
         "closed_at_end": RESULTS,
         "recorded_by_survivors": ("compare", "report"),
-        # A model leaves a feed that has stopped out, and `fit` and `score` say so themselves.
+        # Models leave out a feed that has stopped; `fit` and `score` report it themselves.
         "feed_stopped": ("backtest", "audit", "compare", "report", "discover", "hazard_ratios"),
         "high_auc": ("backtest", "report"),
         "expected_churns": ("score", "backtest", "report"),
     }
 )
-"""Which results a kind of warning affects. A kind that affects none is only listed by `check`."""
+"""Results that each kind of warning affects; a kind without any is only listed by `check`."""
 
 
 @dataclass(frozen=True)
 class DataWarning:
-    """What is odd in a table, or in what a result says of it.
+    """A warning about a table, or about a result.
 
     Parameters
     ----------
     kind : str
         One of ``AFFECTS``.
     table : str
-        Name of the table; empty where a result is odd.
+        Name of the table; empty for a warning about a result.
     message : str
         What was found, and what to do.
     column : str or None
-        The column, where it is about one.
+        Name of the column; None if the warning is not about a single column.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class DataWarning:
 
     @property
     def affects(self) -> tuple[str, ...]:
-        """The results that it affects."""
+        """The results that the warning affects."""
         return AFFECTS[self.kind]
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class DataWarning:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Rows in a store that have passed all checks: what plausibility is judged on."""
+    """Rows in a store that have passed all checks."""
 
     project: Project
     store: Store
@@ -111,13 +111,13 @@ def affecting(warnings: Iterable[DataWarning], result: str) -> tuple[DataWarning
 
 
 def warning_lines(warnings: Iterable[DataWarning]) -> list[str]:
-    """Return one line a warning, as they are printed above a result."""
+    """Return one line per warning, as printed above a result."""
     return [f"warning: {one}" for one in warnings]
 
 
 def faults_of(warnings: Iterable[DataWarning]) -> list[Fault]:
     """Return the warnings as faults."""
-    remedy = "Correct the data, or do without --strict."
+    remedy = "Correct the data, or omit --strict."
     return [
         Fault(None, one.table or None, None, one.column, None, one.message, remedy)
         for one in warnings
@@ -125,6 +125,6 @@ def faults_of(warnings: Iterable[DataWarning]) -> list[Fault]:
 
 
 def refuse_warnings(warnings: Iterable[DataWarning]) -> None:
-    """Raise TablesError where there are warnings: each is a fault."""
+    """Raise TablesError if there are warnings, each listed as a fault."""
     if faults := faults_of(warnings):
         raise TablesError(faults)

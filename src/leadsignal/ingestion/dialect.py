@@ -1,6 +1,6 @@
-"""The handful of functions in which SQL engines differ. Everything else is the same SQL.
+"""The few functions in which SQL engines differ; all other SQL is shared.
 
-Days are integers since 1970-01-01 inside the engine; dates come back at the end.
+Queries handle days as integers since 1970-01-01 and convert them back to dates at the end.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from leadsignal.sources.parts import literal, quoted
 
 EPOCH = date(1970, 1, 1)
 GRID_ORIGIN = (date(1970, 1, 5) - EPOCH).days
-"""The Monday from which every grid of snapshots is counted."""
+"""The Monday on which every snapshot grid is anchored, as a day number."""
 
 _DIGITS = "[0-9](_?[0-9])*"
 NUMBER = (
     rf"(?i)^\\s*[+-]?(({_DIGITS}[.]?({_DIGITS})?|[.]{_DIGITS})(e[+-]?{_DIGITS})?"
     r"|inf(inity)?|nan)\\s*$"
 )
-"""What DuckDB reads as a number, as Java's pattern within a text of Spark's."""
+"""Java pattern of texts that DuckDB reads as numbers, escaped for a Spark string literal."""
 
 
 def day_number(day: date) -> int:
@@ -33,26 +33,26 @@ def day_number(day: date) -> int:
 
 
 class Dialect(Protocol):
-    """How an engine spells what engines spell differently."""
+    """The SQL that differs between engines."""
 
     def quoted(self, name: str) -> str:
-        """Return a name as SQL."""
+        """Return a name as a quoted identifier."""
         ...
 
     def literal(self, text: str) -> str:
-        """Return a text as SQL."""
+        """Return a text as a string literal."""
         ...
 
     def day(self, column: str) -> str:
-        """Date to day number."""
+        """Convert a date to a day number."""
         ...
 
     def date(self, number: str) -> str:
-        """Day number to date."""
+        """Convert a day number to a date."""
         ...
 
     def typed(self, kind: str) -> str:
-        """Name of a type of the store, such as VARCHAR."""
+        """Return the engine's name of a type of the store, such as VARCHAR."""
         return kind
 
     def moment(self, day: str) -> str:
@@ -60,31 +60,31 @@ class Dialect(Protocol):
         ...
 
     def floor_divide(self, over: str, under: int | str) -> str:
-        """Whole division, rounding down."""
+        """Divide, rounding down to a whole number."""
         return f"CAST(floor(({over}) / {under}) AS INTEGER)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
-        """Rows of day numbers from first to last, both included."""
+        """Return a row per day number from first to last, both included, ``step`` days apart."""
         ...
 
     def add_months(self, day: str, months: str) -> str:
-        """A date some calendar months later, at most the last day of that month."""
+        """Add calendar months to a date; the day is at most the last day of the resulting month."""
         ...
 
     def pair(self, first: str, second: str) -> str:
-        """A pair that is ordered by its first part, then its second."""
+        """Combine two values in a pair that sorts by the first, then by the second."""
         ...
 
     def number(self, text: str) -> str:
-        """A text as a number; NULL where it is none."""
+        """Convert a text to a number; NULL if it is not one."""
         ...
 
     def scaled(self, column: str, decimals: int) -> str:
-        """A number as a whole number of its smallest unit."""
+        """Convert an amount to a whole number of its smallest unit."""
         ...
 
     def number_of(self, text: str) -> str:
-        """A short replacement for a unique text that sorts in the same order."""
+        """Replace a unique text by a short value that sorts in the same order."""
         ...
 
 
@@ -101,15 +101,15 @@ class DuckDB(Dialect):
         return literal(text)
 
     def day(self, column: str) -> str:
-        """Subtract the first day."""
+        """Subtract 1970-01-01."""
         return f"CAST({column} - DATE '1970-01-01' AS INTEGER)"
 
     def date(self, number: str) -> str:
-        """Add to the first day."""
+        """Add the days to 1970-01-01."""
         return f"(DATE '1970-01-01' + CAST({number} AS INTEGER))"
 
     def moment(self, day: str) -> str:
-        """Cast to a timestamp, which knows no time zone."""
+        """Cast to a timestamp, which has no time zone."""
         return f"CAST({day} AS TIMESTAMP)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
@@ -121,25 +121,25 @@ class DuckDB(Dialect):
         return f"CAST({day} + to_months(CAST({months} AS INTEGER)) AS DATE)"
 
     def pair(self, first: str, second: str) -> str:
-        """Pack a struct."""
+        """Build a struct."""
         return f"struct_pack(a := {first}, b := {second})"
 
     def number(self, text: str) -> str:
-        """Cast where that can be done."""
+        """Cast, with NULL for a text that cannot be cast."""
         return f"TRY_CAST({text} AS DOUBLE)"
 
     def scaled(self, column: str, decimals: int) -> str:
-        """Cast, which rounds; the product of two narrow decimals would be narrow too."""
+        """Cast, which rounds; without the wide type, the product could overflow."""
         return f"CAST(CAST({column} AS DECIMAL(38,{decimals})) * {10**decimals} AS BIGINT)"
 
     def number_of(self, text: str) -> str:
-        """Count: whole numbers are joined, grouped and sorted several times faster than texts."""
+        """Number the texts: integers are joined, grouped and sorted several times faster."""
         return f"CAST(ROW_NUMBER() OVER (ORDER BY {text}) AS INTEGER)"
 
 
 @dataclass(frozen=True)
 class Spark(Dialect):
-    """Spark's spelling, the same with and without ANSI mode."""
+    """SQL for Spark, with and without ANSI mode."""
 
     def quoted(self, name: str) -> str:
         """Return a name in backticks.
@@ -150,7 +150,7 @@ class Spark(Dialect):
         return "`" + name.replace("`", "``") + "`"
 
     def literal(self, text: str) -> str:
-        r"""Return a text in single quotes, in which a backslash escapes.
+        r"""Return a text in single quotes, with backslash escapes.
 
         >>> print(Spark().literal("it's"))
         'it\'s'
@@ -158,15 +158,15 @@ class Spark(Dialect):
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
     def day(self, column: str) -> str:
-        """Take the days since the first day."""
+        """Count the days since 1970-01-01."""
         return f"unix_date({column})"
 
     def date(self, number: str) -> str:
-        """Count from the first day."""
+        """Add the days to 1970-01-01."""
         return f"date_from_unix_date({number})"
 
     def typed(self, kind: str) -> str:
-        """Name the type that knows no length, or no time zone."""
+        """Return the type without a length, or without a time zone."""
         return {"VARCHAR": "STRING", "TIMESTAMP": "TIMESTAMP_NTZ"}.get(kind, kind)
 
     def moment(self, day: str) -> str:
@@ -174,19 +174,19 @@ class Spark(Dialect):
         return f"CAST({day} AS TIMESTAMP_NTZ)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
-        """Explode a sequence; Spark counts down if the last is before the first."""
+        """Explode a sequence, if it is not empty: Spark would count down from first to last."""
         return f"explode(CASE WHEN {first} <= {last} THEN sequence({first}, {last}, {step}) END)"
 
     def add_months(self, day: str, months: str) -> str:
-        """Call the function of that name."""
+        """Call Spark's function of the same name."""
         return f"add_months({day}, CAST({months} AS INTEGER))"
 
     def pair(self, first: str, second: str) -> str:
-        """Name a struct."""
+        """Build a struct."""
         return f"named_struct('a', {first}, 'b', {second})"
 
     def number(self, text: str) -> str:
-        """Cast what reads as a number elsewhere too: Spark takes ``12d`` for one."""
+        """Cast only texts that DuckDB reads as numbers too: Spark would also accept ``12d``."""
         plain = f"REPLACE({text}, '_', '')"
         return f"CASE WHEN {text} RLIKE '{NUMBER}' THEN TRY_CAST({plain} AS DOUBLE) END"
 
@@ -195,5 +195,5 @@ class Spark(Dialect):
         return f"CAST(ROUND({column} * {10**decimals}) AS BIGINT)"
 
     def number_of(self, text: str) -> str:
-        """Keep the text: counting would bring all rows to one machine."""
+        """Keep the text: numbering would collect all rows on one machine."""
         return text

@@ -28,7 +28,8 @@ unusual: loads often come a day or two late."""
 YEAR, AROUND = 364, 10
 """Days back to the same season of the previous year, and the tolerance in days."""
 MUCH_LONGER, LONGER = 1.5, 1.15
-"""Ratio to the longest usual silence from which a silence is unusual: at once, or if it goes on."""
+"""A silence is unusual if it exceeds the longest usual one by the first factor, or by the second
+factor plus the bound for chance."""
 WAVE, MIN_WAVES, MAX_WAVES, REGULAR = 6, 6, 24, 1.35
 """Records come in waves if silences of at least ``WAVE`` days separate them. Waves are regular if
 the last ``MIN_WAVES`` to ``MAX_WAVES`` silences predict the next within ``REGULAR`` times their
@@ -38,9 +39,10 @@ SLOWER = 5
 FEEDS = 0.25
 """Share of all permitted false alarms that is allotted to feeds."""
 MAX_SILENT = 800
-"""Longest silence in days that is searched for the time of detection."""
+"""Longest silence in days that `detected_after` tries."""
 THIN_DAYS, THIN_RECORDS, THINNER = 14, 20, 0.5
-"""A feed is thin when two weeks in which 20 records are expected bring half of the past minimum."""
+"""A feed is thin if, in this number of days with at least this number of expected records, the
+share received is below this fraction of the past minimum."""
 
 State = Literal["on time", "silent", "thin", "empty", "missing", "ended", "too young"]
 
@@ -114,9 +116,9 @@ def chance_of_silence(tables: int, *, false_alarms: float = 1.0, every: int = 7)
 
 
 def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | None, Floats]:
-    """Return the first day that has records, and the records of each day from it up to ``as_of``.
+    """Return the first day with records, and the daily number of records from it to ``as_of``.
 
-    ``rows`` hold days and their counts, the first day first; ``as_of`` is not among the days.
+    ``rows`` are pairs of day and count, in order of time; ``as_of`` itself is not included.
     """
     if not rows:
         return None, np.zeros(0)
@@ -181,7 +183,7 @@ def _usual_days(days: NDArray[np.int64]) -> int | None:
 
 
 def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
-    """Whether a table without a usual rate, but with 5 days of records, is silent too long."""
+    """Return whether a table without a usual rate, but 5 days of records, is silent too long."""
     usual = _usual_days(days)
     if usual is None or len(days) < 5:
         return False
@@ -248,7 +250,7 @@ def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
 
 
 def _by_weekday(first: date, counts: Floats) -> Floats:
-    """Return the share of each day's weekday, 1 on average."""
+    """Return the relative frequency of each day's weekday, with mean 1."""
     weekday = (first.weekday() + np.arange(len(counts))) % 7
     by_weekday = np.bincount(weekday, weights=counts, minlength=7)
     seen = np.bincount(weekday, minlength=7)
@@ -258,7 +260,7 @@ def _by_weekday(first: date, counts: Floats) -> Floats:
 
 
 def _expected(first: date, counts: Floats) -> Floats:
-    """Return the expected count of each day: the trailing mean times the weekday's share."""
+    """Return the expected count of each day: the trailing mean times that of the weekday."""
     total = np.concatenate(([0.0], np.cumsum(counts)))
     at = np.arange(len(counts))
     begin = np.maximum(at - TRAILING, 0)

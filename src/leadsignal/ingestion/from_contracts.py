@@ -1,16 +1,15 @@
-"""Accounts and contract changes from contracts, as they were known from day to day.
+"""Derive accounts and contract changes from contracts, as they were known on each day.
 
-A contract is paid from ``paid_on`` on: its start, or the end of its trial. Contracts that follow
-each other within ``gap`` days are one stay, which is one account. It ends with its last contract.
-If another follows within the gap, the account had not ended: its row gets a version that says so,
-known from the day on which that contract begins. So `Tables.as_of` shows what the contracts known
-by then give.
+A contract is paid from ``paid_on``: its start, or the end of its trial. Contracts that follow each
+other within ``gap`` days form one stay, which is one account and ends with its last contract. If
+another contract follows within the gap, the account did not end after all: its row gets a new
+version, known from the day on which that contract begins. `Tables.as_of` therefore shows the
+accounts that follow from the contracts known by then.
 
-On each day on which a contract of an account begins or ends, its ARR is the sum over the contracts
-that cover the day. Where none does, that of the last covered day holds until the next contract. A
-rise is an expansion, a fall a reduction. A contract that begins when, or at most ``gap`` days
-after, another ended is a renewal, with its term; if it is of another plan, that is a plan change
-too.
+Whenever a contract begins or ends, the ARR of the account becomes the sum over the contracts that
+cover the day. In a gap, the ARR of the last covered day is kept until the next contract. A rise is
+an expansion, a fall a reduction. A contract that begins at most ``gap`` days after another ended
+is a renewal, with its term, and also a plan change if its plan differs.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 OPEN = "DATE '9999-01-01'"
-"""The end of a contract that is open."""
+"""End date of an open contract."""
 RETURNED = "/"
-"""What stands between the id of a customer who returned and the number of the stay."""
+"""Separator between the id of a returning customer and the number of the stay."""
 
 STAYS = """
 WITH seen AS (
@@ -46,7 +45,7 @@ SELECT *, customer || CASE WHEN stay > 1 THEN '{returned}' || stay ELSE '' END A
        coalesce(ended_on > paid_on, true) AS covers
 FROM numbered
 """
-"""The contracts of each stay, as known after each day on which something became known."""
+"""The contracts of each stay, as known after each day that brought new information."""
 
 STATES = """
 WITH stays AS ({stays}), dated AS (
@@ -66,7 +65,7 @@ SELECT account_id, customer, point, day, stay, started_on, ended_on,
             THEN greatest(end_known, started_on) END AS end_known_on, arr, term_months, plan
 FROM dated
 """
-"""What each account was, as known after each day; an end without notice is no notice."""
+"""The state of each account, as known after each day; without notice, end_known_on is NULL."""
 
 VERSIONS = """
 WITH before AS (
@@ -91,9 +90,9 @@ SELECT f.* EXCLUDE (last_point, first_point, next_point, first_day),
 FROM followed AS f LEFT JOIN contract_points AS p
 ON p.customer = f.customer AND p.point = f.last_point + 1
 """
-"""The states of an account in as few versions as can be: a date that comes needs none.
+"""The states of an account in as few versions as possible: a planned date that comes needs none.
 
-An account that was there only until a contract was corrected has ``vanished_on``.
+An account that existed only until a contract was corrected has ``vanished_on``.
 """
 
 POINTS = """
@@ -102,16 +101,16 @@ FROM (SELECT DISTINCT customer, day FROM (
     SELECT customer, unnest([known_on, superseded_on, ended_on, cancelled_on]) AS day
     FROM paid_contracts) WHERE day IS NOT NULL)
 """
-"""The days on which something becomes known of a customer's contracts."""
+"""The days that bring new information on a customer's contracts."""
 
 
 def stays(points: str, gap: int) -> str:
-    """Return SQL of the contracts of each stay, after each of the days in ``points``."""
+    """Return SQL for the contracts of each stay, after each day in ``points``."""
     return STAYS.format(points=points, open=OPEN, gap=gap, returned=RETURNED)
 
 
 def derive_accounts(run: Callable[[str], None], gap: int) -> None:
-    """Make ``account_versions_of`` contracts out of ``paid_contracts``."""
+    """Create ``derived_accounts`` from ``paid_contracts``."""
     run(f"CREATE OR REPLACE TABLE contract_points AS {POINTS}")
     states = STATES.format(stays=stays("contract_points", gap), open=OPEN, first_arr=_first_arr())
     run(f"CREATE OR REPLACE TABLE account_states AS {states}")
@@ -124,9 +123,9 @@ def derive_accounts(run: Callable[[str], None], gap: int) -> None:
 
 
 def _first_arr() -> str:
-    """SQL: the sum over the contracts of the first day; empty if one is not known.
+    """SQL: the total ARR of the contracts of the first day; NULL if one of them is unknown.
 
-    A contract that covers no day counts only where there is no other.
+    A contract that covers no day counts only if there is no other.
     """
     first = "FILTER (WHERE paid_on = started_on{})"
     covering, every = first.format(" AND covers"), first.format("")
@@ -138,7 +137,7 @@ def _first_arr() -> str:
 
 
 def _same(name: str) -> str:
-    """SQL: whether one row can stand for a state and the one before it."""
+    """SQL: whether a state and the one before it can share a row."""
     same = f"{name} IS NOT DISTINCT FROM last_{name}"
     if name in ("ended_on", "end_known_on"):
         return f"({same} OR (last_{name} IS NULL AND {name} = day))"
@@ -148,7 +147,7 @@ def _same(name: str) -> str:
 LAST_POINTS = """
 SELECT * FROM contract_points QUALIFY point = max(point) OVER (PARTITION BY customer)
 """
-"""Where no contract is corrected, what a day changes is known on it: the last day shows it all."""
+"""The last day of each customer; unless contracts are corrected, it shows all changes."""
 
 LEVELS = """
 WITH stays AS (
@@ -184,7 +183,7 @@ SELECT c.account_id, customer, point, day, turn, coalesce(arr_delta, 0) AS arr_d
        term_months, f.turn IS NOT NULL AS renewed, coalesce(plans <> last_plans, false) AS replanned
 FROM compared AS c LEFT JOIN followed AS f USING (account_id, point, turn)
 """
-"""The days on which contracts of an account begin or end, as known after each day."""
+"""The days on which an account's contracts begin or end, as known after each day."""
 
 CHANGES = """
 WITH turns AS (
@@ -212,11 +211,11 @@ SELECT account_id, turn AS changed_at, kind, CAST(arr_delta AS DECIMAL(18,2)) AS
        term_months, CASE WHEN day > turn THEN CAST(day AS TIMESTAMP) END AS recorded_at
 FROM found ORDER BY account_id, turn, kind
 """
-"""A change as it was first known, and what later corrections of contracts add to it."""
+"""Each change as it was first known, and the amounts added by later corrections of contracts."""
 
 
 def derive_changes(run: Callable[[str], None], stay_gap: int, gap: int, corrected: bool) -> None:
-    """Make ``derived_changes`` out of ``paid_contracts``; ``corrected`` ones have versions."""
+    """Create ``derived_changes`` from ``paid_contracts``; ``corrected`` contracts have versions."""
     points = "contract_points" if corrected else f"({LAST_POINTS})"
     levels = LEVELS.format(stays=stays(points, stay_gap), gap=gap)
     run(f"CREATE OR REPLACE TABLE contract_levels AS {levels}")

@@ -1,4 +1,4 @@
-"""One table in the store, where its rows came from, and what may be wrong with them."""
+"""A table in the store, the sources of its rows, and the checks on them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from leadsignal.sources.parts import Part
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that may be wrong with a row: a condition in SQL, and the message.
+    """A check of rows: the SQL condition of a fault, and its message.
 
-    In the condition ``t`` is the table and ``a`` the account as it was last recorded. ``value``
-    is the SQL of the value to show, if that is not the column; ``detail`` is the SQL of a text
-    that is added to the remedy.
+    In the condition, ``t`` is the table and ``a`` the latest version of the account. ``value`` is
+    the SQL of the value to show, by default the column; ``detail`` is the SQL of a text that is
+    appended to the remedy.
     """
 
     column: str
@@ -28,13 +28,13 @@ class Check:
 
 @dataclass
 class Loaded:
-    """One table in the store: which columns it has, and which part each row came from.
+    """A table in the store: its columns, and the part that each row came from.
 
-    ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
-    only the names were read. ``currency`` is a column that names the currency of each row's
-    amounts; it is only checked. ``derived`` rows are made from contracts; where one ``vanishes``,
-    a later correction took it away on its ``vanished_on``. Once rows are ``selected``,
-    each keeps its place in the source.
+    ``extras`` are declared attributes of accounts beyond the schema; of ``unread`` columns only the
+    names were read. ``currency`` is the column with the currency of each row, which is only
+    checked. ``derived`` rows are made from contracts; if the table ``vanishes`` some of them, later
+    corrections removed these on their ``vanished_on``. With ``selected``, each row stores its
+    position in the source.
     """
 
     table: Table
@@ -50,28 +50,28 @@ class Loaded:
 
     @property
     def has_versions(self) -> bool:
-        """Whether rows of one key are versions of each other."""
+        """Whether rows with the same key are versions of each other."""
         return self.table.key in self.columns and "recorded_at" in self.columns
 
     @property
     def texts(self) -> list[str]:
-        """Columns beyond the schema that are stored as texts."""
+        """Columns beyond the schema, which are stored as text."""
         taken = (*self.extras, *self.columns)
         own = [self.currency] if self.currency and self.currency not in taken else []
         return [*self.extras, *own]
 
     @property
     def known_on(self) -> str:
-        """The SQL of the day a row was known on, once the table is settled."""
+        """SQL of the day on which a row became known, once the table is settled."""
         return "known_on" if "recorded_at" in self.columns else self.table.time
 
     def placed(self, fault: Fault, row: int) -> Fault:
-        """Return a fault of a row, put as one of the footer where the file ends with one."""
+        """Return a fault of a row, as a fault of the footer if the row is part of one."""
         part = next((part for part, end in self.parts if row < end), None)
         return part.footer.of(fault) if part and part.footer else fault
 
     def places(self, rows: list[int]) -> list[tuple[str | None, int]]:
-        """Return the file and line of rows of the store."""
+        """Return the file and line of each row of the store."""
         found: dict[int, tuple[str | None, int]] = {}
         first = 0
         for part, end in self.parts:

@@ -1,4 +1,4 @@
-"""Loading: open each source and store its rows."""
+"""Open each source and load its rows into the store."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ from leadsignal.sources.parts import (
 from leadsignal.sources.project_files import ProjectFiles
 
 LARGE = 500_000_000
-"""Bytes of Parquet above which files are read in a way that saves disk space, not time."""
+"""Size in bytes of Parquet files above which disk space is saved at the expense of time."""
 
 
 @dataclass
 class Intake:
-    """Tables, faults by kind and remarks of what has been read so far."""
+    """The tables, faults and notices of what has been read so far."""
 
     project: Project
     store: Store
@@ -83,7 +83,7 @@ class Intake:
         self.unpacking = unpacking_in(self.store)
 
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
-        """Load every table of the project's folder, or of the frames and paths given."""
+        """Load every table of the project's folder, or the given frames and paths."""
         sources = self._located() if frames is None else self._frame_parts(frames)
         found = set()
         try:
@@ -102,7 +102,7 @@ class Intake:
             self._refuse_no_accounts(self.project.folder if frames is None else None)
 
     def _refuse_no_accounts(self, folder: Path | None) -> None:
-        """Tell that accounts are missing, and which files of the folder nothing is known of."""
+        """Report that accounts are missing, and which files of the folder are not read."""
         place = self.project.url or folder
         where = hide_secrets(str(place)) if place else None
         remedy = "Add accounts.csv or contracts.csv (or .parquet): one of the two is needed."
@@ -117,7 +117,7 @@ class Intake:
         )
 
     def not_read(self, settings: Path | None) -> tuple[str, ...]:
-        """Return what of the project's folder, or of its URL, no table was read from."""
+        """Return the files of the project's folder, or URL, that no table was read from."""
         if self.project.url is not None:
             return tuple(self.object_stores.not_read)
         return not_read(self.project, [*self.read, *([settings] if settings else [])])
@@ -235,7 +235,7 @@ class Intake:
             yield part
 
     def load(self, table: Table, parts: list[Part]) -> None:
-        """Load the parts of a table into the store; what is wrong with them is kept."""
+        """Load the parts of a table into the store, and record their faults."""
         name = table.name
         if name == "accounts" and "contracts" in self.loaded:
             table = without_lifetimes(table)
@@ -263,7 +263,7 @@ class Intake:
         groups = in_groups(parts)
         self._append_all(loaded, groups, matches)
         if len(self.structural) > before and len(groups) < len(parts) and not self.store.is_full:
-            # Read one by one, they say which of them it is, and what is wrong with it.
+            # Reading the parts one by one shows which of them is at fault.
             del self.structural[before:], self.faults[faults:]
             loaded.rows, loaded.parts, self.more = 0, [], more
             self._append_all(loaded, [single_part(part) for part in parts], matches)
@@ -275,7 +275,7 @@ class Intake:
             self._keep(loaded)
 
     def _read_again(self, loaded: Loaded) -> None:
-        """Read once more, in every other way, the columns with cells that are not plain."""
+        """Read columns again, in every other notation, if some of their cells are unread."""
         spelling, table = self.source(loaded.table.name).spelling, loaded.table
         columns = [table.by_column[name] for name in loaded.columns]
         columns = [column for column in columns if has_plain_cells(column, spelling)]
@@ -300,7 +300,7 @@ class Intake:
         file = self._file(table.name)
         del self.loaded[table.name]
         if found is not None:
-            problem, remedy = "this user has several accounts", "Keep one account a user."
+            problem, remedy = "this user has several accounts", "Keep one account per user."
             self.structural.append(Fault(file, table.name, None, "user_id", found, problem, remedy))
             return True
         listed = (
@@ -324,7 +324,7 @@ class Intake:
         return loaded.parts[0][0].file if loaded and loaded.parts else None
 
     def _select(self, loaded: Loaded) -> None:
-        """Leave rows out that the settings leave out, and say how many."""
+        """Drop the rows that the settings exclude, and note how many."""
         name = loaded.table.name
         file = loaded.parts[0][0].file if len(loaded.parts) == 1 else None
         faults, remarks = select_rows(
@@ -337,7 +337,7 @@ class Intake:
     def _append_all(
         self, loaded: Loaded, groups: list[CombinedParts], matches: Mapping[int, dict[str, str]]
     ) -> None:
-        """Append groups of parts, all or, after a fault, not all: such a table is not kept."""
+        """Append groups of parts; after a fault some are missing, and the table is not kept."""
         with self.store.loading() as start_again:
             for group in groups:
                 before = len(self.structural)
@@ -356,7 +356,7 @@ class Intake:
         self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
 
     def _match_all(self, table: Table, parts: list[Part]) -> list[dict[str, str] | None]:
-        """Return what `_match` does of each part; parts of the same columns are matched once."""
+        """Return `_match` of each part; parts with the same columns are matched once."""
         found: dict[tuple[str, ...], dict[str, str]] = {}
         matched: list[dict[str, str] | None] = []
         for part in parts:
@@ -368,7 +368,7 @@ class Intake:
         return matched
 
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
-        """Return their name of each of our columns that the part has, or None after a fault."""
+        """Return the part's name of each schema column that it has; None after a fault."""
         source = self.source(table.name)
         match, faults, notices = match_columns(without_account(table, source), part, source)
         faults += missing_markers(part, source, table)
@@ -412,14 +412,14 @@ class Intake:
             count = self.store.load(part, readings)
             rows = group.rows or [count]
             if sum(rows) != count:
-                raise ValueError("a file holds another number of rows than it says")
+                raise ValueError("the number of rows differs from the one a file states")
         except UnreadableError as error:
             self.structural.append(error.fault)
             return
         except (duckdb.Error, OSError, ValueError, OverflowError) as error:
             if "could not write" in str(error).lower():
                 raise
-            # A damaged file makes the readers raise any of these.
+            # Readers raise any of these for a damaged file.
             self.structural.append(self._broken(part, error))
             return
         for one, its_rows in zip(group.parts, rows, strict=True):
@@ -442,7 +442,7 @@ class Intake:
             part.faults()
         except UnreadableError as unreadable:
             return unreadable.fault
-        # What the reader says may quote a row; its kind says enough.
+        # The message may quote a row, so only the type of the error is shown.
         said = type(error).__name__
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."

@@ -1,4 +1,4 @@
-"""Files opened as parts of a table, each by its format."""
+"""Open files as parts of a table, by format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leadsignal.sources.workbooks import open_workbook
 
 
 def unpacking_in(store: Store) -> Unpacking:
-    """Return what unpacks files beside a store, within its limits."""
+    """Return an unpacking of files into the folder of a store, within its size limit."""
     return Unpacking(Path(store.folder) / "copies", lambda: bytes_in(store.folder), store.limit)
 
 
@@ -32,7 +32,7 @@ def open_file(
     store: Store,
     unpacking: Unpacking,
 ) -> Part:
-    """Return a file as a part of a table; raises UnreadableError where it cannot be one."""
+    """Return a file as a part of a table; raises UnreadableError if it cannot be opened."""
     plain = unpacking.plain(table, file, shown)
     if file_format == "parquet":
         return open_parquet(table, plain, shown, store.connection)
@@ -44,7 +44,7 @@ def open_file(
 
 
 def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
-    """Raise UnreadableError for a setting that files of another format have."""
+    """Raise UnreadableError for a setting that applies to other file formats only."""
     needless = {
         "sheet": source.sheet and found.format != "workbook",
         "header_line": source.header_line and found.format in ("json", "parquet"),
@@ -59,7 +59,7 @@ def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
 
 
 def columns_in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
-    """Yield faults of columns whose values are in folder names, as in series=api/."""
+    """Yield a fault for each column whose values are in folder names, as in series=api/."""
     for name in file.parts[:-1]:
         column, sign, _ = name.partition("=")
         if sign and column in BY_NAME[part.table].by_column and column not in part.columns:

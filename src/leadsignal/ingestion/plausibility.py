@@ -1,4 +1,4 @@
-"""What is not wrong but deserves a second look, and what an as-of date hides."""
+"""Warnings about valid but suspicious tables, and about rows that an as-of date hides."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from leadsignal.ingestion.loaded_table import Loaded
 
 OLD = 365
-"""Days without a record from which a table is old, if they are more than it has had records for."""
+"""Days without a record above which a table is old, if it covers a shorter time than that."""
 SAMPLED = 2_000_000
-"""Number of rows above which repeated rows are searched on a sample of days."""
+"""Number of rows above which repeated rows are searched for on a sample of days only."""
 
 
 def find_warnings(rows: CheckedRows, as_of: date) -> tuple[DataWarning, ...]:
-    """Return the warnings on tables that were read, in the order of the tables."""
+    """Return the warnings about the tables that were read, in the order of the tables."""
     found = list(rows.found_in_reading)
     for name, loaded in rows.loaded.items():
         found += hidden_rows(rows.store.query, loaded, as_of)
@@ -37,7 +37,7 @@ def find_warnings(rows: CheckedRows, as_of: date) -> tuple[DataWarning, ...]:
 
 def _about_events(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
     if not rows.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
-        yield DataWarning("no_rows", loaded.table.name, "is there but holds no rows")
+        yield DataWarning("no_rows", loaded.table.name, "exists but has no rows")
         return
     yield from _late(rows, loaded, as_of)
     yield from _repeated(rows, loaded)
@@ -48,7 +48,7 @@ def _about_events(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
 
 
 def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Find a table that has fallen silent, by the rule of monitoring and scoring, or is old."""
+    """Warn if a table is old, or has fallen silent by the rule of monitoring and scoring."""
     name = loaded.table.name
     source = rows.project.tables.get(name)
     if source and source.complete_through:
@@ -78,7 +78,7 @@ def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarnin
 
 
 def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
-    """Find a list of accounts without the starts and ends of the last time, beside events."""
+    """Warn if the latest starts and ends of accounts are much older than the events."""
     columns = rows.loaded["accounts"].columns
     dates = [name for name in ("started_on", "ended_on") if name in columns]
     days = " UNION ALL ".join(f"SELECT {name} AS day FROM accounts" for name in dates)
@@ -115,7 +115,7 @@ def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         return
     listed = ", ".join(map(quoted, loaded.columns))
     sampled = loaded.rows >= SAMPLED
-    # 29 is prime to weeks and close to no month: the sample holds every weekday and month day.
+    # 29 is coprime to 7 and rarely the length of a month: all days of week and month occur.
     where = f"WHERE ({loaded.table.time} - DATE '1970-01-05') % 29 = 0" if sampled else ""
     ((repeated, groups),) = rows.store.query(
         f"SELECT sum(n), count(*) FROM (SELECT count(*) AS n FROM {loaded.table.name} {where} "
@@ -127,8 +127,8 @@ def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         yield DataWarning(
             "repeated_rows",
             loaded.table.name,
-            f"{count_of(more, 'row')}{among} {'is' if more == 1 else 'are'} like another in every "
-            "column; all are counted",
+            f"{count_of(more, 'row')}{among} {'repeats' if more == 1 else 'repeat'} another in "
+            "every column; all are counted",
         )
 
 
@@ -153,7 +153,7 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def hidden_rows(query: Query, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Yield what of a settled table was not known at midnight of ``as_of``."""
+    """Yield warnings about the rows of a settled table not yet known at midnight of ``as_of``."""
     for message in _hidden(query, loaded, as_of):
         yield DataWarning("hidden_rows", loaded.table.name, message)
 

@@ -1,4 +1,4 @@
-"""The account that each row is of: unknown ones, ids written differently, rows outside its life."""
+"""Match rows with accounts: unknown accounts, differing ids, rows outside an account's life."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from leadsignal.sources.parts import literal
 
 ACCOUNTS_NOW = "accounts_now"
 ALONE = ("accounts", *(table.name for table in READ_FIRST))
-"""Tables that are checked by themselves: accounts are made from them."""
+"""Tables that are checked on their own, before accounts exist."""
 NO_ACCOUNT = "no such account in accounts"
 
 
 def create_accounts_now(intake: Intake, loaded: Loaded) -> None:
-    """Make the table of each account's start and end, as they were last recorded."""
+    """Create the table of each account's start and end, as last recorded."""
     columns = [name for name in ("started_on", "ended_on") if name in loaded.columns]
     ended = "" if "ended_on" in columns else ", CAST(NULL AS DATE) AS ended_on"
     latest = "recorded_at DESC NULLS LAST, " if "recorded_at" in loaded.columns else ""
@@ -30,7 +30,7 @@ def create_accounts_now(intake: Intake, loaded: Loaded) -> None:
 
 
 def with_accounts(intake: Intake, loaded: Loaded) -> str:
-    """Return SQL to select from: a table as ``t``, with the account of each row as ``a``."""
+    """Return SQL for a table as ``t``, joined with the account of each row as ``a``."""
     if loaded.table.name in ALONE or "accounts" not in intake.loaded:
         return f"{loaded.table.name} t"
     return f"{loaded.table.name} t LEFT JOIN {ACCOUNTS_NOW} a ON t.account_id = a.account_id"
@@ -74,16 +74,16 @@ def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iter
 
 
 def _near_account() -> str:
-    """SQL: the account whose id is written otherwise, and how the two differ."""
+    """SQL: the account with the same id in another notation, and how the two differ."""
     ours, theirs = "min(n.account_id)", "t.account_id"
     return (
         f"(SELECT concat('accounts has ', {ours}, CASE "
-        f"WHEN lower({ours}) = lower({theirs}) THEN ', in other capitals' "
-        f"WHEN trim({ours}) = trim({theirs}) THEN ', with other blanks around it' "
+        f"WHEN lower({ours}) = lower({theirs}) THEN ', with different capitals' "
+        f"WHEN trim({ours}) = trim({theirs}) THEN ', with different spaces around it' "
         f"WHEN length({ours}) IN (15, 18) AND length({theirs}) IN (15, 18) AND length({ours}) <> "
         f"length({theirs}) THEN concat(', in ', length({ours}), ' characters') "
         f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
-        "ELSE ', with other zeros before it' END) "
+        "ELSE ', with different leading zeros' END) "
         f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
         "HAVING count(*) > 0)"
     )
@@ -94,18 +94,18 @@ def _whole(function: str, text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """SQL: an id without what exports add to it or take from it."""
+    """SQL: an id without the characters that exports may add or drop."""
     short = f"regexp_replace(trim({text}), '^([A-Za-z0-9]{{15}})[A-Za-z0-9]{{3}}$', '\\1')"
     return f"ltrim({_whole('lower', short)}, '0')"
 
 
 def outside_life(time: str) -> tuple[str, str]:
-    """Return SQL, for any engine: a row is before its account's start; it is after its end."""
+    """Return SQL, for any engine, for a row before its account's start, and one after its end."""
     return f"t.{time} < a.started_on", f"t.{time} > a.ended_on AND a.ended_on >= a.started_on"
 
 
 def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
-    """Delete rows before their account's start or after its end, and leave a remark of how many."""
+    """Delete rows before their account's start or after its end, and note how many."""
     name = loaded.table.name
     if intake.source(name).outside != "exclude" or {name, "accounts"} - intake.loaded.keys():
         return 0
@@ -124,7 +124,7 @@ def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
 
 
 def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
-    """Delete rows of no account, or of one that is not in accounts, where that is asked for."""
+    """Delete rows without an account, or of one not in accounts, if the settings ask for it."""
     name = loaded.table.name
     if intake.source(name).unknown != "exclude" or {name, "accounts"} - intake.loaded.keys():
         return
@@ -135,7 +135,7 @@ def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
     )
     ((named,),) = intake.store.query(f"SELECT count(account_id) FROM {name}")
     if 2 * others > named:
-        # Ids that are written differently, more likely than strangers: they remain as faults.
+        # If no id is known, they are probably written differently: keep them as faults.
         stranger, others = "account_id IS NULL", 0
     if empty or others:
         intake.store.run(f"DELETE FROM {name} WHERE {stranger}")
@@ -165,13 +165,13 @@ RULES: tuple[tuple[str, str], ...] = (
         "CASE WHEN regexp_full_match({0}, '[A-Za-z0-9]{{18}}') THEN left({0}, 15) ELSE {0} END",
     ),
 )
-"""What exports add to an id or take from it, and SQL of an id without that."""
+"""Characters that exports add to an id or drop from it, and SQL for the id without them."""
 
 
 def match_written_ids(store: Store, table: str, accounts: str) -> str | None:
-    """Replace the ids of a table by those of accounts; return a remark, or None where none is.
+    """Replace the ids of a table by those of accounts; return a notice, or None without changes.
 
-    Exactly one rule has to match every id of the table with one account, one to one.
+    Ids are replaced only if exactly one rule matches all of them with accounts, one to one.
     """
     found = [(what, rule) for what, rule in RULES if _explains(store, table, accounts, rule)]
     if len(found) != 1:
@@ -193,7 +193,7 @@ def match_written_ids(store: Store, table: str, accounts: str) -> str | None:
 
 
 def _explains(store: Store, table: str, accounts: str, rule: str) -> bool:
-    """Return whether a rule matches every id of a table with one account, one to one."""
+    """Return whether a rule matches all ids of a table with accounts, one to one."""
     bare = rule.format("account_id")
     ((ids, bare_ids, known),) = store.query(
         f"WITH ours AS (SELECT {bare} AS bare FROM {accounts} GROUP BY 1 HAVING count(*) = 1), "

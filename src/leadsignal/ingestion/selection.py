@@ -1,4 +1,4 @@
-"""Rows that are left out on purpose: by ``where``, of unknown users, events sent twice."""
+"""Rows left out on purpose: by ``where``, of unknown users, or of events sent twice."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted
 
 WHERE, USER, SOURCE_ROW = "where\t", "user\t", "source row\t"
-"""Names of the store's own columns; no column of a source has a tab in its name."""
+"""Names of the store's own columns; names of source columns have no tab."""
 MAX_VALUES = 1_000
-"""Number of values of a column among which the one that was meant is looked for."""
+"""Number of the most frequent values of a column that are searched for the one meant."""
 USERS = "users_of_"
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def users_table(table: str) -> Table:
-    """Return the schema of the table that maps the users of a table to accounts."""
+    """Return the schema of the table that maps a table's users to accounts."""
     columns = (
         Column("user_id", "id", "the user", required=True),
         Column("account_id", "id", "the account of the user", required=True),
@@ -33,7 +33,7 @@ def users_table(table: str) -> Table:
 
 
 def markers(source: TableSource) -> dict[str, str]:
-    """Return the columns that rows are chosen by: our name of each, and that in the source."""
+    """Return the columns that select rows: the store's name of each, and the source's."""
     found = {f"{WHERE}{name}": name for name in source.where}
     if source.users is not None:
         found[USER] = source.columns.get("user_id", "user_id")
@@ -41,25 +41,25 @@ def markers(source: TableSource) -> dict[str, str]:
 
 
 def requiring(table: Table, is_required: Callable[[Column], bool]) -> Table:
-    """Return a table of which other columns have to be there."""
+    """Return a table with other required columns."""
     columns = [replace(column, required=is_required(column)) for column in table.columns]
     return replace(table, columns=tuple(columns))
 
 
 def without_lifetimes(accounts: Table) -> Table:
-    """Return the table of accounts as it may be where contracts say when accounts started."""
+    """Return the table of accounts with only account_id required; contracts give the rest."""
     return requiring(accounts, lambda column: column.name == "account_id")
 
 
 def without_account(table: Table, source: TableSource) -> Table:
-    """Return a table whose account need not be there, where users say whose a row is."""
+    """Return a table with account_id optional, if users identify the account."""
     if source.users is None:
         return table
     return requiring(table, lambda column: column.required and column.name != "account_id")
 
 
 def missing_markers(part: Part, source: TableSource, table: Table) -> Iterator[Fault]:
-    """Yield faults of columns of ``where`` and ``users`` that a part does not have."""
+    """Yield a fault for each column of ``where`` and ``users`` that a part lacks."""
     theirs = list(part.columns)
     for ours, name in markers(source).items():
         if name in theirs:
@@ -75,9 +75,9 @@ def missing_markers(part: Part, source: TableSource, table: Table) -> Iterator[F
 def select_rows(
     store: Store, table: Table, source: TableSource, columns: list[str], file: str | None
 ) -> tuple[list[Fault], list[str]]:
-    """Leave rows out of a table in the store; return faults, else remarks on how many.
+    """Drop rows of a table in the store; return faults, or else notices of how many.
 
-    The rows that stay keep their place in the source in a column of their own.
+    The remaining rows store their position in the source in a separate column.
     """
     faults = [*_unknown_values(store.query, table.name, source, file)]
     if faults:
@@ -124,7 +124,7 @@ def _columns(query: Query, table: str) -> list[str]:
 
 
 def _requested(source: TableSource) -> str:
-    """SQL: whether a row is one of those that ``where`` names."""
+    """SQL: whether a row satisfies ``where``."""
     every = [
         _has_one(f"t.{quoted(f'{WHERE}{name}')}", values) for name, values in source.where.items()
     ]
@@ -171,7 +171,7 @@ def _remarks(query: Query, source: TableSource) -> Iterator[str]:
         columns = ", ".join(source.where)
         yield f"{count_of(excluded, 'row')} of {rows:,} left out by where ({columns})"
     if again:
-        yield f"{count_of(again, 'row')} left out: events of an event_id that an earlier row has"
+        yield f"{count_of(again, 'row')} left out: an earlier row has the same event_id"
     if unknown:
         values = f"{count_of(owners, 'value')} of {source.columns.get('user_id', 'user_id')}"
         named = source.users.path if isinstance(source.users, TableSource) else ""
@@ -180,7 +180,7 @@ def _remarks(query: Query, source: TableSource) -> Iterator[str]:
 
 
 def _nobody_known(query: Query, table: str, file: str | None) -> Fault | None:
-    """Return the fault that no user is known, which is a mistake in one of the two tables."""
+    """Return the fault that no user is known, which means a mistake in one of the two tables."""
     ((unknown, known, example),) = query(
         "SELECT count(*) FILTER (WHERE unknown), count(*) FILTER (WHERE account IS NOT NULL), "
         "min(owner) FROM chosen WHERE requested"
@@ -188,13 +188,13 @@ def _nobody_known(query: Query, table: str, file: str | None) -> Fault | None:
     if not unknown or known:
         return None
     ((other,),) = query(f"SELECT min(user_id) FROM {USERS}{table}")
-    problem = f"users names none of the users; it holds such as {other!r}"
-    remedy = 'Map the column that both have: columns = { user_id = "…" }.'
+    problem = f"users lists none of these users; its ids look like {other!r}"
+    remedy = 'Map the column that matches it: columns = { user_id = "…" }.'
     return Fault(file, table, None, "user_id", example, problem, remedy)
 
 
 def source_rows(query: Query, table: str, rows: list[int]) -> Mapping[int, int]:
-    """Return the places in the source of rows of a table from which others were left out."""
+    """Return the source positions of rows of a table from which others were dropped."""
     if not rows:
         return {}
     listed = ", ".join(map(str, rows))

@@ -1,4 +1,4 @@
-"""How cells that could not be read are written, and the setting that reads them."""
+"""Recognise the notation of cells that could not be read, and the setting that reads them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ NOTHING = (
     "not available", "(blank)", "(none)", "#value!", "#ref!", "nat", "0000-00-00",
     "0000-00-00 00:00:00",
 )  # fmt: skip
-"""Words that exports write for an empty cell, in small letters."""
+"""Words that exports write for an empty cell, in lower case."""
 _CURRENCY = r"\W{0,3}(?:[A-Z]{2,3})?\W{0,3}"
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """One way in which cells are written: their condition in SQL, and the setting that reads it.
+    """A notation of cells: the SQL condition that finds it, and the setting that reads it.
 
-    ``settings`` are the candidates: with several the cells do not say which.
+    ``settings`` are the candidates; with several, the cells do not show which is right.
     """
 
     condition: str
@@ -33,7 +33,7 @@ class Spelling:
     remedy: str = ""
 
     def how_to_read(self, section: str) -> str:
-        """Return what to set, and where."""
+        """Return the setting to add, and its section."""
         choices = " or ".join(self.settings)
         return self.remedy or f"Say so under {section}: {choices}."
 
@@ -70,7 +70,7 @@ _COUNTED = (
 def spellings_of_dates(
     query: Query, table: str, text: str, notation: Notation
 ) -> Iterator[Spelling]:
-    """Yield how the dates of a column are written that could not be read."""
+    """Yield the notations of the dates of a column that could not be read."""
     found = [_empty(text)]
     for setting, pattern, what in _COUNTED:
         found.append(
@@ -91,7 +91,7 @@ def spellings_of_dates(
 
 
 def _in_numbers(query: Query, table: str, text: str, notation: Notation) -> Iterator[Spelling]:
-    """Yield spellings of day and month in digits, in the orders that all such cells fit."""
+    """Yield notations of day and month in digits, with the orders that fit all such cells."""
     for sign in (".", "/", "-"):
         for year in ("YYYY", "YY"):
             width = len(year)
@@ -123,7 +123,7 @@ def _which(orders: list[str]) -> str:
 def spellings_of_numbers(
     query: Query, table: str, text: str, value: str, notation: Notation
 ) -> Iterator[Spelling]:
-    """Yield how the numbers of a column are written that could not be read."""
+    """Yield the notations of the numbers of a column that could not be read."""
     found = [_empty(text), _percentage(text)]
     if notation.decimal is None:
         before, after = rf"[(]?[-−]?{_CURRENCY}", rf"{_CURRENCY}[)]?"
@@ -139,11 +139,11 @@ def spellings_of_numbers(
         choices: tuple[str, ...] = (
             ('decimal = "."',) if points and not commas else ('decimal = ","',)
         )
-        what = "has a comma, which the other cells show to be one between thousands"
+        what = "has a comma, which the other cells show to be a thousands separator"
         if commas and not points:
-            what = "has a comma, which the other cells show to be before decimals"
+            what = "has a comma, which the other cells show to be a decimal comma"
         elif bool(commas) == bool(points):
-            what = "has a comma that may be one between thousands or before decimals"
+            what = "has a comma that may be a thousands separator or a decimal comma"
             choices = ('decimal = "." (1,234 is 1234)', 'decimal = "," (1,234 is 1.234)')
         found.append(Spelling(_like(text, either), what, choices))
     yield from _present(query, table, text, found)
@@ -158,7 +158,7 @@ def _percentage(text: str) -> Spelling:
 
 
 def _present(query: Query, table: str, text: str, spellings: list[Spelling]) -> Iterator[Spelling]:
-    """Yield the spellings that occur; a cell is of the first that it fits."""
+    """Yield the notations that occur; a cell counts for the first one that it fits."""
     label = " ".join(f"WHEN {one.condition} THEN {n}" for n, one in enumerate(spellings))
     which = f"CASE {label} END"
     counted = query(

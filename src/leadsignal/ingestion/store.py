@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 MEMORY = "1500MB"
 UNPACKED = "8GB"
-"""What the rows of all tables may take on the disk, unpacked."""
+"""Maximum disk space of the rows of all tables, unpacked."""
 WATCH_SECONDS = 0.05
 PREFIX, SUFFIX = "leadsignal-", ".store"
 ORIGINAL, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
-"""Prefixes of the store's own columns; no column of a schema has a blank in its name."""
+"""Prefixes of the store's own columns; names of schema columns have no space."""
 STORED_AS = {
     "id": "text",
     "text": "text",
@@ -47,11 +47,11 @@ STORED_AS = {
 
 
 class Store:
-    """One database file with a table for each table that was read.
+    """A database file with a table for each table that was read.
 
     Row *n* of a table (its ``rowid``) is the *n*-th row of its sources. Extra columns keep the
-    original text of cells that could not be read. ``fill`` may put a database in the place of an
-    empty one.
+    original text of cells that could not be read. ``fill`` may write a database before it is
+    opened.
     """
 
     def __init__(self, fill: Callable[[Path], None] | None = None) -> None:
@@ -78,7 +78,7 @@ class Store:
             _remove_folder(self.folder, handle)
             raise
         self.connection.execute("SET TimeZone = 'UTC'")
-        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to switch it off.
+        # In Jupyter without ipywidgets there is no progress bar, and DuckDB refuses to disable it.
         with contextlib.suppress(duckdb.InvalidInputException):
             self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
@@ -93,7 +93,7 @@ class Store:
     def values(
         self, table: str, column: str, where: tuple[str, str] | None = None
     ) -> frozenset[str]:
-        """Return the texts in a column, of the rows of one kind if ``where`` names it; kept."""
+        """Return the distinct texts of a column, optionally of rows with one value; cached."""
         key = (table, column, where)
         if key not in self._values:
             only = f" WHERE {quoted(where[0])} = {literal(where[1])}" if where else ""
@@ -106,7 +106,7 @@ class Store:
         self.connection.execute(sql)
 
     def shape(self) -> list[list[str]]:
-        """Return table, name and type of each column; raises ValueError for more than tables."""
+        """Return table, name and type of each column; raises ValueError for views or functions."""
         mine = "database_name = current_database() AND NOT internal"
         others = [f"SELECT 1 FROM duckdb_{what}() WHERE {mine}" for what in ("views", "functions")]
         others.append(f"SELECT 1 FROM duckdb_columns() WHERE {mine} AND column_default IS NOT NULL")
@@ -116,7 +116,7 @@ class Store:
         return [list(row) for row in self.query(f"{columns} ORDER BY table_name, column_index")]
 
     def export(self, file: Path, tables: Mapping[str, Iterable[str]]) -> None:
-        """Write columns of tables to a database file, in the order of their rows."""
+        """Write columns of tables to a database file, in row order."""
         self.compress_texts(True)
         self.run(f"ATTACH {literal(str(file))} AS exported")
         try:
@@ -127,7 +127,7 @@ class Store:
             self.run("DETACH exported")
 
     def delete(self, table: str, rows: list[int]) -> None:
-        """Delete rows of a table by their numbers."""
+        """Delete rows of a table by number."""
         import pyarrow as pa
 
         self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
@@ -135,7 +135,7 @@ class Store:
         self.connection.unregister("bad_rows")
 
     def types_of(self, part: Part) -> dict[str, str]:
-        """Return the DuckDB type of each column of a part that is read, by the part's names."""
+        """Return the DuckDB type of each column read from a part, by the part's name of it."""
         if part.reader is not None:
             part.reader = part.reader() if callable(part.reader) else part.reader
             self.connection.register("incoming", part.reader)
@@ -145,11 +145,11 @@ class Store:
         return dict(zip(names, (row[1] for row in described.fetchall()), strict=True))
 
     def compress_texts(self, yes: bool) -> None:
-        """Say whether texts are to be compressed: a quarter of the space, twice the time."""
+        """Set whether texts are compressed: a quarter of the space, but twice the time."""
         self.run(f"SET disabled_compression_methods = '{'' if yes else 'dict_fsst'}'")
 
     def create(self, table: Table, columns: list[str], extras: list[str]) -> None:
-        """Create the table with the schema's columns that were given, and extra texts."""
+        """Create a table with the given columns of the schema, and extra text columns."""
         listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
         for name in columns:
             if table.by_column[name].kind not in ("id", "text"):
@@ -163,7 +163,7 @@ class Store:
         self.tables[table.name] = [*columns, *extras]
 
     def load(self, part: Part, readings: dict[str, Reading]) -> int:
-        """Append the rows of a part; returns how many these are."""
+        """Append the rows of a part and return their number."""
         selected = []
         for name, reading in readings.items():
             selected.append(f"{reading.value} AS {quoted(name)}")
@@ -184,7 +184,7 @@ class Store:
         return int(count)
 
     def read_again(self, table: str, column: Column, zone: str, spelling: Notation) -> None:
-        """Read the originals of a column, which were read plainly, in every other way."""
+        """Read in every other notation what the plain reading of a column left as originals."""
         original = quoted(ORIGINAL + column.name)
         reading = read_cell(column, original, "VARCHAR", zone, spelling)
         if reading is None:
@@ -202,9 +202,9 @@ class Store:
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Callable[[], None]]:
-        """Run the statements of the block as one transaction; give what starts it again.
+        """Run the statements of the block as one transaction; yield a function that restarts it.
 
-        A table may have thousands of parts, and the disk is waited for at the end of each.
+        A table may have thousands of parts, and each commit waits for the disk.
         """
 
         def start_again() -> None:
@@ -221,7 +221,7 @@ class Store:
 
     @contextlib.contextmanager
     def _within_limit(self, part: Part) -> Iterator[None]:
-        """Stop a statement that fills more of the disk than is allowed: files can be bombs."""
+        """Stop a statement that exceeds the disk limit: a file may be a decompression bomb."""
         import duckdb
 
         limit, done, over = self.limit, threading.Event(), threading.Event()
@@ -248,7 +248,7 @@ class Store:
 
 
 def with_steps(relation: str, readings: Iterable[Reading]) -> str:
-    """Return SQL of a relation with the columns of all steps, each computed from those before."""
+    """Return SQL for a relation with the columns of all steps, each computed from those before."""
     for level in zip_longest(*(reading.steps for reading in readings)):
         listed = ", ".join(
             f"{sql} AS {quoted(step[0])}" for step in level if step for sql in step[1:]
@@ -258,7 +258,7 @@ def with_steps(relation: str, readings: Iterable[Reading]) -> str:
 
 
 def bytes_in(folder: str) -> int:
-    """Return how many bytes the files in a folder take."""
+    """Return the total size of the files in a folder, in bytes."""
     total = 0
     for where, _, files in os.walk(folder):
         for name in files:
@@ -268,7 +268,7 @@ def bytes_in(folder: str) -> int:
 
 
 def unpacked_limit() -> int:
-    """Return how many bytes the rows that are read may take: LEADSIGNAL_UNPACKED, or 8GB.
+    """Return the maximum size of the unpacked rows in bytes: LEADSIGNAL_UNPACKED, or 8GB.
 
     >>> unpacked_limit()
     8000000000
@@ -277,7 +277,7 @@ def unpacked_limit() -> int:
 
 
 def memory_bytes() -> int:
-    """Return how many bytes the store may use of memory: LEADSIGNAL_MEMORY, or 1500MB.
+    """Return the memory limit of the store in bytes: LEADSIGNAL_MEMORY, or 1500MB.
 
     >>> memory_bytes()
     1500000000
@@ -291,7 +291,7 @@ def _bytes(number: str, unit: str) -> int:
 
 
 def a_size(variable: str, default: str) -> tuple[str, str]:
-    """Return the number and the unit of a size that an environment variable holds."""
+    """Return the number and unit of a size given in an environment variable."""
     text = os.environ.get(variable, default).strip()
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", text)
     if not found:
@@ -300,7 +300,7 @@ def a_size(variable: str, default: str) -> tuple[str, str]:
 
 
 def _own_folder() -> tuple[str, int]:
-    """Make a folder that is locked while this process lives; clean those of dead processes."""
+    """Create a folder that is locked while this process lives; remove those of dead processes."""
     place = _temporary()
     clean_orphans(place, PREFIX, SUFFIX)
     while True:
@@ -309,7 +309,7 @@ def _own_folder() -> tuple[str, int]:
         except OSError as error:
             said = error.strerror or type(error).__name__
             raise WriteError(
-                f"no temporary folder can be made in {place}: {said}",
+                f"no temporary folder can be created in {place}: {said}",
                 f"{remedy_for(error.errno)}; TMPDIR says where",
             ) from None
         handle = hold(Path(folder))
@@ -318,10 +318,10 @@ def _own_folder() -> tuple[str, int]:
 
 
 def _temporary() -> Path:
-    """Return the folder of temporary files; rows of customers go to no other than TMPDIR's."""
+    """Return the temporary folder; if TMPDIR is set, customer data are written nowhere else."""
     named = os.environ.get("TMPDIR")
     if named and not os.path.isdir(named):
-        raise WriteError(f"TMPDIR is {named}, which is no folder", "Make it, or correct TMPDIR")
+        raise WriteError(f"TMPDIR is {named}, which is no folder", "Create it, or correct TMPDIR")
     if named and not os.access(named, os.W_OK | os.X_OK):
         raise WriteError(
             f"TMPDIR is {named}, which cannot be written to", "Allow it, or correct TMPDIR"
@@ -330,7 +330,7 @@ def _temporary() -> Path:
         return Path(tempfile.gettempdir())
     except OSError:
         raise WriteError(
-            "no folder for temporary files can be written to", "Set TMPDIR to one"
+            "no temporary folder can be written to", "Set TMPDIR to a folder that can"
         ) from None
 
 
@@ -346,16 +346,16 @@ def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> 
 
 
 def memory_limit() -> str:
-    """Return how much memory the store may use: LEADSIGNAL_MEMORY, or 1500MB."""
+    """Return the memory limit of the store as text: LEADSIGNAL_MEMORY, or 1500MB."""
     return "".join(a_size("LEADSIGNAL_MEMORY", MEMORY))
 
 
 def reading_of(
     column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Notation
 ) -> Reading | Fault:
-    """Return how to read a column of a part, or the fault that it holds the wrong type.
+    """Return how to read a column of a part, or the fault that it has the wrong type.
 
-    Texts are read plainly; `Store.read_again` reads what that leaves.
+    Texts are first read plainly; `Store.read_again` reads the rest.
     """
     reading = read_cell(column, part.columns[theirs], source, zone, spelling, plainly=True)
     if reading is not None:

@@ -1,8 +1,8 @@
-"""Checked tables kept beside the project, so that the next reading of the same files is short.
+"""Cache checked tables beside the project, so that reading the same files again is fast.
 
-An entry is used only for what it was made of: the contents of all files, the settings that reading
-depends on, and the versions of what reads. Anything else is read anew and replaces it. What is in
-the folder is a database of tables and a JSON file, each with its checksum.
+An entry is used only if the contents of all files, the settings that affect reading, and the
+software versions are unchanged. Otherwise the tables are read again and replace it. The folder
+contains a database of the tables and a JSON file, each with its checksum.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from leadsignal.sources.files_read import files_read
 from leadsignal.sources.locate import CACHE_FOLDER, not_read
 
 FORMAT = 1
-"""Raised whenever an entry of the version before would be read differently."""
+"""Version of the entries; raise it whenever existing entries would be read differently."""
 ENTRY, TABLES, IGNORE = "entry.json", "tables.duckdb", ".gitignore"
 IGNORED = "# A leadsignal cache: a copy of the tables, which belongs in no repository.\n*\n"
 MAX_ENTRY = 100_000_000
-"""Bytes of an entry without its tables; a larger file is none of ours."""
+"""Maximum size in bytes of an entry without its tables; a larger file is not ours."""
 ATTEMPTS = 3
-"""How often an entry is opened that another process replaces meanwhile."""
+"""Number of attempts to open an entry while another process replaces it."""
 NOT_IN_READING = frozenset({
     "folder", "as_of", "every", "horizon", "capacity", "holdout", "holdout_seed", "warning_time",
     "analysis", "causes", "engine", "people", "sources", "url", "behaviors", "cache",
 })  # fmt: skip
-"""Settings on which neither rows nor warnings depend, where all rows are of files."""
+"""Settings that affect neither rows nor warnings if all rows come from files."""
 OF_STORE = ("known_on", "superseded_on", "vanished_on")
-"""Columns that a settled table has beside those of its source."""
+"""Columns that a settled table has in addition to those of its source."""
 OF_LOADED = ("columns", "extras", "unread", "rows", "currency", "derived", "vanishes", "selected")
 
 
 class TableCache:
-    """The entry of a project: restored where it is of the same files and settings, else replaced.
+    """The cache entry of a project, used if files and settings are unchanged, else replaced.
 
-    Without ``cache = true`` there is no entry, only the key under which a session knows the tables.
-    ``settings`` is the file that the project was read from. ``notice`` says what kept the entry
-    from being used or written; no reading fails for it.
+    Without ``cache = true`` there is no entry, only the key by which a session identifies tables.
+    ``settings`` is the file that the project was read from. ``notice`` says why the entry could not
+    be used or written; reading does not fail because of it.
     """
 
     def __init__(self, project: Project, drop_bad_rows: bool, settings: Path | None) -> None:
@@ -68,7 +68,7 @@ class TableCache:
         self._warnings: tuple[str, list[Mapping[str, Any]]] | None = None
 
     def _key(self) -> str | None:
-        """Return the digest of all that the tables depend on; None if not all of it is files."""
+        """Return a digest of everything the tables depend on; None if not all of it is in files."""
         found = files_read(self.project)
         if found is None:
             return None
@@ -90,13 +90,13 @@ class TableCache:
         return _digest_of(json.dumps(content))
 
     def of_session(self) -> str:
-        """Return a text that differs wherever the tables could."""
+        """Return a text that differs whenever the tables may differ."""
         read = [file for one in files_read(self.project) or [] for file in one.files]
         read += [self.settings] if self.settings else []
         return f"{self.key} {self.project!r} {not_read(self.project, read)}"
 
     def restored(self) -> TableReader | None:
-        """Return the reading that is kept, as if it had just been done; None if there is none."""
+        """Return the cached reading, as if it had just been done; None if there is none."""
         if self.key is None or not self.project.cache:
             return None
         try:
@@ -141,20 +141,20 @@ class TableCache:
 
     @property
     def is_restored(self) -> bool:
-        """Whether the tables were kept, and not read."""
+        """Whether the tables were restored from the cache."""
         return self._warnings is not None
 
     def warnings(self, as_of: date) -> tuple[DataWarning, ...] | None:
-        """Return the warnings on the tables that were restored; None if they are of another day."""
+        """Return the warnings about the restored tables; None if they are of another day."""
         if self._warnings is None or self._warnings[0] != str(as_of):
             return None
         return tuple(DataWarning(**warning) for warning in self._warnings[1])
 
     def keep(self, reader: TableReader, as_of: date, warnings: Iterable[DataWarning]) -> None:
-        """Keep a reading without faults in the place of what was kept before."""
+        """Cache a reading without faults in place of the previous entry."""
         import duckdb
 
-        # What changed while it was read may have been read before or after.
+        # A file that changed during the reading may have been read before or after the change.
         if self.key is None or not self.project.cache or self.key != self._key():
             return
         entry = {
@@ -166,7 +166,7 @@ class TableCache:
         }
         try:
             with whole_folder(self.folder, CACHE) as part:
-                # The tables may be of people; their files may be more private than the folder is.
+                # The tables may contain personal data, and the folder may be readable by others.
                 part.chmod(0o700)
                 (part / IGNORE).write_text(IGNORED, encoding="utf-8")
                 _write(part, reader, entry)
@@ -185,7 +185,7 @@ def _write(part: Path, reader: TableReader, entry: dict[str, Any]) -> None:
 
 
 def _columns(reader: TableReader) -> dict[str, list[str]]:
-    """Return the columns of each table that are needed once it is checked."""
+    """Return the columns of each table that are needed after the checks."""
     stored: dict[str, list[str]] = {}
     for table, column, _ in reader.store.shape():
         stored.setdefault(table, []).append(column)
@@ -197,7 +197,7 @@ def _columns(reader: TableReader) -> dict[str, list[str]]:
 
 
 def _state(reader: TableReader) -> dict[str, Any]:
-    """Return all that a reading found, beside the rows."""
+    """Return everything that a reading found, apart from the rows."""
     return {
         "loaded": {
             name: {field: getattr(loaded, field) for field in OF_LOADED}
@@ -216,7 +216,7 @@ def _state(reader: TableReader) -> dict[str, Any]:
 
 
 def _fill(reader: TableReader, state: Mapping[str, Any]) -> None:
-    """Give a reader what `_state` returned of another."""
+    """Restore in a reader what `_state` returned for another."""
     derived = "contracts" in state["loaded"]
     for name, fields in state["loaded"].items():
         table = BY_NAME[name]
@@ -247,7 +247,7 @@ def _versions() -> dict[str, str]:
 
 
 def _content(file: Path) -> bytes:
-    """Return the bytes of a file; raises ValueError for what is none, or is too large."""
+    """Return the bytes of a file; raises ValueError if it is not a file, or too large."""
     if file.is_symlink() or not file.is_file() or file.stat().st_size > MAX_ENTRY:
         raise ValueError("is no entry")
     return file.read_bytes()

@@ -1,6 +1,6 @@
-"""Reading in order: load, check row by row, drop what is to be dropped, settle versions.
+"""Read tables in order: load them, check their rows, drop bad rows, settle versions.
 
-A frame of the caller's is read and checked beside tables that are in the store already.
+A data frame can also be read and checked against tables that are already in the store.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 AttributeKind = Literal["text", "number"]
 DEPENDENT = frozenset(table.name for table in TABLES if table.name != "accounts")
-"""The tables whose rows are of accounts."""
+"""The tables whose rows belong to accounts."""
 
 
 class TableReader:
-    """One reading of all tables: after ``read``, either ``faults`` or a store that is in order."""
+    """A reading of all tables: after ``read``, either ``faults`` or a store without any."""
 
     def __init__(
         self, project: Project, drop_bad_rows: bool = False, store: Store | None = None
@@ -67,9 +67,9 @@ class TableReader:
         return {table.name: present[table.name] for table in TABLES if table.name in present}
 
     def read(self, frames: Mapping[str, Any] | None, settings: Path | None = None) -> None:
-        """Load and check everything; faults of structure stop even where bad rows are dropped.
+        """Load and check everything; structural faults stop it even if bad rows are dropped.
 
-        ``settings`` is the file that the project was read from, where it has one.
+        ``settings`` is the file that the project was read from, if any.
         """
         self.intake.load_all(frames)
         if frames is None:
@@ -102,7 +102,7 @@ class TableReader:
                 self._settle(loaded)
 
     def _read_first(self, lost: set[str], dropping: bool) -> None:
-        """Check rates, contracts and accounts, and make of contracts what is derived from them."""
+        """Check rates, contracts and accounts, and derive tables from contracts."""
         found = self.intake.loaded
         for name in ("exchange_rates", "contracts", "accounts"):
             if name in found:
@@ -115,7 +115,7 @@ class TableReader:
             self._do(self._derive)
 
     def _do(self, step: Callable[[], None]) -> None:
-        """Run a step, unless there are faults, and keep the faults that it finds."""
+        """Run a step, unless there are faults, and record the faults that it finds."""
         if not self.faults:
             before = len(self.intake.faults)
             step()
@@ -130,7 +130,7 @@ class TableReader:
         self.project = with_coverage_of_contracts(self.project, self.intake)
         self._find_attributes()
         if accounts.derived:
-            # What is derived is true at the start, and is an attribute without being declared.
+            # Derived columns hold values at the start, so they need not be declared as attributes.
             columns = [*accounts.extras, *accounts.columns]
             dated: dict[str, AttributeKind] = {"plan": "text", "arr": "number"}
             self.attributes = {k: v for k, v in dated.items() if k in columns} | self.attributes
@@ -169,7 +169,7 @@ class TableReader:
             lost |= self._drop(name, sorted(bad))
 
     def _drop(self, name: str, rows: list[int]) -> set[str]:
-        """Delete rows; returns the accounts that accounts then no longer speaks of."""
+        """Delete rows and return the accounts that are then missing from accounts."""
         names_accounts = name in ("accounts", "contracts")
         before = self._account_ids(name) if names_accounts else set()
         self.store.delete(name, rows)
@@ -191,7 +191,7 @@ class TableReader:
             )
 
     def _settle(self, loaded: Loaded) -> None:
-        """Give each row the day it was known on, and each version the day it was replaced."""
+        """Add the day on which each row became known, and on which each version was replaced."""
         if "recorded_at" not in loaded.columns:
             return
         table, columns = loaded.table, ", ".join(settled(loaded, DuckDB()))
@@ -249,7 +249,7 @@ class TableReader:
         return bool(found)
 
     def latest(self) -> date | None:
-        """Return the day after the latest fact of any table; a date still to come is a plan."""
+        """Return the day after the latest fact of any table; future dates are plans, not facts."""
         for today in (day_of_the_run(self.project), date.max):
             days = [
                 f"SELECT max({day}) AS day FROM {name}"
@@ -265,12 +265,12 @@ class TableReader:
 
 
 def day_of_the_run(project: Project) -> date:
-    """Return what day it is where the project is."""
+    """Return today's date in the project's time zone."""
     return datetime.now(ZoneInfo(project.timezone)).date()
 
 
 def fact_days(loaded: Loaded, today: date) -> list[str]:
-    """Return SQL of the days on which rows of a table became facts, for any engine.
+    """Return SQL, for any engine, of the days on which rows of a table became facts.
 
     An account's dates after ``today`` are plans; its end is a fact on the day it became known.
     """
@@ -291,9 +291,9 @@ def _until(day: str, today: date) -> str:
 
 
 def settled(loaded: Loaded, d: Dialect) -> list[str]:
-    """Return SQL of a table's columns, the day each row was known on, and that it was replaced on.
+    """Return SQL for a table's columns, the day each row became known, and the day it was replaced.
 
-    Only where rows are recorded do they need it.
+    Only tables with recorded_at need it.
     """
     names, table = [*loaded.columns, *loaded.extras], loaded.table
     if "recorded_at" not in names:
@@ -302,7 +302,7 @@ def settled(loaded: Loaded, d: Dialect) -> list[str]:
     settling = [*(d.quoted(name) for name in names), f"{known} AS known_on"]
     if not loaded.has_versions:
         return settling
-    # Of versions recorded at one moment the order may not depend on what is still hidden.
+    # The order of versions recorded at the same time must not depend on values still hidden.
     hidden = {c for second in table.second_dates for c in (second.column, *second.also)}
     by_cells = ", ".join(
         f"{d.quoted(name)} NULLS LAST" for name in sorted(names, key=lambda name: name in hidden)
@@ -321,9 +321,9 @@ def settled(loaded: Loaded, d: Dialect) -> list[str]:
 def read_beside(
     project: Project, store: Store, accounts: Loaded, table: Table, frame: Any
 ) -> pd.DataFrame:
-    """Return the columns of ``table`` that a frame has, its rows checked as those of a table.
+    """Return the columns of ``table`` that a frame has, after checking its rows.
 
-    A column that the frame has may hold no gaps. Raises TablesError with every fault.
+    Columns of the frame must have no missing values. Raises TablesError with every fault.
     """
     try:
         part = open_frame(table.name, frame)

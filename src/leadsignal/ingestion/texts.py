@@ -1,4 +1,4 @@
-"""Dates and numbers in texts: SQL that writes what is unambiguous, or declared, as it is read."""
+"""SQL that rewrites unambiguous or declared notations of dates and numbers in standard form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIME = (
     r"(?:,? *(?:T|at|,| ) *(\d{1,2})(?::(\d{2})(?::(\d{2}(?:[.,]\d+)?))?)?"
     r"(?: *([ap])\.?m\.?)?(?: *(utc|gmt|z|[+-]\d{2}(?::?\d{2})?)(?: utc)?)?)?"
 )
-"""A time of day behind a date: hour, minute, second, "a" or "p", and what UTC is off by."""
+"""A time of day after a date: hour, minute, second, "a" or "p" for am and pm, and UTC offset."""
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +)?"
 _DIGITS = {
     "YYYY": r"(\d{4})",
@@ -29,7 +29,7 @@ _DIGITS = {
     "D": r"(\d{1,2})",
 }
 _PIVOT = 69
-"""Two-digit years from here on are of the last century, as in POSIX."""
+"""Two-digit years from this one on belong to the last century, as in POSIX."""
 
 UNAMBIGUOUS: tuple[tuple[str, str], ...] = (
     # Year first: 2023/01/05, 2023.1.5, 2023-01-05 3:04 PM, 20230105T150400Z.
@@ -54,14 +54,14 @@ UNAMBIGUOUS: tuple[tuple[str, str], ...] = (
         r"\7|\1|\2|\3|\4|\5||\6",
     ),
 )
-"""Patterns that everybody reads alike: how they are found, and put as year, month, day, time."""
+"""Unambiguous date patterns, each with its rearrangement as year, month, day and time."""
 
 
 def split_date(text: str, patterns: Sequence[str]) -> str:
-    """SQL: the parts of a date as a list, NULL where the text is no date of any known pattern.
+    """SQL: the parts of a date as a list; NULL if the text matches no known pattern.
 
-    They are year, month, day, hour, minute, second, "a" or "p", and the offset; empty texts where
-    they are missing.
+    The parts are year, month, day, hour, minute, second, "a" or "p", and UTC offset; missing parts
+    are empty texts.
     """
     found = [_declared(one) for one in patterns if parts_of(one)]
     cases = []
@@ -73,7 +73,7 @@ def split_date(text: str, patterns: Sequence[str]) -> str:
 
 
 def _declared(pattern: str) -> tuple[str, str]:
-    """Return how a declared pattern is found, and put as year, month, day and time."""
+    """Return the regular expression of a declared pattern, and its rearrangement as date parts."""
     parts = parts_of(pattern)
     named = [part for part in parts if part.isalpha()]
     joined = len(named) == len(parts)
@@ -86,7 +86,7 @@ def _declared(pattern: str) -> tuple[str, str]:
 
 
 def joined_date(parts: str) -> str:
-    """SQL: the parts that `split_date` found, as a text that we read."""
+    """SQL: the parts that `split_date` found, as a text in ISO format."""
     year, month, day, hour, minute, second, half, offset = (f"{parts}[{n}]" for n in range(1, 9))
     century = f"CASE WHEN TRY_CAST({year} AS INTEGER) >= {_PIVOT} THEN '19' ELSE '20' END"
     full_year = f"CASE WHEN length({year}) = 2 THEN {century} || {year} ELSE {year} END"
@@ -109,7 +109,7 @@ def joined_date(parts: str) -> str:
 
 
 def counted_date(text: str, patterns: Sequence[str]) -> str | None:
-    """SQL: a date that is a number, as a text that we read; None if none was declared."""
+    """SQL: a date given as a number, as a text in ISO format; None if none is declared."""
     number = f"TRY_CAST(replace({text}, ',', '.') AS DECIMAL(38, 9))"
     cases = []
     for pattern in patterns:
@@ -134,19 +134,20 @@ SIGNS = {
     "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "R$": "BRL", "NZ$": "NZD", "HK$": "HKD",
     "S$": "SGD",
 }  # fmt: skip
-"""Signs that are of one currency; others, as kr and ¥, are of several."""
+"""Signs of a single currency; others, such as kr and ¥, are shared by several."""
 _CURRENCY = rf"(?:{CURRENCY_SIGN})?"
 _SPACE = "[ \u00a0\u202f]?"
 _MINUS = "[-\u2212\u2012\u2013]"
 _GROUPED_BY = "' \u00a0\u202f\u2019"
-"""What groups digits besides the one of point and comma that is not before decimals."""
+"""Characters that group digits, besides the point or comma that is not the decimal separator."""
 
 
 def numbered(text: str, decimal: str | None) -> str:
-    """SQL: a number without groups of digits and currency; NULL where it is none.
+    """SQL: a number without digit grouping and currency; NULL if it is not a number.
 
-    A number with the other sign before its decimals is none: it may be off by a thousand. Without
-    a declared ``decimal``, one group behind a comma ("1,234") is none either: it may be 1.234.
+    A number with the other decimal separator is not read: it could be wrong by a factor of 1000.
+    Nor is, without a declared ``decimal``, a single group after a comma ("1,234"), which may mean
+    1.234.
     """
     sign = decimal or "."
     group = _GROUPED_BY + ("." if sign == "," else ",")
@@ -171,7 +172,7 @@ def numbered(text: str, decimal: str | None) -> str:
 
 
 def _joined(cells: str, group: str, sign: str) -> str:
-    """SQL: the parts of a number as one text; NULL where it has more than one sign."""
+    """SQL: the parts of a number as one text; NULL if it has more than one sign."""
     opened, before, inside, digits, behind, closed = (f"{cells}[{n}]" for n in range(1, 7))
     bare = f"replace(regexp_replace({digits}, {literal(f'[{group}]')}, '', 'g'), '{sign}', '.')"
     signs = f"{before} || {inside} || {behind}"
@@ -183,7 +184,7 @@ def _joined(cells: str, group: str, sign: str) -> str:
 
 
 def currency_in(text: str) -> str:
-    """SQL: the currency in a cell, as three letters if its sign is unambiguous."""
+    """SQL: the currency in a cell, as a three-letter code if its sign is unambiguous."""
     found = f"regexp_extract({text}, {literal(CURRENCY_SIGN)})"
     named = " ".join(f"WHEN {literal(sign)} THEN {literal(n)}" for sign, n in SIGNS.items())
     return f"CASE {found} {named} ELSE nullif({found}, '') END"
