@@ -1,7 +1,7 @@
 """Churn events: their causes, the usage drop before them, and whether a warning preceded them.
 
-All of this is for judging. A usage drop knows that the account has ended, so nothing here is an
-indicator and nothing here enters the panel.
+These results are retrospective. A usage drop is defined only once the account has ended, so nothing
+here is an indicator and nothing enters the panel.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ChurnEvents(Result):
 
     @property
     def can_tell(self) -> bool:
-        """Whether the tables contain any warnings, so that an end can be unexpected."""
+        """Whether the tables contain any warnings; otherwise no end can be called unexpected."""
         return bool(self.sources)
 
     @property
@@ -60,11 +60,11 @@ class ChurnEvents(Result):
         return self._sums(self.churned.groupby("verdict")).reindex(VERDICTS, fill_value=0)
 
     def by_cause(self) -> pd.DataFrame:
-        """Return all ends and their ARR by cause, churn or not."""
+        """Return all ends, churn or not, and their ARR by cause."""
         return self._sums(self.frame.groupby("cause"))
 
     def by_quarter(self) -> pd.DataFrame:
-        """Return, for each quarter in which ends were known, ends and ARR, churn by verdict."""
+        """Return ends and ARR by the quarter in which the end became known, churn by verdict."""
         quarter = self.frame["known_on"].dt.to_period("Q").rename("quarter")
         every = self._sums(self.frame.groupby(quarter))
         churned = self._sums(self.churned.groupby([quarter, "verdict"]))
@@ -80,7 +80,7 @@ class ChurnEvents(Result):
         return sums
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw churned accounts by quarter, with and without a warning before.
+        """Draw churned accounts by quarter, with and without a prior warning.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class ChurnEvents(Result):
         }
 
     def _head(self) -> list[str]:
-        """Return how many ended, and which warnings there were."""
+        """Return the lines on the number of ends and on the warnings available."""
         churned = self.churned
         lines = [
             f"{len(self.frame):,} ends, {len(churned):,} of them churn; usage had dropped before"
@@ -193,7 +193,7 @@ def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> Churn
 
 
 def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Return one row per ended account, those that ended on the day of their start among them."""
+    """Return one row per ended account, including those that ended on the day they started."""
     last = rows.groupby("account_id", sort=False).tail(1).reset_index(drop=True)
     frame = _dated(last, panel.project.not_churn)
     if panel.ended_at_once is None:
@@ -246,7 +246,7 @@ def _any_known(warnings: Mapping[str, NDArray[np.float64]], rows: int) -> NDArra
 
 
 def _run_at_the_end(rows: pd.DataFrame, on: NDArray[np.bool_]) -> pd.Series[Any]:
-    """Return, by account, the first snapshot of the run of ``on`` that reaches its last row."""
+    """Return, by account, the first snapshot of the run of ``on`` that lasts until its last row."""
     flag = pd.Series(on.astype(np.int8), index=rows.index)[::-1]
     unbroken = flag.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
     kept = rows[unbroken.to_numpy()]
@@ -259,7 +259,7 @@ def _verdicts(
     early = (rows["known_within"] >= time).to_numpy()
     decisive = rows.loc[early, ["account_id"]].assign(warned=warned[early])
     has_early = frame["account_id"].isin(decisive["account_id"]).to_numpy()
-    # Not ``last``, which would pass over unknown values.
+    # Not ``last``, which would skip unknown values.
     tail = decisive.groupby("account_id", sort=False).tail(1).set_index("account_id")["warned"]
     known = tail.reindex(frame["account_id"]).notna().to_numpy()
     signalled = ((frame["known_on"] - frame["warned_since"]).dt.days >= time).to_numpy()

@@ -1,4 +1,4 @@
-"""The picture of churn events: accounts by quarter, with and without a warning before."""
+"""Plot of churned accounts by quarter, with and without a prior warning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_QUARTERS = 12
-"""Number of quarters that are drawn, the latest."""
+"""Maximum number of quarters drawn; earlier ones are left out."""
 HUES = {"unexpected": COLOURS[1], "signalled": COLOURS[0], "too young": COLOURS[4]}
 
 
@@ -23,7 +23,7 @@ def churns_by_quarter(
 ) -> Axes:
     """Draw churned accounts of the latest quarters, stacked by verdict.
 
-    ``quarters`` is indexed by quarter, with a column of accounts for each verdict.
+    ``quarters`` is indexed by quarter, with a column of account counts for each verdict.
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -37,7 +37,7 @@ class Rescues(Result):
 
     @property
     def known(self) -> pd.DataFrame:
-        """The rescues whose second renewal has been seen, or that left before."""
+        """The rescues that have passed their second renewal, or left before it."""
         return self.frame[self.frame["outcome"].isin(OUTCOMES[:3])]
 
     def counts(self) -> pd.Series[int]:
@@ -45,7 +45,7 @@ class Rescues(Result):
         return self.frame["outcome"].value_counts().reindex(OUTCOMES, fill_value=0)
 
     def stayed(self) -> tuple[float, float, float]:
-        """Return the share still there after the second renewal, with 95 % interval by customer."""
+        """Return the share that stayed past the second renewal, with 95 % interval by customer."""
         known = self.known
         if not len(known):
             return float("nan"), float("nan"), float("nan")
@@ -77,11 +77,11 @@ class Rescues(Result):
 
 @checked
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:
-    """Return the outcome of each account whose flag was cleared, at its second renewal after.
+    """Return the outcome of each cleared flag at the account's second renewal afterwards.
 
-    An account leaves at the end of its contract, and one that ends on the day of a renewal has not
-    renewed. Renewals are read at the account's first snapshot from the clearing on. Raises
-    OptionError where there are no flags, or the panel is a sample of its rows.
+    An account leaves at the end of its contract; one that ends on the day of a renewal has not
+    renewed. Renewal dates are those of the account's first snapshot on or after the clearing.
+    Raises OptionError if there are no flags, or if the panel is a sample of its rows.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -130,7 +130,7 @@ def _first_snapshots(panel: Panel, cleared: pd.DataFrame) -> pd.DataFrame:
 
 
 def _to_the_day(dates: pd.Series[Any]) -> NDArray[Any]:
-    """Return dates in one unit; tables and panel differ in theirs."""
+    """Return dates in a common unit, since tables and panels use different ones."""
     return dates.to_numpy().astype("datetime64[ns]")
 
 

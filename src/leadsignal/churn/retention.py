@@ -27,40 +27,40 @@ UNITS = ("account", "customer")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Retention(Result):
-    """One row per cohort and calendar period, from the first period in which it was there.
+    """Retention with one row per cohort and calendar period.
 
-    A period begins with the accounts and the ARR of the last day before it, and ends with those
-    of its own last day; what happens on its first day (a start, an end, a change) is its own.
-    Of the units, accounts or customers, there when the period begins: ``logo`` is the share still
-    there when it ends; ``gross`` their ARR then, none counted above what it was at the beginning,
-    over their ARR at the beginning; ``net`` their ARR then over the same. Movements:
+    A period opens with the accounts and ARR of the last day before it and closes with those of its
+    own last day; a start, an end or a change on its first day belongs to it. For the units
+    (accounts or customers) present at the opening, ``logo`` is the share still present at the
+    closing. ``gross`` is their closing ARR over their opening ARR, with each unit capped at its
+    opening ARR; ``net`` is the same without the cap. The movements of ARR add up:
     ``opening_arr`` + ``new_arr`` + ``reactivated_arr`` + ``expansion_arr`` − ``reduction_arr`` −
     ``churned_arr`` − ``other_ended_arr`` = ``closing_arr``, which is the next period's opening.
 
-    With ``over=12`` a row looks over the 12 periods that end with its own: it begins with the
-    accounts of the day before the first of them, and its movements are those of all 12.
+    With ``over=12`` each row covers the 12 periods that end with its own: it opens on the day
+    before the first of them, and its movements are those of all 12.
 
-    Expansion and reduction are net by unit over the period; new units count as new with their ARR
-    when the period ends, those of a customer that had left before as reactivated;
-    ``came_and_went`` counts those that did both inside it.
+    Expansion and reduction are netted by unit over the period. New units count with their closing
+    ARR, as reactivated if their customer had left before; ``came_and_went`` counts units that
+    started and ended within the period.
 
-    Sums of ARR are of the units whose ARR is known (``arr_known`` of ``accounts``,
-    ``left_arr_known`` of those that left); where it is not known of all, ``gross`` and ``net`` are
-    blank, and so is all ARR without ``arr``. Accounts are dated by the start and end of the
-    contract, whenever the end became known.
+    ARR is summed over the units whose ARR is known (``arr_known`` of ``accounts``,
+    ``left_arr_known`` of those that left). Unless it is known for all of them, ``gross`` and
+    ``net`` are NaN; without a column ``arr``, so is all ARR. Accounts are dated by the start and
+    end of the contract, whenever the end became known.
 
     Parameters
     ----------
     frame : DataFrame
         The rows; ``accounts`` counts units.
     by : str
-        What the cohorts are.
+        Definition of the cohorts: ``"start_quarter"`` or an attribute.
     every : {"month", "quarter", "year"}
         Length of a period.
     unit : {"account", "customer"}
         What is counted.
     over : int
-        Number of periods that a row looks over; ``period`` is the last of them.
+        Number of periods that each row covers; ``period`` is the last of them.
     """
 
     frame: pd.DataFrame
@@ -70,7 +70,7 @@ class Retention(Result):
     over: int = 1
 
     def total(self) -> pd.DataFrame:
-        """Return the same by period, over all cohorts."""
+        """Return the table by period, summed over all cohorts."""
         sums = self.frame.drop(columns=["cohort", "logo", "gross", "net"])
         return _with_shares(sums.groupby("period", as_index=False).sum(min_count=1))
 
@@ -104,7 +104,7 @@ class Retention(Result):
 
     @property
     def _span(self) -> str:
-        """What a row looks over, in words."""
+        """The time that a row covers, as text."""
         return self.every if self.over == 1 else f"{self.over} {self.every}s"
 
     def __repr__(self) -> str:
@@ -150,11 +150,11 @@ def retention_table(
     unit: str = "account",
     over: int = 1,
 ) -> Retention:
-    """Return retention by calendar period and cohort, whole periods only.
+    """Return retention by calendar period and cohort, for complete periods only.
 
-    An account is there on [started_on, ended_on), notice given or not; its ARR on a day is ``arr``
-    at the start and the changes up to that day. Periods before ``accounts.complete_from`` are left
-    out.
+    An account is present on [started_on, ended_on), whether or not notice was given. Its ARR on a
+    day is ``arr`` at the start plus the changes up to that day. Periods before
+    ``accounts.complete_from`` are left out.
 
     Parameters
     ----------
@@ -165,11 +165,11 @@ def retention_table(
     every : {"month", "quarter", "year"}, default "quarter"
         Length of a period.
     unit : {"account", "customer"}, default "account"
-        What is counted. A customer is there while any of its accounts is; what its accounts gain
-        and lose inside a period is netted, and its cohort is that of its first account.
+        What is counted. A customer is present while any of its accounts is. Gains and losses of its
+        accounts within a period are netted, and its cohort is that of its first account.
     over : int, default 1
-        Number of periods that each row looks over: ``every="month", over=12`` is the trailing year
-        by month, which finance calls gross and net revenue retention.
+        Number of periods that each row covers. ``every="month", over=12`` gives the trailing year
+        by month, as finance defines gross and net revenue retention.
 
     Returns
     -------
@@ -178,8 +178,8 @@ def retention_table(
     Raises
     ------
     OptionError
-        For a cohort, period or unit that does not exist, or if fewer periods than ``over`` are
-        whole.
+        For a cohort, period or unit that does not exist, or with fewer than ``over`` complete
+        periods.
 
     Examples
     --------
@@ -218,7 +218,7 @@ class _Units:
     """Accounts (n) and the units (u) that they belong to.
 
     ``code`` (n) is the unit of an account, ``cohort`` (u) that of its first account, ``left`` (n)
-    the day on which all earlier accounts of its customer had ended, empty without any.
+    the day by which all earlier accounts of its customer had ended; NaT without any.
     """
 
     accounts: pd.DataFrame
@@ -228,11 +228,11 @@ class _Units:
     left: pd.Series[Any]
 
     def any(self, where: Any) -> NDArray[np.bool_]:
-        """Whether any account of each unit is marked."""
+        """Return whether any account of each unit is marked."""
         return np.bincount(self.code, where, len(self.cohort)) > 0
 
     def sum(self, values: Any) -> NDArray[np.float64]:
-        """Return the sum over the accounts of each unit; NaN if one is not known."""
+        """Return the sum over the accounts of each unit; NaN if one is unknown."""
         return np.bincount(self.code, values, len(self.cohort)).astype(np.float64)
 
 
@@ -247,13 +247,13 @@ def _units(tables: Tables, accounts: pd.DataFrame, cohort: Any, unit: str) -> _U
     code, names = pd.factorize(ids)
     first = np.full(len(names), -1)
     by_start = np.argsort(accounts["started_on"].to_numpy(), kind="stable")[::-1]
-    first[code[by_start]] = by_start  # the earliest comes last, and stays
+    first[code[by_start]] = by_start  # the earliest is assigned last
     is_churn = known_ends(tables, accounts)["is_churn"].to_numpy(dtype=bool)
     return _Units(accounts, is_churn, code, cohort[first], before.reindex(accounts.index))
 
 
 def _periods(tables: Tables, accounts: pd.DataFrame, every: str, over: int) -> list[pd.Period]:
-    """Return the full periods between the start of the data and as_of, and the one after."""
+    """Return the complete periods between the start of the data and as_of, and the one after."""
     freq = PERIODS[every]
     since = tables.coverage["accounts"].complete_from
     first = pd.Timestamp(since) if since else accounts["started_on"].min()
@@ -321,7 +321,7 @@ def _period(units: _Units, first: Any, after: Any, opening: Any, closing: Any) -
 
 
 def _with_shares(sums: pd.DataFrame) -> pd.DataFrame:
-    """Add logo, gross and net retention; blank where nobody was there, or some ARR is unknown."""
+    """Add logo, gross and net retention; NaN where no unit was present or some ARR is unknown."""
     there = sums["accounts"].where(sums["accounts"] > 0)
     known = (sums["opening_arr"] > 0) & (sums["arr_known"] == sums["accounts"])
     opening = sums["opening_arr"].where(known)
@@ -335,16 +335,16 @@ def _with_shares(sums: pd.DataFrame) -> pd.DataFrame:
 
 MEASURES = {"net": "net revenue", "logo": "accounts", "gross": "gross revenue"}
 MAX_TICKS = 12
-"""Number of quarters that are named below the axis."""
+"""Maximum number of periods labelled on the axis."""
 
 
 def retention_picture(
     total: pd.DataFrame, every: str, unit: str, ax: Axes | None = None, span: str | None = None
 ) -> Axes:
-    """Draw the retention of accounts and of revenue by period; what is unknown is a gap.
+    """Draw the retention of accounts and of revenue by period, with gaps where it is unknown.
 
-    ``total`` has one row per period, as `Retention.total` returns it; ``span`` is what each looks
-    over, the period itself if not given.
+    ``total`` has one row per period, as returned by `Retention.total`; ``span`` is the time that
+    each row covers, by default the period.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -377,7 +377,7 @@ def retention_picture(
 
 
 def _label(period: object) -> str:
-    """Return "2024Q1" as "Q1\\n2024"; two lines take less room. Months and years stay."""
+    """Return "2024Q1" as "Q1\\n2024", which is narrower; months and years are unchanged."""
     year, quarter, number = str(period).partition("Q")
     return f"Q{number}\n{year}" if quarter else year
 
@@ -395,7 +395,7 @@ def _title(total: pd.DataFrame, known: list[str], every: str, unit: str) -> str:
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write the names right of the lines, in their order, at least a line apart."""
+    """Write the names to the right of the lines, in order, at least one text line apart."""
     low, high = axes.get_ylim()
     gap, height = 0.05 * (high - low), -np.inf
     for value, text, colour in sorted(ends):
