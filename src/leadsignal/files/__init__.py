@@ -1,1 +1,1 @@
-"""Files written whole or not at all, locked, and their rows as plain values."""
+"""Atomic writes, locks, and rows as plain values."""

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM as an exception, so that what is open is closed and removed.
+"""Raise Ctrl-C and SIGTERM as an exception, so that open files are closed and removed.
 
-The handlers are those of the command line; a program that uses the library keeps its own.
+Only the command line installs these handlers; a program that uses the library keeps its own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 10.0
-"""Seconds in which the clearing up after one signal is not disturbed by another."""
+"""Seconds after a signal in which further signals are ignored, so that cleaning up can finish."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to end; ``exit_code`` is 128 and the number of the signal."""
+    """The process was asked to end; ``exit_code`` is 128 plus the number of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -26,14 +26,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """The signal that came, when it came, and the depth of nested `uncut` blocks."""
+    """The signal received, its time, and the depth of nested `uncut` blocks."""
 
     def __init__(self) -> None:
         self.came: int | None = None
         self.at, self.depth, self.waits = 0.0, 0, False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Raise Interrupted, at once or when the step that must not be cut is done."""
+        """Raise Interrupted, at once or after the step that must not be interrupted."""
         if self.came is not None and time.monotonic() - self.at < GRACE:
             return
         self.came, self.at = number, time.monotonic()
@@ -48,9 +48,9 @@ _STATE = _State()
 
 @contextmanager
 def interruptible(keep: bool = False) -> Iterator[None]:
-    """Have SIGINT and SIGTERM raise Interrupted; ``keep`` leaves the process deaf to them at last.
+    """Make SIGINT and SIGTERM raise Interrupted; with ``keep``, both are ignored afterwards.
 
-    Only the main thread can; elsewhere, and inside another such block, nothing changes.
+    This works in the main thread only; elsewhere, and inside another such block, nothing changes.
     """
     mine = threading.current_thread() is threading.main_thread()
     ours = getattr(signal.getsignal(signal.SIGTERM), "__self__", None) is _STATE
@@ -67,7 +67,7 @@ def interruptible(keep: bool = False) -> Iterator[None]:
 
 
 def came() -> int | None:
-    """Return the signal that came since `interruptible` began, though its exception was lost."""
+    """Return the signal received since `interruptible` began, even if its exception was lost."""
     return _STATE.came
 
 
@@ -75,7 +75,7 @@ def came() -> int | None:
 def uncut(at_end: bool = False) -> Iterator[None]:
     """Defer signals until a short step is complete.
 
-    ``at_end`` is for finalizers, where an exception would be lost: the next such step raises it.
+    ``at_end`` is for finalizers, where an exception would be lost: the next such block raises it.
     """
     _STATE.depth += 1
     try:

@@ -1,7 +1,7 @@
 """Locks on files and folders that end with the process that holds them.
 
-They are BSD locks (``flock``): the kernel drops them when the process ends, however it ends. On a
-system without them nothing is locked, and nothing that may be another's is cleaned away.
+They are BSD locks (``flock``), which the kernel releases when the process ends, however it ends.
+On systems without them nothing is locked, and files that may belong to others are not removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError:  # Windows
 def hold(path: Path) -> int | None:
     """Lock a file or folder; return the handle to close, or None if another process has the lock.
 
-    None also if the file is gone once it is locked: another process had the lock and removed it.
+    Also return None if the file has gone by then: another process had the lock and removed it.
     """
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
@@ -47,9 +47,9 @@ def hold(path: Path) -> int | None:
 
 
 def clean_orphans(folder: Path, prefix: str, suffix: str = "") -> None:
-    """Remove the files and folders of such names that dead processes left behind.
+    """Remove files and folders with these names that dead processes left behind.
 
-    What a living process holds, or what cannot be removed, stays.
+    Those locked by a running process, and those that cannot be removed, stay.
     """
     if fcntl is None:
         return
@@ -77,7 +77,7 @@ def exclusive_lock(path: str | Path) -> Iterator[None]:
     has the lock, OptionError if the folder does not exist or cannot be written.
     """
     path = Path(path)
-    # Of a link, beside what it leads to: whichever name it is called by, it is one output.
+    # Lock the target of a link, since all names of an output must share one lock.
     real = Path(os.path.realpath(path))
     lock, handle = real.with_name(f".{real.name}.lock"), -1
     try:
@@ -96,7 +96,7 @@ def exclusive_lock(path: str | Path) -> Iterator[None]:
 
 
 def lock_wait(default: float) -> float:
-    """Return for how many seconds a lock is waited for: LEADSIGNAL_LOCK_WAIT, or ``default``."""
+    """Return the seconds to wait for a lock: LEADSIGNAL_LOCK_WAIT, or ``default``."""
     text = os.environ.get("LEADSIGNAL_LOCK_WAIT", "").strip()
     if not text:
         return default
@@ -141,7 +141,7 @@ def _taken(lock: Path, path: Path) -> int:
                 "Try again when it is done, wait for it (LEADSIGNAL_LOCK_WAIT=600), or"
                 " write somewhere else",
             ) from None
-        # Whoever had it before may have taken the file away: then this is the lock of nothing.
+        # The previous holder may have removed the file; a lock on it would then be worthless.
         with suppress(OSError):
             if os.path.samestat(os.fstat(handle), os.stat(lock)):
                 return handle

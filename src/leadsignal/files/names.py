@@ -1,4 +1,4 @@
-"""Names of files that are made of ids, and links from a file to the pages of accounts."""
+"""File names made from ids, and links from a file to account pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import ACCOUNT_PAGES, shown
 
 HASHED = 12
-"""Digits of the hash in a page's name: enough for a million accounts."""
+"""Number of hash digits in the name of a page: enough for a million accounts."""
 
 
 def plain_words(text: str) -> str:
@@ -26,10 +26,10 @@ def plain_words(text: str) -> str:
 
 
 def page_name(account_id: str) -> str:
-    """Return the file name of an account's page: the same in every run, and of no other account.
+    """Return the file name of an account's page, the same in every run and unique to the account.
 
-    The words are for people. The hash tells ids apart that differ in other characters, or only in
-    case, which some file systems ignore.
+    The words are for readers. The hash distinguishes ids that differ only in other characters, or
+    in case, which some file systems ignore.
 
     >>> page_name("A-7"), page_name("a 7")
     ('a-7-3cccbcd7a3c8.html', 'a-7-36485f44ad53.html')
@@ -41,10 +41,10 @@ def page_name(account_id: str) -> str:
 def page_paths(
     folder: str | Path, beside: str | Path, account_ids: Iterable[str]
 ) -> dict[str, str]:
-    """Return the paths of the pages that are in a folder, relative to the file ``beside``.
+    """Return the paths of the pages that exist in a folder, relative to the file ``beside``.
 
-    Accounts without a page are left out, so that no link leads nowhere. Raises OptionError where
-    the folder is not one of account pages.
+    Accounts without a page are left out, so that no link is broken. Raises OptionError if the
+    folder is not a folder of account pages.
     """
     if not (Path(folder) / ACCOUNT_PAGES.needed).is_file():
         raise OptionError(

@@ -1,8 +1,8 @@
-"""Rules for outputs: what may be written where, without destroying other files.
+"""Rules for where outputs may be written without destroying other files.
 
-A file may be replaced if it is a regular file that looks like one of ours of the same kind, or is
-empty. An input of this process, or a name that the project would read, is never written to. A
-folder may be replaced only if it is empty or holds one of ours and nothing else.
+A regular file may be replaced if it is empty or looks like an output of the same kind. An input of
+this process, or a name that the project would read, is never written to. A folder may be replaced
+only if it is empty, or contains an output of the same kind and nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from leadsignal.errors import OptionError
 
 LOOKED_AT = 65_536
-"""Bytes at the start of a file, and at its end, that are looked at."""
+"""Number of bytes read at the start and at the end of a file to recognise its kind."""
 MAX_SHOWN = 200
 ELSEWHERE = "Write somewhere else"
 FORCE = "Write somewhere else, or give --force (in Python: force=True) to replace it"
@@ -27,19 +27,19 @@ DEVICES = ("/dev", "/proc", "/sys")
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file that we write, and by which bytes one is known, by ending ("" for any)."""
+    """A kind of output file, and the bytes that identify it, by file extension ("" for any)."""
 
     what: str
     marks: Mapping[str, tuple[bytes, ...]]
     reserved: tuple[str, ...] = ()
-    """Names in a project's folder that only this kind may have."""
+    """File names in a project's folder that are reserved for this kind."""
     may_be_input: bool = False
-    """Whether it may replace what a project reads: where nothing of that is used."""
+    """Whether it may replace an input of the project, because it does not depend on that input."""
 
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder that we write: the names in it, one that is needed and what is in that."""
+    """A kind of output folder: the names in it, a required one, and the content of that."""
 
     what: str
     names: str
@@ -84,9 +84,9 @@ COMPARISON = FileKind(
 )
 PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
 SIMULATED = FileKind("that of this simulation", {})
-"""Known by no mark: a real company's tables have the same names and columns."""
+"""Without identifying bytes: a real company's tables have the same names and columns."""
 PROPOSAL = FileKind("a project file", {}, ("leadsignal.toml",), may_be_input=True)
-"""Known by no mark: whoever has answered its questions does not want it replaced."""
+"""Without identifying bytes: a file with answered questions must not be replaced by accident."""
 ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
 PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
 BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})
@@ -117,10 +117,10 @@ ACCOUNT_PAGES = FolderKind(
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a project reads: files, folders with all that is in them, and names it would read.
+    """The inputs of a project: files, folders with everything in them, and names it would read.
 
-    ``names`` are those in the project's folder, ``patterns`` are paths with ``*``; all paths are
-    absolute and free of links.
+    ``names`` are file names in the project's folder, ``patterns`` are paths with ``*``; all paths
+    are absolute and without links.
     """
 
     home: Path | None = None
@@ -131,11 +131,11 @@ class Inputs:
 
 
 _READ: dict[object, Inputs] = {}
-"""The inputs of each project that this process has read."""
+"""The inputs of each project read by this process."""
 
 
 def note_inputs(inputs: Inputs, key: object = None) -> None:
-    """Note what a project reads, in the place of what was noted of it before."""
+    """Record the inputs of a project, in place of those recorded before."""
     _READ[inputs.home if key is None else key] = inputs
 
 
@@ -146,10 +146,10 @@ def check_file(
     force: bool = False,
     inputs: Iterable[Path] = (),
 ) -> Path:
-    """Return where a file is to be written, links followed; raise OptionError where it may not.
+    """Return the path to write a file to, following links; raise OptionError if not allowed.
 
-    ``force`` replaces a regular file of another kind, but never an input. ``inputs`` are those of
-    this run beside its project's. Nothing is opened that could wait.
+    ``force`` allows replacing a regular file of another kind, but never an input. ``inputs`` are
+    the inputs of this run in addition to the project's. Nothing that could block is opened.
     """
     target = Path(path)
     with _PathErrors(target):
@@ -172,9 +172,9 @@ def check_file(
 def check_folder(
     path: str | Path, kind: FolderKind | None = None, *, inputs: Iterable[Path] = ()
 ) -> Path:
-    """Return where a folder is to be written, links followed; raise OptionError where it may not.
+    """Return the path to write a folder to, following links; raise OptionError if not allowed.
 
-    What is there must be empty, or one of ours and nothing else; no force changes that.
+    An existing folder must be empty, or contain one of ours and nothing else; it cannot be forced.
     """
     target = Path(path)
     with _PathErrors(target):
@@ -193,7 +193,7 @@ def check_folder(
 
 
 def is_our_folder(path: Path, kind: FolderKind) -> bool:
-    """Return whether a folder holds one of ours of this kind, and nothing else."""
+    """Return whether a folder contains an output of this kind and nothing else."""
     try:
         _check_held(path, path, kind)
         return any(path.iterdir())
@@ -202,7 +202,7 @@ def is_our_folder(path: Path, kind: FolderKind) -> bool:
 
 
 def check_distinct(paths: Iterable[str | Path]) -> None:
-    """Refuse outputs of one run that are the same file, or one in the folder of another."""
+    """Refuse two outputs of one run that are the same file, or of which one contains the other."""
     seen: dict[Path, Path] = {}
     for target in map(Path, paths):
         with _PathErrors(target):
@@ -219,13 +219,13 @@ def check_distinct(paths: Iterable[str | Path]) -> None:
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as messages show it: in quotes, with no control characters, not too long."""
+    """Return a path for a message: quoted, without control characters, and shortened."""
     text = repr(str(path))
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 2]}…{text[0]}"
 
 
 def is_ours(path: Path, kind: FileKind) -> bool:
-    """Return whether a regular file is empty, or looks like one that we wrote of this kind."""
+    """Return whether a regular file is empty or looks like an output of this kind."""
     with open(path, "rb") as file:
         content = file.read(LOOKED_AT)
         size = os.fstat(file.fileno()).st_size
@@ -241,12 +241,12 @@ def is_ours(path: Path, kind: FileKind) -> bool:
 
 
 def _words_of_workbook(path: Path) -> bytes:
-    """Return the first words in the cells of an .xlsx; nothing where it is no such file."""
+    """Return the first words in the cells of an .xlsx file; empty if it is not one."""
     from zipfile import ZipFile
 
     try:
         with ZipFile(path) as book:
-            # Texts are in the cells, or in a list of their own.
+            # Texts are stored in the cells or in a shared list.
             listed = {"xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"} & set(book.namelist())
             return b"\n".join(book.open(name).read(LOOKED_AT) for name in sorted(listed))
     except Exception:  # noqa: BLE001 (whatever is wrong with it, we did not write it)
@@ -254,7 +254,7 @@ def _words_of_workbook(path: Path) -> bytes:
 
 
 class _PathErrors:
-    """Say as OptionError what the operating system says of looking at a path."""
+    """Convert the operating system's errors on a path to OptionError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -271,7 +271,7 @@ class _PathErrors:
 
 
 def _followed(path: Path) -> Path:
-    """Return a path without links; refuse what leads to a device, in a circle, or nowhere."""
+    """Return a path without links; refuse links to a device, in a circle, or to nowhere."""
     step, left = Path(os.path.abspath(path)), 40
     while True:
         if step.is_relative_to("/dev/shm"):
@@ -311,7 +311,7 @@ def _check_parent(place: Path, target: Path) -> None:
 
 
 def _refuse_places(target: Path, place: Path) -> None:
-    """Refuse folders that no output may take the place of, whatever is in them."""
+    """Refuse folders that no output may replace, whatever they contain."""
     here = Path(os.path.realpath(os.curdir))
     for what, where in (("the current folder", here), ("the home folder", Path.home())):
         where = Path(os.path.realpath(where))
@@ -328,11 +328,11 @@ def _refuse_inputs(
     for noted in (*_READ.values(), Inputs(files=frozenset(real))):
         for path in {place, Path(os.path.abspath(target))}:
             _refuse_input(target, path, kind, noted)
-    # A model with one more file can no longer be read, a date's scores not be written anew.
+    # With another file in it, a model cannot be read, and a date's scores cannot be rewritten.
     for parent in (place.parent, *place.parent.parents[:1]):
         if (parent / "model.json").is_file() and (parent / "SHA256SUMS").is_file():
             raise OptionError(f"{shown(target)} is in a model's folder", ELSEWHERE)
-    # The next run would remove it, as it does the pages of accounts that are listed no longer.
+    # The next run would remove it, as it removes pages of accounts no longer listed.
     if _is_marked(place.parent / ACCOUNT_PAGES.needed, ACCOUNT_PAGES.mark):
         raise OptionError(f"{shown(target)} is in {ACCOUNT_PAGES.what}", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):

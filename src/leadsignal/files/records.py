@@ -1,4 +1,4 @@
-"""Rows of tables as plain Python values, and those ready for JSON."""
+"""Convert rows of tables to plain Python values, and to values for JSON."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def _value(value: Any) -> Any:
 
 
 def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame, ready for JSON: missing cells are None, days ISO text."""
+    """Return the rows of a frame, ready for JSON: missing cells as None, dates as ISO text."""
     rows: list[dict[str, Any]] = json_ready(frame.to_dict("records"))
     return rows
 
 
 def json_ready(value: Any) -> Any:
-    """Return dictionaries and lists all the way down, days as ISO text."""
+    """Return nested dictionaries and lists ready for JSON, with dates as ISO text."""
     if isinstance(value, Mapping):
         return {str(name): json_ready(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Escaping of texts that a spreadsheet would run as formulas, for all tables read by people."""
+"""Escape texts that a spreadsheet would run as formulas, in all tables written for people."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STARTS = frozenset("=+-@|%")
-"""What the first visible character of a formula, or of a command (DDE), may be."""
+"""Possible first visible characters of a formula, or of a DDE command."""
 BREAKS = frozenset("\t\r\n\0")
-"""Characters at the start of a cell that let a spreadsheet read what follows as another cell."""
+"""Leading characters after which a spreadsheet may read the rest as another cell."""
 UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and signs without a shape; other unseen characters are known by their category."""
+"""Blank letters and symbols; other invisible characters are recognised by their category."""
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def safe_text(text: str) -> str:
-    """Return a text with an apostrophe before it where a spreadsheet would take it for a formula.
+    """Return a text, with an apostrophe before it if a spreadsheet would run it as a formula.
 
-    That is where its first visible character, in its plain form (NFKC), is one of ``= + - @ | %``,
-    or a tab or a line break comes before it. A plain number stays a number. A text that begins
-    with an apostrophe before such a text gets another one, so that `plain_text` reads back what
-    was written.
+    It would if the first visible character, after NFKC normalisation, is one of ``= + - @ | %``, or
+    if the text starts with a tab or a line break. Plain numbers are unchanged. A text that already
+    has an apostrophe before a formula gets another one, so that `plain_text` restores the original.
 
     >>> safe_text("=1+1"), safe_text(" \N{FULLWIDTH EQUALS SIGN}1"), safe_text("-12")
     ("'=1+1", "' \N{FULLWIDTH EQUALS SIGN}1", '-12')
@@ -33,7 +32,7 @@ def safe_text(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text that `safe_text` wrote.
+    """Undo `safe_text`.
 
     >>> plain_text("'=1+1"), plain_text("'tis")
     ('=1+1', "'tis")
@@ -53,17 +52,17 @@ def _is_formula(text: str) -> bool:
 
 
 def _is_unseen(character: str) -> bool:
-    """Whether nothing is seen of a character: spaces, controls, formats, marks on nothing."""
+    """Return whether a character is invisible: a space, control, format or combining character."""
     return category(character)[0] in "ZCM" or character in UNSEEN
 
 
 def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy of the frame with `safe_text` in every text cell and every column's name."""
+    """Return a copy of the frame with `safe_text` applied to text cells and column names."""
     return _mapped(frame, safe_text).rename(columns=lambda name: _if_text(name, safe_text))
 
 
 def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a copy of a frame read from a file that `safe_frame` was written to."""
+    """Undo `safe_frame` in a frame read from a file."""
     return _mapped(frame, plain_text).rename(columns=lambda name: _if_text(name, plain_text))
 
 
@@ -81,7 +80,7 @@ def _mapped(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
 def _mapped_column(column: pd.Series, change: Any) -> pd.Series:
     import pandas as pd
 
-    # `Series.map` of pandas 3 would make a column of its text type, and NaN of None.
+    # `Series.map` of pandas 3 would return its string type, and NaN for None.
     cells = [_if_text(cell, change) for cell in column]
     return pd.Series(cells, index=column.index, name=column.name, dtype=object)
 

@@ -1,8 +1,8 @@
-"""Files and folders written whole or not at all, and on the disk before they are in place.
+"""Write files and folders atomically, and flush them to disk before they are in place.
 
-Each is written beside its place under a temporary name, brought to the disk (fsync), and put in
-place by one rename; what was there goes back if the folder's own fsync fails. A temporary that a
-killed process left behind is cleaned by the next that writes there; a living one is locked.
+Each is written under a temporary name in the same folder, flushed to disk (fsync), and renamed; the
+previous content is restored if the fsync of the folder fails. Temporary files of a killed process
+are removed by the next one that writes there; those of a running process are locked.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ PART = ".part"
 def atomic_write(
     path: str | Path, kind: FileKind | None = None, *, force: bool = False
 ) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to, and put it in place at the end.
+    """Yield a temporary path to write to, and rename it to ``path`` at the end.
 
-    If the block fails, ``path`` stays as it was. Raises OptionError where `check_file` does, and
-    WriteError where the disk refuses. A link stays a link: what it leads to is written.
+    If the block fails, ``path`` is unchanged. Raises OptionError like `check_file`, and WriteError
+    if the file cannot be written. A link stays a link; its target is written.
     """
     with whole_files([path], [kind], force=force) as (part,):
         yield part
@@ -50,9 +50,9 @@ def atomic_write(
 def whole_files(
     paths: Sequence[str | Path], kinds: Sequence[FileKind | None] = (), *, force: bool = False
 ) -> Iterator[tuple[Path, ...]]:
-    """Give a temporary path for each of ``paths``; put all in place at the end, or none.
+    """Yield a temporary path for each of ``paths``, and rename all of them at the end, or none.
 
-    Only a kill between two renames can leave some new and some old.
+    Only a kill between two renames can leave some files new and others old.
     """
     check_distinct(paths)
     requested = zip_longest(paths, kinds[: len(paths)])
@@ -69,10 +69,10 @@ def whole_files(
 
 @contextmanager
 def whole_folder(path: str | Path, kind: FolderKind | None = None) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` to fill, and put it in place at the end.
+    """Yield a temporary folder to fill, and rename it to ``path`` at the end.
 
-    A folder of this kind that is there is replaced. Raises OptionError where `check_folder` does,
-    and WriteError where the disk refuses.
+    An existing folder of this kind is replaced. Raises OptionError like `check_folder`, and
+    WriteError if the folder cannot be written.
     """
     restore_folder(os.path.realpath(path))
     # A link to the folder (`current` to the newest model) stays a link.
@@ -88,9 +88,9 @@ def whole_folder(path: str | Path, kind: FolderKind | None = None) -> Iterator[P
 
 
 def restore_folder(path: str | Path) -> None:
-    """Put a folder back that a kill between two renames had left under its temporary name.
+    """Restore a folder that was left under its temporary name by a kill between two renames.
 
-    That happens only where the file system cannot exchange two names at once.
+    This happens only on file systems that cannot exchange two names atomically.
     """
     path = Path(path)
     old = _old_name(path)
@@ -115,7 +115,7 @@ def _write_errors(path: Path) -> Iterator[None]:
 
 
 def remedy_for(number: int | None) -> str:
-    """Return the remedy for an error number of the operating system."""
+    """Return the remedy for an operating system error number."""
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "Free disk space, and run it again"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -127,7 +127,7 @@ def remedy_for(number: int | None) -> str:
 
 @contextmanager
 def _part(path: Path, folder: bool) -> Iterator[Path]:
-    """Make a temporary beside ``path`` that is locked while it lives and gone at the end."""
+    """Create a temporary file or folder beside ``path``, locked until it is removed at the end."""
     clean_orphans(path.parent, f".{path.name}.", PART)
     part, handle = path, -1
     try:
@@ -142,7 +142,7 @@ def _part(path: Path, folder: bool) -> Iterator[Path]:
 
 
 def _locked_part(path: Path, folder: bool) -> tuple[Path, int]:
-    # The modes are what the umask leaves of them: a service may want its output private.
+    # The umask applies to these modes, so that a service can keep its output private.
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
         if folder:
@@ -163,7 +163,7 @@ def _sync(path: Path) -> None:
 
 
 def _put_all(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Put each part in its place; if one fails, put back what was in the places before."""
+    """Rename each part into place; if one fails, restore what was there before."""
     with uncut():
         _put_each(pairs)
 
@@ -193,7 +193,7 @@ def _remove(path: Path) -> None:
 
 
 def _put(part: Path, path: Path) -> Callable[[], None]:
-    """Rename a part into its place; what was there has the part's name then, or the old one's."""
+    """Rename a part into place; the previous content keeps the part's name, or `_old_name`."""
     if not path.exists() and not path.is_symlink():
         os.rename(part, path)
         return lambda: _remove(path)
@@ -214,7 +214,7 @@ def _put(part: Path, path: Path) -> Callable[[], None]:
 
 
 def _step_aside(part: Path, path: Path) -> Callable[[], None]:
-    """Replace a folder in two renames; `restore_folder` mends a kill between them."""
+    """Replace a folder in two renames; `restore_folder` repairs a kill between them."""
     old = _old_name(path)
     shutil.rmtree(old, ignore_errors=True)
     os.rename(path, old)
@@ -234,7 +234,7 @@ def _step_aside(part: Path, path: Path) -> Callable[[], None]:
 
 @cache
 def _renameat2() -> Callable[..., int] | None:
-    """Return the system call that exchanges two names at once (Linux 3.15), if there is one."""
+    """Return the system call that exchanges two names atomically (Linux 3.15); None without it."""
     if not sys.platform.startswith("linux"):
         return None
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -244,7 +244,7 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system or the file system cannot."""
+    """Exchange two names atomically; return False if the file system does not support it."""
     call = _renameat2()
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if call is None:
