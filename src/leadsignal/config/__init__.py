@@ -1,4 +1,4 @@
-"""TOML with the line of each key, and the rules its values must meet."""
+"""Read settings from TOML, check them, and report every fault with its line."""
 
 import lazy_loader
 

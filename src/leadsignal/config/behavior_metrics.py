@@ -1,7 +1,7 @@
 """``[[metric]]`` in ``success.toml``: numbers computed from a project's own behaviours.
 
-They are indicators. What a customer's success is measured by is another thing, the
-``success_metric`` of a bullseye.
+They are indicators, unlike the ``success_metric`` of a bullseye, which measures a customer's
+success.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEYS_OF: Mapping[str, tuple[str, ...]] = {
     "days since": (),
     "first by": ("by_day",),
 }
-"""The keys that a metric of each measure needs, beside those that all have."""
+"""The keys that each measure requires, in addition to those of every metric."""
 REQUIRED = ("name", "measure", "behavior")
 OPTIONAL = ("expected_sign", "why")
 
@@ -41,31 +41,31 @@ class BehaviorMetric:
     Parameters
     ----------
     name : str
-        Small letters, digits and ``_``.
+        Lower-case letters, digits and ``_``.
     measure : str
         What is computed:
 
         - ``"ratio"``: quantity of ``behaviors`` over that of ``per_behavior``
         - ``"rate"``: quantity of ``behaviors`` per distinct user, per ARR or per attribute
-        - ``"change"``: daily quantity lately over that of the days before
+        - ``"change"``: recent daily quantity over that of the days before
         - ``"days since"``: days since one of ``behaviors`` was last done
         - ``"first by"``: whether one of them was done within the first ``by_day`` days
     behaviors : tuple of str
-        The behaviours that are counted.
+        The behaviours to count.
     per_behavior : tuple of str, optional
-        For a ratio, the behaviours by whose quantity it is divided.
+        For a ratio, the behaviours in the denominator.
     per : str, optional
         For a rate, ``"user"``, ``"arr"`` or the name of a number attribute of accounts.
     within : int, optional
-        Days of the window that ends at the snapshot, for a ratio, a rate and a change.
+        For a ratio, a rate or a change, days of the window that ends at the snapshot.
     before : int, optional
-        For a change, days before that window; at least ``within``.
+        For a change, days of the comparison window before that one; at least ``within``.
     by_day : int, optional
         For ``"first by"``, days from the account's start.
     expected_sign : {-1, 0, 1}, default 0
-        1 if more of it keeps customers, -1 if less of it does, 0 if that is not known.
+        1 if higher values go with retention, -1 if lower values do, 0 if unknown.
     why : str, optional
-        Why it matters; no number depends on it.
+        Why it matters; not used in any calculation.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class BehaviorMetric:
 
     @property
     def definition(self) -> str:
-        """What is computed, as text."""
+        """The definition of the metric, as text."""
         what = " or ".join(self.behaviors)
         match self.measure:
             case "change":
@@ -130,19 +130,19 @@ _RULES: dict[str, Callable[[Any], Any]] = {
 
 
 def read_metrics(settings: Settings, blocks: Sequence[object]) -> tuple[BehaviorMetric, ...]:
-    """Return the metrics of the sections ``[[metric]]``; what is wrong becomes faults.
+    """Return the metrics of the sections ``[[metric]]``, and record faults.
 
     Parameters
     ----------
     settings : Settings
         The file, which collects the faults.
     blocks : sequence of object
-        The sections as they were parsed.
+        The parsed sections.
 
     Returns
     -------
     tuple of BehaviorMetric
-        Those without faults, in their order.
+        The metrics without faults, in the order of the file.
     """
     read = [_metric(settings, ("metric", index), block) for index, block in enumerate(blocks)]
     settings.check_names("metric", "metrics", (one.name if one else None for one in read))
@@ -164,7 +164,7 @@ def _metric(settings: Settings, path: Path, content: object) -> BehaviorMetric |
 def _check_keys(
     settings: Settings, path: Path, section: Mapping[str, Any], measure: str | None
 ) -> tuple[str, ...]:
-    """Note keys that the measure lacks or does not have; return those that it needs."""
+    """Record missing and unexpected keys of a measure; return the required ones."""
     own = KEYS_OF[measure] if measure else ()
     needed = (*REQUIRED, *own)
     for key in needed:
@@ -190,7 +190,7 @@ def _check_values(settings: Settings, path: Path, taken: Mapping[str, Any]) -> N
 
 
 def written_metric(metric: BehaviorMetric) -> dict[str, Any]:
-    """Return a metric as the keys and values of its section, in their order.
+    """Return the keys and values of a metric's section, in order.
 
     >>> metric = BehaviorMetric("export", "days since", ("exported",))
     >>> {key: value for key, value in written_metric(metric).items() if value}

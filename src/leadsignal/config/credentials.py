@@ -1,4 +1,4 @@
-"""Sources by name, where their credentials come from, and keeping these out of every message."""
+"""Named sources and their credentials, which are kept out of every message."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from leadsignal.errors import OptionError, SourceError
 
 HIDDEN = "***"
 SHORTEST = 6
-"""A shorter value of the environment is no secret, and would be found in any word."""
+"""Minimum length of a secret from the environment; shorter values would match ordinary words."""
 SECRET_WORDS = (
     "password", "passwd", "pwd", "passphrase", "passfile", "secret", "token", "credential",
     "private_key", "access_key", "account_key", "api_key", "apikey", "signature",
     "connection_string",
 )  # fmt: skip
-"""An option or a URL's parameter with one of these in its name holds a secret."""
+"""Options and URL parameters whose names contain one of these words hold a secret."""
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):(//)?")
 _USER_INFO = re.compile(r"(?<=://)([^\s/?#'\"@]*):([^\s'\"]*)@")
 _PARAMETER = re.compile(
@@ -33,12 +33,12 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """A database or an object store by name, and where its credentials are; never these.
+    """A named database or object store, with the place of its credentials but not their values.
 
-    ``url`` holds no password. ``url_env``, ``user_env`` and ``password_env`` name environment
+    ``url`` has no password. ``url_env``, ``user_env`` and ``password_env`` name environment
     variables; ``credentials`` is a TOML file outside the project with ``url``, ``user``,
-    ``password`` or ``options``. ``driver`` is an ADBC driver package, ``options`` what it, or
-    fsspec, is given besides. Relative files in a URL start from ``folder``.
+    ``password`` or ``options``. ``driver`` is an ADBC driver package; ``options`` are passed to it
+    or to fsspec. Relative paths in a URL start from ``folder``.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True, repr=False)
 class Access:
-    """A source with its credentials: for the driver alone, never for a message."""
+    """A source with its credentials, for the driver only, never for a message."""
 
     name: str
     url: str
@@ -70,7 +70,7 @@ class Access:
         return found[1].lower() if found else ""
 
     def hide(self, text: object) -> str:
-        """Return a text without the secrets."""
+        """Return a text with all secrets masked."""
         return hide_secrets(str(text), (*self.secrets, *_of_environment()))
 
     def file(self, name: str) -> Path:
@@ -110,7 +110,7 @@ def hide_secrets(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secret_in(url: str) -> str | None:
-    """Return what in a URL is secret, in words, or None: a password, or a parameter's name.
+    """Describe the secret in a URL, a password or a parameter; None if there is none.
 
     >>> secret_in("postgresql://me:pass@host/db")
     'a password'
@@ -125,7 +125,7 @@ def secret_in(url: str) -> str | None:
 
 
 def _divided(url: str) -> tuple[str, str, str]:
-    """Return user and password, host and port, and what follows, as drivers divide a URL."""
+    """Split a URL as drivers do: user and password, host and port, and the rest."""
     rest = url.partition("://")[2]
     location = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user_info, _, host = location.rpartition("@")
@@ -133,9 +133,9 @@ def _divided(url: str) -> tuple[str, str, str]:
 
 
 def _is_ambiguous(url: str) -> bool:
-    """Return whether a password may hold signs that end it: a driver takes half of it for a host.
+    """Return whether a password may contain characters that end it, as in me:pa/ss@host.
 
-    As in me:pa/ss@host and me:p@ss@host.
+    A driver would take the rest of the password for the host.
     """
     user_info, host, rest = _divided(url)
     if ":" not in f"{user_info}{host}":
@@ -152,7 +152,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def named_source(sources: Mapping[str, Source], name: str) -> Source:
-    """Return a source by its name; raises SourceError where there is none of it."""
+    """Return a source by name; raises SourceError if it does not exist."""
     if name not in sources:
         known = f"Allowed: {', '.join(sources)}" if sources else "Give it in Project(sources=…)"
         raise SourceError(f"{name!r} is not a source", known)
@@ -162,7 +162,7 @@ def named_source(sources: Mapping[str, Source], name: str) -> Source:
 def open_source(source: Source) -> Access:
     """Return a source with its credentials from the environment or from its file.
 
-    Raises SourceError where something is missing; it names variables and files, never values.
+    Raises SourceError if something is missing; it names variables and files, never values.
     """
     credentials = _held(source)
     url = _variable(source, source.url_env) or credentials.get("url") or source.url
@@ -196,7 +196,7 @@ def open_source(source: Source) -> Access:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return how a secret may be written in a message: plain, in a URL, in Python, cut in parts."""
+    """Return the forms of a secret in a message: plain, in a URL, in Python, or cut into parts."""
     plain = {secret, unquote(secret)}
     coded = {coding(text) for text in plain for coding in (quote_plus, quote)}
     coded |= {quote(text, safe="") for text in plain}
@@ -214,7 +214,7 @@ def _variable(source: Source, name: str | None) -> str | None:
 
 
 def _held(source: Source) -> dict[str, Any]:
-    """Return what the credentials file holds."""
+    """Return the content of the credentials file."""
     import tomllib
 
     if source.credentials is None:
@@ -239,7 +239,7 @@ def _held(source: Source) -> dict[str, Any]:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Return the secrets in a URL, in all forms in which a message may show them."""
+    """Return the secrets in a URL, in every form in which a message may show them."""
     found = [_divided(url)[0].partition(":")[2]]
     found += [value for key, value in parse_qsl(url.partition("?")[2]) if is_secret_name(key)]
     return _all_forms(found)
@@ -250,7 +250,7 @@ def _all_forms(secrets: Iterable[str]) -> tuple[str, ...]:
 
 
 def _with_user(url: str, user: str | None, password: str | None) -> str:
-    """Return a URL with a user and a password put in, percent-encoded."""
+    """Insert a user and a password, percent-encoded, into a URL."""
     if user is None and password is None:
         return url
     scheme = url.partition("://")[0]
@@ -263,14 +263,14 @@ def _with_user(url: str, user: str | None, password: str | None) -> str:
 
 
 def a_url(value: object) -> str:
-    """Take a URL without a password."""
+    """Accept a URL without a password."""
     if not isinstance(value, str) or not _URL.match(value):
         raise OptionError("must be a URL", 'Write "postgresql://user@host:5432/database"')
     return value
 
 
 def a_variable(value: object) -> str:
-    """Take the name of an environment variable."""
+    """Accept the name of an environment variable."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise OptionError(
             "must be the name of an environment variable", 'Write it as in "WAREHOUSE_PASSWORD"'

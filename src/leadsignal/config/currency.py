@@ -1,4 +1,4 @@
-"""``[currency]``: the currency of all amounts, and what others are worth in it."""
+"""``[currency]``: the base currency of all amounts, and exchange rates to it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _ISO_4217 = """
 CODES = frozenset(_ISO_4217.split())
 """The currencies of ISO 4217."""
 YEN_OR_YUAN = "¥"
-"""A sign of two currencies: whoever writes it may give it a rate of its own."""
+"""The sign of two currencies, which may be given a rate of its own."""
 MAX_RATE = 10**6
 
 
 @dataclass(frozen=True)
 class Currency:
-    """The currency that amounts are converted to, and the rates that were given as values.
+    """The currency that amounts are converted to, and fixed exchange rates.
 
-    ``rates`` are units of ``base`` for one unit of the other currency, whatever the day.
+    ``rates`` are units of ``base`` for one unit of the other currency, on any day.
     """
 
     base: str | None = None
@@ -38,7 +38,7 @@ class Currency:
 
 
 def a_currency(value: object) -> str:
-    """Take the code of a currency.
+    """Accept the code of a currency.
 
     >>> a_currency("EUR")
     'EUR'
@@ -59,7 +59,7 @@ def _a_rate(value: object) -> float:
 
 
 def take_currency(settings: Settings, value: object) -> Currency:
-    """Read the section; its faults are kept in ``settings``."""
+    """Read the section and record its faults in ``settings``."""
     path = ("currency",)
     section: Mapping[str, Any] = settings.section(path, value)
     base, rates = None, {}

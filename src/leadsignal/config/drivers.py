@@ -1,7 +1,7 @@
-"""What a source may load and pass on: kinds of databases, drivers and options from fixed lists.
+"""Allow-lists of the databases, drivers and options that a source may use.
 
-A project file comes from somebody else as often as not: it says where rows are, and no more. What
-is not in these lists may load a library, run a command or a statement, or read another file.
+Project files often come from other people and must only say where rows are. Anything outside these
+lists could load a library, run a command or a statement, or read another file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ADBC_SCHEMES: dict[str, tuple[str, ...]] = {
     "adbc_driver_bigquery": ("bigquery",),
 }
 FLIGHT = ADBC_SCHEMES["adbc_driver_flightsql"]
-"""The ADBC drivers, and how the URLs of each begin."""
+"""The allowed ADBC drivers, and the schemes of their URLs."""
 DIALECTS: dict[str, tuple[str, ...]] = {
     "sqlite": ("pysqlite",),
     "postgresql": ("psycopg", "psycopg2", "pg8000"),
@@ -41,9 +41,9 @@ DIALECTS: dict[str, tuple[str, ...]] = {
     "clickhousedb": ("connect",),
     "cockroachdb": ("psycopg", "psycopg2"),
 }
-"""The databases that SQLAlchemy opens, and the drivers of each; without a driver, its own."""
+"""The databases opened by SQLAlchemy, and the drivers allowed for each besides the default."""
 STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "https", "http", "file", "memory")
-"""The object stores; a chain such as simplecache::s3:// is none."""
+"""The allowed object stores; chains such as simplecache::s3:// are refused."""
 FILES = ("duckdb",)
 DATABASE_OPTIONS = (
     "access_token", "account", "api_key", "application_name", "catalog", "charset",
@@ -56,7 +56,7 @@ DATABASE_OPTIONS = (
     "timeout", "token", "trusted_connection", "trustservercertificate", "tz", "use_unicode", "user",
     "username", "verify", "warehouse", "write_timeout",
 )  # fmt: skip
-"""Options of databases, in the URL or beside it. Options of ADBC begin with ``adbc.``."""
+"""Allowed options of databases, in the URL or separate. ADBC options begin with ``adbc.``."""
 STORE_OPTIONS = (
     "access", "account_key", "account_name", "anon", "api_version", "asynchronous", "auto_mkdir",
     "block_size", "cache_timeout", "client_id", "client_kwargs", "client_secret",
@@ -67,13 +67,13 @@ STORE_OPTIONS = (
     "session_kwargs", "session_token", "simple_links", "skip_instance_cache", "tenant_id",
     "timeout", "token", "use_listings_cache", "use_ssl", "username", "version_aware",
 )  # fmt: skip
-"""Options of object stores. None of them names another store or code."""
+"""Allowed options of object stores. None of them can name another store, or code to run."""
 _ODBC = re.compile(r"ODBC Driver \d+ for SQL Server")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
 
 
 def a_driver(value: object) -> str:
-    """Take the name of an ADBC driver package."""
+    """Accept the name of an allowed ADBC driver package."""
     if not isinstance(value, str) or value not in ADBC_SCHEMES:
         raise OptionError(
             "must be an ADBC driver package of the list", f"Allowed: {', '.join(ADBC_SCHEMES)}"
@@ -82,7 +82,7 @@ def a_driver(value: object) -> str:
 
 
 def refuse_unknown(url: str, driver: str | None, options: Mapping[str, Any]) -> None:
-    """Raise OptionError where a source would load or pass on what is in no list."""
+    """Raise OptionError if a source uses a driver or an option that is not allowed."""
     found = _SCHEME.match(url)
     scheme = found[1].lower() if found else ""
     if _is_chain(url):
@@ -139,7 +139,7 @@ def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bo
 
 @contextmanager
 def installed_only() -> Iterator[None]:
-    """Import drivers from where packages are installed, not from the folder a command is run in."""
+    """Import drivers from installed packages only, not from the current folder."""
     here = os.path.realpath(os.getcwd())
     around = [path for path in sys.path if not path or os.path.realpath(path) == here]
     sys.path[:] = [path for path in sys.path if path not in around]
@@ -150,7 +150,7 @@ def installed_only() -> Iterator[None]:
 
 
 def _is_adbc(name: str) -> bool:
-    """Return whether this is an option of an ADBC driver, and none that loads a library."""
+    """Return whether this is an option of an ADBC driver that does not load a library."""
     low = name.lower()
     return low.startswith("adbc.") and not any(
         w in low for w in ("extension", "driver", "entrypoint")

@@ -1,4 +1,4 @@
-"""How an export writes dates, numbers and nothing: said once for a table, never guessed."""
+"""How an export writes dates, numbers and empty cells: declared once per table, never guessed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from leadsignal.errors import OptionError
 
 EPOCHS = {"epoch": 1, "epoch ms": 10**3, "epoch us": 10**6, "epoch ns": 10**9}
-"""Dates as numbers since 1970-01-01 UTC: how many of them make a second."""
+"""Units of dates given as time since 1970-01-01 UTC: their number per second."""
 EXCEL = "excel"
-"""Dates as days since 1899-12-30, as spreadsheets count them."""
+"""Dates given as days since 1899-12-30, as in spreadsheets."""
 _PART = re.compile(r"YYYY|YY|MMM|MM|M|DD|D|[^A-Z]+")
 _TIME = re.compile(r"[T ]+H{1,2}\b.*$")
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How the texts of one table are to be read.
+    """How to read the texts of a table.
 
-    ``dates`` are patterns of dates, as "DD.MM.YYYY" or "epoch ms"; ``decimal`` is the sign before
-    decimals ("." or ","), with which grouped digits and a currency are read too; ``empty`` are
-    words that mean an empty cell. Typed columns (Parquet, databases) need none of it, but for
-    numbers that are dates.
+    ``dates`` are date patterns such as "DD.MM.YYYY" or "epoch ms". ``decimal`` is the decimal
+    separator ("." or ","); if it is given, grouped digits and a currency are read too. ``empty``
+    are words that mean an empty cell. Typed columns (Parquet, databases) need none of these, except
+    dates stored as numbers.
     """
 
     dates: tuple[str, ...] = ()
@@ -31,11 +31,11 @@ class Notation:
 
 
 AS_WE_WRITE = Notation()
-"""Dates as year-month-day, numbers with a point and nothing else."""
+"""The default: dates as year-month-day, numbers with a decimal point and nothing else."""
 
 
 def date_patterns(value: object) -> tuple[str, ...]:
-    """Take one pattern of dates, or a list of them.
+    """Accept a date pattern, or a list of them.
 
     >>> date_patterns("dd.mm.yyyy"), date_patterns(["epoch ms", "DD-MMM-YY"])
     (('DD.MM.YYYY',), ('epoch ms', 'DD-MMM-YY'))
@@ -69,7 +69,7 @@ def _date_pattern(value: object) -> str:
 
 
 def parts_of(pattern: str) -> list[str]:
-    """Return the parts of a pattern of dates and what is between them.
+    """Return the parts of a date pattern and the separators between them.
 
     >>> parts_of("DD.MM.YYYY"), parts_of("epoch")
     (['DD', '.', 'MM', '.', 'YYYY'], [])
@@ -78,7 +78,7 @@ def parts_of(pattern: str) -> list[str]:
 
 
 def a_decimal_sign(value: object) -> str:
-    """Take the sign before decimals.
+    """Accept a decimal separator.
 
     >>> a_decimal_sign("comma"), a_decimal_sign(".")
     (',', '.')

@@ -1,4 +1,4 @@
-"""``leadsignal.toml``: where the tables are, what their columns are called, the options."""
+"""``leadsignal.toml``: the location of the tables, the names of their columns, and options."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ ANALYSIS_FILE = "success.toml"
 Engine = Literal["duckdb", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
 People = Literal["names", "ids"]
-"""Whether outputs name accounts and their owners, or show ids alone."""
+"""Whether outputs name accounts and their owners, or show only ids."""
 
 
 @dataclass(frozen=True)
 class UsageLow:
-    """When usage counts as low: its mean over ``window`` days below ``ratio`` of its best.
+    """When usage counts as low: its mean over ``window`` days is below ``ratio`` of its best.
 
     The best is the highest mean over ``best`` days within the last ``within`` days. With
-    ``series``, each is compared with its own best, and usage is low if any of them is; without,
-    all rows of usage are summed.
+    ``series``, each series is compared with its own best, and usage is low if any of them is.
+    Without it, all rows of usage are summed.
     """
 
     window: int = 28
@@ -54,7 +54,7 @@ class UsageLow:
 
 @dataclass(frozen=True)
 class Behaviors:
-    """The behaviours that have indicators of their own; with ``others``, the rest is pooled.
+    """The behaviours with their own indicators; with ``others``, all others are pooled.
 
     >>> Behaviors(("exported",)).others
     True
@@ -68,9 +68,9 @@ class Behaviors:
 class Project:
     """The options of a project and the sources of its tables; durations are in days.
 
-    ``url`` is the folder of the tables in an object store, if they are in one. Without
-    ``behaviors`` the 20 that most accounts show have indicators of their own. With ``cache``, what
-    was read from files is kept in ``folder`` until they change.
+    ``url`` is the folder of the tables if they are in an object store. Without ``behaviors``, the
+    20 behaviours shown by most accounts have their own indicators. With ``cache``, tables read from
+    files are cached in ``folder`` until the files change.
 
     >>> Project().replace(horizon="26w").horizon
     182
@@ -113,7 +113,7 @@ class Project:
 
 
 def a_zone(value: object) -> str:
-    """Take the name of a time zone that exists."""
+    """Accept the name of an existing time zone."""
     from zoneinfo import ZoneInfo
 
     name = a_text(value)
@@ -205,7 +205,7 @@ def _option(name: str, value: object) -> object:
 def read_project(path: str | Path) -> Project:
     """Read a project from a folder of tables (or its URL) or from a ``.toml`` file.
 
-    A folder may hold ``leadsignal.toml`` and ``success.toml``; it needs neither. Raises
+    A folder may contain ``leadsignal.toml`` and ``success.toml``; both are optional. Raises
     ProjectError, which lists every fault with its line.
 
     >>> import tempfile
@@ -233,7 +233,7 @@ def read_project(path: str | Path) -> Project:
 
 
 def settings_file(path: str | Path) -> Path:
-    """Return the file that holds the settings of a project: its ``.toml`` file, or a folder's."""
+    """Return the settings file of a project: the ``.toml`` file itself, or that of the folder."""
     path = Path(path)
     return path if path.suffix == ".toml" else path / PROJECT_FILE
 
@@ -300,7 +300,7 @@ def _take_causes(settings: Settings, value: object) -> dict[str, tuple[str, ...]
 def _reason_faults(
     not_churn: tuple[str, ...], causes: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, str], str, str]]:
-    """Yield faults between causes and not_churn: a reason may be in one place only."""
+    """Yield a fault for each name or reason that causes and not_churn list more than once."""
     owner: dict[str, str] = {}
     for cause, reasons in causes.items():
         if cause in not_churn:
@@ -330,7 +330,7 @@ def with_options(
 ) -> Project:
     """Return the project with attributes and column names given as arguments.
 
-    Raises OptionError for a table or a column that is none of ours.
+    Raises OptionError for a table or a column that the schema does not have.
     """
     tables = dict(project.tables)
     for name, mapping in (columns or {}).items():
@@ -353,7 +353,7 @@ def _columns_of(table: str) -> Mapping[str, Column]:
 def with_table_options(
     project: Project, options: Mapping[str, Mapping[str, Any]] | None
 ) -> Project:
-    """Return the project with options of tables as under [tables.NAME], given as arguments.
+    """Return the project with table options, as under [tables.NAME], given as arguments.
 
     Raises ProjectError with every fault.
 

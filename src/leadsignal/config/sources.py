@@ -1,4 +1,4 @@
-"""The sections ``[sources.NAME]``: where a database is; a secret in them is refused by name."""
+"""The sections ``[sources.NAME]``: where databases are; secrets in them are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SOURCE: dict[str, Callable[[Any], Any]] = {
 
 
 def take_sources(settings: Settings, value: object, folder: Path) -> dict[str, Source]:
-    """Return the sources of a project file; what is wrong becomes faults of the settings."""
+    """Return the sources of a project file, and record faults in the settings."""
     section = settings.section(("sources",), value)
     return {
         name: _take_source(settings, name, content, folder) for name, content in section.items()
@@ -77,7 +77,7 @@ def _without_secrets(settings: Settings, path: tuple[str, ...], content: object)
 
 
 def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder: Path) -> None:
-    """A credentials file beside the tables is soon shared with them."""
+    """Refuse a credentials file beside the tables, since it would be shared with them."""
     around = {*file.resolve().parents, *Path(os.path.abspath(file)).parents}
     if around & {folder.resolve(), Path(os.path.abspath(folder))}:
         remedy = "Move it outside, as to ~/.config/leadsignal/, and correct the path"
@@ -98,7 +98,7 @@ def _take_options(settings: Settings, path: tuple[str, ...], value: object) -> d
 
 
 def a_table_name(value: object) -> tuple[str, ...]:
-    """Take the name of a table in a database, as its parts, which are taken as they are written.
+    """Accept the name of a database table and return its parts, case unchanged.
 
     >>> a_table_name("crm.accounts"), a_table_name('crm."odd.name"')
     (('crm', 'accounts'), ('crm', 'odd.name'))
@@ -116,7 +116,7 @@ def a_table_name(value: object) -> tuple[str, ...]:
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    """Return the parts of a dotted name, in which quotes keep dots; empty where it is none."""
+    """Return the parts of a dotted name, with dots allowed in quotes; empty if it is not a name."""
     parts, at = [], 0
     while at <= len(text):
         found = _PART.match(text, at)

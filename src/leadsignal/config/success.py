@@ -1,4 +1,4 @@
-"""``success.toml``: the Success Analysis, its bullseye, essential processes and metrics."""
+"""``success.toml``: the Success Analysis with its bullseye, essential processes and metrics."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ MAX_PROCESSES = 3
 class Process:
     """An essential process: enough of some behaviours, by enough users, in each window.
 
-    ``within`` and ``adopt_by`` are days; ``applies_to`` maps attributes to the values of the
-    accounts that it is meant for.
+    ``within`` and ``adopt_by`` are in days; ``applies_to`` maps attributes to the values of the
+    accounts for which the process is intended.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Process:
 
     @property
     def requirement(self) -> str:
-        """What an account has to do to have adopted the process, as text."""
+        """What an account must do to have adopted the process, as text."""
         users = f" by {self.by_users} users" if self.by_users > 1 else ""
         again = f", {self.sustained_for} times in a row" if self.sustained_for > 1 else ""
         events = " or ".join(self.behaviors)
@@ -60,7 +60,7 @@ class Process:
 
     @property
     def definition(self) -> str:
-        """The requirement, and by which day of an account it is due."""
+        """The requirement, and the day of the account's life by which it is due."""
         due = f"; adopted by day {self.adopt_by}" if self.adopt_by else ""
         return f"{self.requirement}{due}"
 
@@ -70,7 +70,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Bullseye:
-    """What the customer wants, how that is measured, and what successful customers share."""
+    """The customer's objective, how success is measured, and what successful customers share."""
 
     objective: str = ""
     success_metric: str = ""
@@ -79,7 +79,7 @@ class Bullseye:
 
 @dataclass(frozen=True)
 class Segment:
-    """The bullseye of some accounts, where it differs; what it leaves empty is everybody's."""
+    """The bullseye of some accounts; empty fields are taken from the general bullseye."""
 
     applies_to: Mapping[str, tuple[str, ...]]
     bullseye: Bullseye
@@ -101,9 +101,9 @@ _Rules = Process | BehaviorMetric
 class SuccessAnalysis:
     """The Success Analysis of a product: bullseye, tracking, up to three processes and metrics.
 
-    Segments may have their own bullseye, and processes of their own by ``applies_to``; up to three
-    processes are meant for any one account. ``metrics`` are indicators computed from behaviours.
-    ``file`` is where it was read from.
+    Segments may have their own bullseye, and their own processes through ``applies_to``; at most
+    three processes may apply to the same account. ``metrics`` are indicators computed from
+    behaviours. ``file`` is the file that it was read from.
     """
 
     processes: tuple[Process, ...]
@@ -137,12 +137,12 @@ class SuccessAnalysis:
 
     @property
     def success_metrics(self) -> tuple[str, ...]:
-        """The metrics by which any account is measured, everybody's first."""
+        """The success metrics of all accounts, the general one first."""
         named = (self.bullseye, *(segment.bullseye for segment in self.segments))
         return tuple(dict.fromkeys(b.success_metric for b in named if b.success_metric))
 
     def bullseye_of(self, attributes: Mapping[str, object]) -> Bullseye:
-        """Return the bullseye of an account with these attributes: its segment's, else everybody's.
+        """Return the bullseye of an account with these attributes: that of its segment, if any.
 
         >>> enterprise = Segment({"segment": ("enterprise",)}, Bullseye("Close as a group"))
         >>> analysis = SuccessAnalysis((), Bullseye("Close fast", "days"), segments=(enterprise,))
@@ -160,9 +160,9 @@ class SuccessAnalysis:
         return tuple(p for p in self.processes if applies(p.applies_to, attributes))
 
     def differences(self, other: SuccessAnalysis) -> tuple[str, ...]:
-        """Describe the rules in which ``other`` differs; return () if none does.
+        """Describe the rules that differ in ``other``; return () if none do.
 
-        Descriptions (``why``, objectives, traits) are ignored: no number depends on them.
+        Descriptions (``why``, objectives, traits) are ignored, since no number depends on them.
 
         >>> one = SuccessAnalysis((Process("close", ("closed",), 4, 30),))
         >>> one.differences(SuccessAnalysis((Process("close", ("closed",), 2, 30),)))
@@ -197,7 +197,7 @@ class SuccessAnalysis:
         return {key: plain[key] for key in keys}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame with a row a process."""
+        """Return a data frame with one row per process."""
         import pandas as pd
 
         return pd.DataFrame([asdict(process) for process in self.processes])
@@ -218,7 +218,7 @@ class SuccessAnalysis:
 
 
 def _changes(what: str, mine: Sequence[_Rules], theirs: Sequence[_Rules]) -> list[str]:
-    """Describe which processes or metrics are missing, new or of other rules."""
+    """Describe which processes or metrics are missing, are new, or have other rules."""
     here, there = ({one.name: replace(one, why="") for one in ones} for ones in (mine, theirs))
     changes = [f"{what} {name} is missing" for name in here if name not in there]
     changes += [f"{what} {name} is new" for name in there if name not in here]
@@ -228,13 +228,13 @@ def _changes(what: str, mine: Sequence[_Rules], theirs: Sequence[_Rules]) -> lis
 
 
 def _success_metrics(analysis: SuccessAnalysis) -> tuple[object, ...]:
-    """Return by what metric accounts are measured, everybody's and each segment's."""
+    """Return the general success metric and that of each segment."""
     segments = [(s.applies_to, s.bullseye.success_metric) for s in analysis.segments]
     return analysis.bullseye.success_metric, segments
 
 
 def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, object]) -> bool:
-    """Return whether what ``applies_to`` asks for holds of an account's attributes.
+    """Return whether an account's attributes satisfy ``applies_to``.
 
     >>> applies({"segment": ("mid", "large")}, {"segment": "mid"}), applies({}, {})
     (True, True)
@@ -245,7 +245,7 @@ def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, 
 def applies_to_rows(
     applies_to: Mapping[str, tuple[str, ...]], accounts: pd.DataFrame
 ) -> NDArray[np.bool_]:
-    """Return of which accounts, one a row with their attributes, what is asked for holds."""
+    """Return whether each account, one per row with its attributes, satisfies ``applies_to``."""
     import numpy as np
 
     holds = np.ones(len(accounts), dtype=bool)
@@ -331,7 +331,7 @@ def _sections(settings: Settings, top: Mapping[str, Any], name: str) -> list[Any
 
 
 def _check_number(settings: Settings, processes: list[Process | None]) -> None:
-    """Refuse more processes than an account can have in view; segments may have their own."""
+    """Refuse too many processes for the same account; each segment may have its own."""
     placed = [(index, p) for index, p in enumerate(processes) if p is not None]
     for chosen in combinations(placed, MAX_PROCESSES + 1):
         if _meet([process.applies_to for _, process in chosen]):
@@ -344,7 +344,7 @@ def _check_number(settings: Settings, processes: list[Process | None]) -> None:
 
 
 def _meet(conditions: list[Mapping[str, tuple[str, ...]]]) -> bool:
-    """Whether an account may fulfil all conditions."""
+    """Return whether an account can satisfy all conditions."""
     names = {name for one in conditions for name in one}
     return all(
         set.intersection(*(set(one[name]) for one in conditions if name in one)) for name in names

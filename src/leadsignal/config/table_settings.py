@@ -1,4 +1,4 @@
-"""The sections ``[tables.NAME]``: where a table is, what its columns are called, how it is read."""
+"""The sections ``[tables.NAME]``: where a table is, its column names, and how it is read."""
 
 from __future__ import annotations
 
@@ -27,29 +27,32 @@ from leadsignal.schema import ALL_TABLES, BY_NAME
 
 KINDS = ("number", "text")
 FILES = "files"
-"""Source of queries over the files of the project's own folder."""
+"""Name of the source for queries over the files in the project's folder."""
 Outside = Literal["exclude", "fault"]
 
 
 @dataclass(frozen=True)
 class TableSource:
-    """Where one table is and what its columns are called.
+    """Where a table is, what its columns are called, and how it is read.
 
-    ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
-    user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
-    "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like;
-    ``spelling`` says how its texts write dates, numbers and nothing. ``sheet`` is the sheet of a
-    workbook, ``header_line`` the line of the column names, where lines above it hold none, and
-    ``footer`` the number of lines at the end that are no rows.
-    In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
-    ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
-    ``unknown`` says whether rows without an account, or of one that is not in accounts, are faults
-    or left out and counted, ``outside`` whether rows of known accounts before their start or after
-    their end are. ``gap`` (contracts only) is after how many days without a
-    contract an account has ended, ``period`` what amounts are for where no column says so.
-    ``where`` names, for columns of the source, the values of the rows that are read. ``users`` is a
-    table of user_id and account_id (a source, or a frame), which gives the account of rows that
-    have only a user.
+    ``columns`` maps schema names to the source's. ``attributes`` (accounts only) are columns
+    declared not to have changed since the start; ``attribute_kinds`` sets some of them to "number"
+    or "text". ``delimiter`` and ``encoding`` override what is detected in a CSV file; ``spelling``
+    says how texts write dates, numbers and empty cells. ``sheet`` is the sheet of a workbook,
+    ``header_line`` the line of the column names if other lines precede it, and ``footer`` the
+    number of lines at the end that are not rows.
+
+    In a database, the rows are those of ``table`` (its name in parts, such as schema and table) or
+    of ``query``, in the source named ``source``; a ``path`` with a source is relative to its URL.
+
+    ``unknown`` says whether rows without an account, or of one not in accounts, are faults or are
+    left out and counted; ``outside`` says the same of rows before an account's start or after its
+    end. ``gap`` (contracts only) is the number of days without a contract after which an account
+    has ended; ``period`` is the billing period of amounts without one of their own.
+
+    ``where`` maps columns of the source to the values of the rows to read. ``users`` is a table of
+    user_id and account_id (a source, or a frame), which gives the account of rows that have only a
+    user.
     """
 
     path: str | None = None
@@ -126,7 +129,7 @@ SPELLING: dict[str, Callable[[Any], Any]] = {
 def take_tables(
     settings: Settings, value: object, sources: tuple[str, ...]
 ) -> Iterator[tuple[str, TableSource]]:
-    """Yield each table that has a section, with where it is and how it is read."""
+    """Yield the name and settings of each table that has a section."""
     for name, content in settings.section(("tables",), value, BY_NAME).items():
         yield name, take_table(settings, name, content, sources)
 
@@ -134,7 +137,7 @@ def take_tables(
 def take_table(
     settings: Settings, name: str, content: object, sources: tuple[str, ...]
 ) -> TableSource:
-    """Return what the section of a table says; what is wrong becomes faults of the settings."""
+    """Return the settings in the section of a table, and record its faults."""
     path = ("tables", name)
     attributes = ("attributes",) if name == "accounts" else ()
     options = {**_TABLE, **(_CONTRACTS if name == "contracts" else {})}
@@ -162,7 +165,7 @@ def take_table(
 
 
 def a_choice(value: object) -> tuple[str, ...]:
-    """Take the values of a column of which rows may have one; an empty text is an empty cell.
+    """Accept the values that rows may have in a column; an empty text means an empty cell.
 
     >>> a_choice(["active", ""]), a_choice(True), a_choice(3)
     (('active', ''), ('true',), ('3',))
@@ -179,9 +182,9 @@ _USERS = ("path", "table", "query", "source", "delimiter", "encoding", "sheet", 
 def _take_users(
     settings: Settings, path: tuple[str, ...], value: object, sources: tuple[str, ...]
 ) -> Any:
-    """Return the table that maps users to accounts: its path, or a section as that of a table."""
+    """Return the table that maps users to accounts, given as a path or as a section."""
     if not isinstance(value, str | Mapping):
-        return value  # A frame, where options are given as arguments.
+        return value  # A frame, if options are given as arguments.
     content = {"path": value} if isinstance(value, str) else value
     section = settings.section(path, content, (*_USERS, "columns"))
     rules = {key: _TABLE[key] for key in _USERS}
@@ -200,7 +203,7 @@ def _settle_source(
     taken: dict[str, Any],
     sources: tuple[str, ...],
 ) -> None:
-    """Find the source of a table; with one source alone, it need not be named."""
+    """Find the source of a table, which need not be named if there is only one."""
     ways = [key for key in ("path", "table", "query") if key in section]
     if len(ways) > 1:
         problem = f"{' and '.join(ways)} both say where the rows are"
@@ -260,5 +263,5 @@ def _kind(value: object) -> str:
 
 
 def near_table(name: str) -> str | None:
-    """Return the table whose name is most like ``name``, if it is a misspelling of one."""
+    """Return the table of which ``name`` is probably a misspelling; None without one."""
     return near(name, [table.name for table in ALL_TABLES], 0.85)

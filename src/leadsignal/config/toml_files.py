@@ -1,4 +1,4 @@
-"""Settings written in TOML: each with its line, checked one by one, all faults at once."""
+"""Read settings in TOML, check each of them, and report all faults with their lines."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _NAME = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
 MAX_SHOWN = 80
-"""So many characters of a line or a value are shown."""
+"""Maximum number of characters of a line or value that are shown."""
 MAX_NAMES = 50
 LARGEST = 1_000_000
-"""Bytes that a settings file may have."""
+"""Maximum size of a settings file in bytes."""
 
 
 def read_settings_file(file: pathlib.Path) -> str:
     """Return the text of a settings file.
 
-    Raises OSError where it cannot be read, UnicodeDecodeError where it is not UTF-8, OptionError
-    where it is larger than 1 MB, or a pipe or a device.
+    Raises OSError if it cannot be read, UnicodeDecodeError if it is not UTF-8, and OptionError if
+    it is larger than 1 MB, or is a pipe or a device.
     """
     mode = file.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -50,7 +50,7 @@ def read_settings_file(file: pathlib.Path) -> str:
 
 
 def as_toml(value: Any) -> str:
-    """Return a value as it is written in TOML, with the keys of tables in quotes.
+    """Return a value in TOML syntax, with the keys of tables in quotes.
 
     >>> as_toml({"status": ["active"]}), as_toml(True)
     ('{ "status" = ["active"] }', 'true')
@@ -60,12 +60,12 @@ def as_toml(value: Any) -> str:
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    # JSON writes as TOML does, but leaves DEL as it is, which TOML forbids.
+    # JSON strings are valid TOML, except for DEL, which TOML does not allow unescaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name among ``names`` that is most like ``name``, if one is.
+    """Return the name among ``names`` that is most similar to ``name``; None if none is similar.
 
     >>> near("acounts", ["accounts", "usage"])
     'accounts'
@@ -76,7 +76,7 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """Return the nearest of ``names`` as a question in brackets; nothing if none is near.
+    """Return the most similar of ``names`` as a question in brackets; "" if none is similar.
 
     >>> meant("acounts", ["accounts", "usage"]), meant("x", ["usage"])
     (" (did you mean 'accounts'?)", '')
@@ -86,7 +86,7 @@ def meant(name: str, names: Iterable[str]) -> str:
 
 
 def one_of(names: Iterable[str], unknown: str) -> str:
-    """Return a remedy that names the nearest of ``names``, and all of them."""
+    """Return a remedy that suggests the most similar of ``names`` and lists all of them."""
     names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
     found = near(unknown[:MAX_SHOWN], names)
     hint = f"Did you mean {found!r}? " if found else ""
@@ -95,14 +95,14 @@ def one_of(names: Iterable[str], unknown: str) -> str:
 
 
 def a_text(value: object) -> str:
-    """Take a text that is not empty."""
+    """Accept a text that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise OptionError("must be a text", 'Write it in quotes, as in "text"')
     return value
 
 
 def identifier(value: object) -> str:
-    """Take a name that columns of the panel may begin with."""
+    """Accept a name with which columns of the panel may begin."""
     name = a_text(value)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise OptionError(
@@ -113,7 +113,7 @@ def identifier(value: object) -> str:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Take a list of texts, or one alone."""
+    """Accept a list of texts, or a single text."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not all(isinstance(v, str) and v for v in values):
         raise OptionError("must be a list of texts", 'Write ["one", "two"]')
@@ -123,7 +123,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 
 def a_value_of(choices: object) -> Callable[[object], str]:
-    """Return what takes one of the values of a literal type."""
+    """Return a rule that accepts the values of a literal type."""
     allowed = get_args(choices)
 
     def take(value: object) -> str:
@@ -135,14 +135,14 @@ def a_value_of(choices: object) -> Callable[[object], str]:
 
 
 def a_duration(value: object) -> int:
-    """Take a duration such as "28d" and return its days."""
+    """Accept a duration such as "28d" and return its days."""
     if not isinstance(value, str):
         raise OptionError("must be a duration", 'Write a number and a unit in quotes, as in "28d"')
     return days_in(value)
 
 
 def a_day(value: object) -> date:
-    """Take a date, or its ISO text."""
+    """Accept a date, or its ISO text."""
     if isinstance(value, str):
         try:
             value = date.fromisoformat(value)
@@ -154,7 +154,7 @@ def a_day(value: object) -> date:
 
 
 def whole(value: object) -> int:
-    """Take a whole number of at least 1."""
+    """Accept a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise OptionError(
             "must be a whole number of at least 1", "Write it without quotes, as in 2"
@@ -163,7 +163,7 @@ def whole(value: object) -> int:
 
 
 def positive(value: object) -> int | float:
-    """Take a number above 0."""
+    """Accept a number above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < 1e12:  # type: ignore[operator]
         raise OptionError("must be a number above 0", "Write it without quotes, as in 4")
@@ -171,7 +171,7 @@ def positive(value: object) -> int | float:
 
 
 def share(value: object) -> float:
-    """Take a share above 0 and at most 1."""
+    """Accept a share above 0 and at most 1."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= 1:  # type: ignore[operator]
         raise OptionError("must be a share above 0 and at most 1", "Write 0.1 for a tenth")
@@ -180,7 +180,7 @@ def share(value: object) -> float:
 
 @dataclass
 class Settings:
-    """A TOML text as it was parsed, with the line of each key and the faults found so far."""
+    """A parsed TOML text, with the line of each key and the faults found so far."""
 
     file: str | None
     values: dict[str, Any]
@@ -189,7 +189,7 @@ class Settings:
 
     @classmethod
     def parse(cls, text: str, file: str | None) -> Settings:
-        """Parse a TOML text; a syntax error becomes the one fault of empty settings."""
+        """Parse a TOML text; a syntax error gives empty settings with this one fault."""
         try:
             return cls(file, tomllib.loads(text.removeprefix("\ufeff")), dict(_lines_of(text)))
         except tomllib.TOMLDecodeError as error:
@@ -199,13 +199,13 @@ class Settings:
             return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
 
     def line(self, path: Path) -> int | None:
-        """Return the line of a key, or of the nearest thing around it."""
+        """Return the line of a key, or of the section or key that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
     def fault(self, path: Path, problem: str, remedy: str, value: object = None) -> None:
-        """Note a fault at a key."""
+        """Record a fault at a key."""
         key = ".".join(str(part) for part in path if not isinstance(part, int))
         written = None if value is None else _as_written(value)
         remedy = remedy if remedy.endswith((".", "?")) else remedy + "."
@@ -214,7 +214,7 @@ class Settings:
         )
 
     def check_names(self, section: str, kind: str, names: Iterable[str | None]) -> None:
-        """Note a fault where two sections have one name; None is that of a section with faults."""
+        """Record a fault if two sections have the same name; None means a section with faults."""
         seen: set[str] = set()
         for index, name in enumerate(names):
             if name in seen:
@@ -234,7 +234,7 @@ class Settings:
         return {key: item for key, item in value.items() if not names or key in names}
 
     def take(self, path: Path, value: object, rule: Callable[[Any], T]) -> T | None:
-        """Return what the rule makes of a value; if it refuses, note the fault."""
+        """Return a value converted by a rule; if the rule refuses it, record the fault."""
         try:
             return rule(value)
         except OptionError as error:
@@ -244,7 +244,7 @@ class Settings:
     def take_all(
         self, path: Path, section: Mapping[str, Any], rules: Mapping[str, Callable[[Any], Any]]
     ) -> dict[str, Any]:
-        """Return what the rules make of the keys of a section, without those refused."""
+        """Return the values of a section converted by the rules, without those refused."""
         taken = {
             key: self.take((*path, key), value, rules[key])
             for key, value in section.items()
@@ -264,13 +264,13 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     lines = text.splitlines()
     value = lines[line - 1].strip()[:MAX_SHOWN] if 0 < line <= len(lines) else None
     if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
-        value = None  # A line that cannot be read may hold a password in any form.
+        value = None  # A line that cannot be parsed may contain a password in any form.
     remedy = 'Correct the line; texts are in quotes, as in key = "value".'
     return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
 
 
 def _lines_of(text: str) -> Iterator[tuple[Path, int]]:
-    """Yield the path and line of each section and key, as far as lines show them."""
+    """Yield the path and line of each section and key that a line shows."""
     here: Path = ()
     arrays: dict[Path, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
