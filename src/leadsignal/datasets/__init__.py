@@ -1,10 +1,10 @@
-"""The sample, and a simulator of a subscription business whose truth is known.
+"""The sample data, and a simulator of a subscription business with known truth.
 
-An account practises essential processes or does not, as its readiness has it; practice raises
-success; practice, success, trouble, size, the reason to buy and the nearness of a renewal set a
-daily hazard of deciding to leave. Usage and the behaviours that mean nothing go with activity,
-which means nothing. What a company would have recorded of all this becomes the twelve tables;
-the rest is `Truth`. `docs/simulator.md` states the law.
+Whether an account practises the essential processes depends on its readiness, and practice raises
+success. Practice, success, trouble, size, the reason for buying and the proximity of a renewal
+determine the daily hazard of deciding to leave. Usage and the irrelevant behaviours follow
+activity, which has no effect. What a company would have recorded becomes the twelve tables; the
+rest is `Truth`. `docs/simulator.md` states the law.
 """
 
 import lazy_loader

@@ -18,7 +18,7 @@ activity charm notice lag fall threshold cause users returning gap spare0 target
 completes spare1 initial0 initial1
 """
 WHO = tuple(_WHO_NAMES.split())
-"""What is drawn once for an account; spare draws may find a use without moving the others."""
+"""Draws made once per account; spare ones can be put to use without changing the others."""
 
 _WEEKLY_NAMES = """
 practise0 practise1 success trouble reduce reduce_size handoff rep measure activity dip
@@ -29,7 +29,7 @@ survey_score health result result_value result_day shown usage plan plan_weeks c
 customer_due customer_kept customer_late vendor vendor_due vendor_kept vendor_late action
 """
 WEEKLY = tuple(_WEEKLY_NAMES.split())
-"""What is drawn for an account every week."""
+"""Draws made for each account every week."""
 
 
 def _stream(seed: int, slot: int, life: int, purpose: int) -> np.random.Generator:
@@ -37,7 +37,7 @@ def _stream(seed: int, slot: int, life: int, purpose: int) -> np.random.Generato
 
 
 def draw_who(seed: int, slots: Array, lives: Array) -> dict[str, Array]:
-    """Draw the uniforms in (0, 1) that are drawn once; each of shape (accounts,)."""
+    """Draw the uniforms in (0, 1) that are drawn once per account, each of shape (accounts,)."""
     block = np.empty((len(slots), len(WHO)))
     for row, (slot, life) in enumerate(zip(slots, lives, strict=True)):
         block[row] = _stream(seed, int(slot), int(life), 0).random(len(WHO))
@@ -56,7 +56,7 @@ def draw_weeks(seed: int, slots: Array, lives: Array, first: Array, weeks: int) 
 
 
 def draw_events(seed: int, slots: Array, lives: Array, counts: Array) -> Array:
-    """Draw two uniforms for each event, accounts one after the other; shape (events, 2)."""
+    """Draw two uniforms per event, ordered by account; shape (events, 2)."""
     block = np.empty((int(counts.sum()), 2), dtype=np.float32)
     stops = np.cumsum(counts)
     for slot, life, stop, count in zip(slots, lives, stops, counts, strict=True):
@@ -66,14 +66,14 @@ def draw_events(seed: int, slots: Array, lives: Array, counts: Array) -> Array:
 
 
 def normal(uniform: Array) -> Array:
-    """Turn uniforms into standard normal draws."""
+    """Convert uniforms to standard normal draws."""
     from scipy.special import ndtri
 
     return np.asarray(ndtri(uniform))
 
 
 def poisson(uniform: Array, mean: Array) -> Array:
-    """Turn uniforms into Poisson counts (at most 40) of the given means."""
+    """Convert uniforms to Poisson counts (at most 40) with the given means."""
     uniform, mean = np.broadcast_arrays(uniform, mean)
     probability = np.exp(-mean)
     total = probability.copy()
@@ -89,13 +89,13 @@ def poisson(uniform: Array, mean: Array) -> Array:
 
 
 def pick(uniform: Array, weights: tuple[float, ...] | Array) -> Array:
-    """Turn uniforms into indices of the weights."""
+    """Convert uniforms to indices drawn with the given weights."""
     edges = np.cumsum(np.asarray(weights, dtype=float))
     return np.minimum(np.searchsorted(edges / edges[-1], uniform), len(edges) - 1)
 
 
 def account_uniforms(frame: pd.DataFrame, seed: int, purpose: int) -> Array:
-    """Draw two uniforms a row, from a stream for each account; shape (rows, 2)."""
+    """Draw two uniforms per row from a stream for each account; shape (rows, 2)."""
     out = np.empty((len(frame), 2))
     accounts = frame["account_id"].to_numpy()
     edges = np.flatnonzero(accounts[1:] != accounts[:-1]) + 1

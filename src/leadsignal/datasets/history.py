@@ -1,7 +1,7 @@
-"""The simulated histories of accounts, week by week: practices, success, decision to leave.
+"""Simulate account histories in weekly steps: practices, success and the decision to leave.
 
-State changes on Mondays and holds through the week; the decision to leave falls on a day, with a
-hazard that the state and the nearness of renewals set.
+The state changes on Mondays and stays constant through the week. The decision to leave falls on a
+day, with a hazard that depends on the state and on the proximity of renewals.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from leadsignal.datasets.population import (
 )
 
 MONDAY = 4
-"""1970-01-05, counted in days from 1970-01-01."""
+"""1970-01-05, in days since 1970-01-01."""
 NEVER = 10**6
 RENEWAL_SPREAD = 11.0
 AFTER_REDUCTION, AFTER_HANDOFF = 26, 13
 REMEMBERED = 26
-"""Weeks whose practice counts where the hazard follows it: one bit of `State.past0` for each."""
+"""Number of past weeks whose practice can affect the hazard; each is a bit of `State.past0`."""
 _SUCCESS_PULL, _SUCCESS_NOISE = 0.14, 0.03
 
 
 def week_of(day: Array) -> Array:
-    """Return the number of a day's week, from Monday to Sunday."""
+    """Return the number of the week, Monday to Sunday, that contains a day."""
     return np.asarray((day - MONDAY) // 7)
 
 
 @dataclass
 class State:
-    """What changes from week to week; arrays that broadcast against each other."""
+    """The state that changes weekly, as arrays that broadcast against each other."""
 
     practise0: Array
     practise1: Array
@@ -57,7 +57,7 @@ class State:
 
 
 def success_target(who: AccountTraits, practise0: Array, practise1: Array) -> Array:
-    """Return the success that an account's practices lead to; a gap where nobody owns the close."""
+    """Return the success that an account's practices lead to, lower if nobody owns the close."""
     gap = np.where((who.owner == 1) & (who.gap < 0.7), 0.4, 0.0).reshape(-1, 1)
     return np.asarray(0.12 + 0.4 * practise0 + 0.4 * practise1 - gap * (practise0 | practise1))
 
@@ -73,7 +73,7 @@ def rate_of_adoption(law: Law, who: AccountTraits) -> tuple[Array, Array]:
 def step(
     law: Law, who: AccountTraits, rates: tuple[Array, Array], state: State, u: dict[str, Array]
 ) -> State:
-    """Return the state a week later, given the week's uniforms."""
+    """Return the state one week later, given the week's uniforms."""
     adopt, lapse = rates
     lapse = lapse * (1 + (state.handed > 0))
     practise0 = np.where(state.practise0, u["practise0"] >= lapse, u["practise0"] < adopt)
@@ -103,7 +103,7 @@ def step(
 
 
 def _and_now(past: Array, practise: Array) -> Array:
-    """Return the bits of the remembered weeks with this week as the last."""
+    """Append this week to the bits of the remembered weeks."""
     return np.asarray((past << 1 | practise) & ((1 << REMEMBERED) - 1), dtype=np.int32)
 
 
@@ -116,7 +116,7 @@ def _practised(law: Law, state: State) -> Array:
 
 
 def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) -> Array:
-    """Return the log of the yearly hazard of deciding to leave, renewals aside."""
+    """Return the log of the yearly hazard of deciding to leave, apart from renewals."""
     return np.asarray(
         np.log(law.base_rate)
         + who.fixed[:, None]
@@ -133,7 +133,7 @@ def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) 
 
 
 def _protects(law: Law, who: AccountTraits, tenure_years: Array) -> Array | float:
-    """Return 1 where the processes protect, -1 where they harm, 0 where they do nothing."""
+    """Return 1 where the processes protect, -1 where they harm, and 0 where they have no effect."""
     sign: Array | float = 1.0
     if law.reversal_years is not None:
         sign = np.where(tenure_years > law.reversal_years, -1.0, 1.0)
@@ -143,7 +143,7 @@ def _protects(law: Law, who: AccountTraits, tenure_years: Array) -> Array | floa
 
 
 def _log_rate_change(law: Law, who: AccountTraits, tenure_years: Array) -> Array | float:
-    """Return the logarithm of what multiplies the hazard of all accounts on these days."""
+    """Return the log of the factor on the hazard of all accounts on these days."""
     change: Array | float = 0.0
     day = who.start[:, None] + 365.25 * tenure_years
     for since, factor in law.rate_changes:
@@ -153,10 +153,11 @@ def _log_rate_change(law: Law, who: AccountTraits, tenure_years: Array) -> Array
 
 
 def exposure(law: Law, who: AccountTraits, day: Array) -> Array:
-    """Return years of hazard from the start up to these days, counting renewals with their weight.
+    """Return the years of exposure from the start up to these days, with renewals weighted.
 
-    A share of the hazard is around the days on which a decision would end with a renewal, in
-    normal bumps; the rest is even. ``who`` and ``day`` are aligned: shape (accounts, days).
+    A share of the hazard is concentrated, as normal densities, around the days on which a decision
+    would take effect at a renewal; the rest is uniform. ``who`` and ``day`` are aligned, with shape
+    (accounts, days).
     """
     from scipy.special import ndtr
 
@@ -173,7 +174,8 @@ def exposure(law: Law, who: AccountTraits, day: Array) -> Array:
 class History:
     """The lives of some accounts; weekly arrays have shape (accounts, weeks).
 
-    ``decided``, ``known`` and ``ended`` are days, NEVER where it has not come by the last week.
+    ``decided``, ``known`` and ``ended`` are days; NEVER if the event has not happened by the last
+    week.
     """
 
     who: AccountTraits
@@ -188,7 +190,7 @@ class History:
 
     @property
     def mondays(self) -> Array:
-        """First days of the weeks."""
+        """The first day of each week."""
         weeks = self.state.success.shape[1]
         return MONDAY + 7 * (self.first_week + np.arange(weeks))
 
@@ -208,7 +210,7 @@ _ARRAYS = ("activity", "decided", "known", "ended", "reason")
 
 
 def join_histories(parts: list[History]) -> History:
-    """Put several groups of accounts, lived over the same weeks, one after the other."""
+    """Concatenate groups of accounts simulated over the same weeks."""
     states = [part.state for part in parts]
     names = [f.name for f in fields(State)]
     joined: dict[str, Any] = {
@@ -224,7 +226,7 @@ def join_histories(parts: list[History]) -> History:
 
 
 def live(law: Law, seed: int, who: AccountTraits, first_week: int, weeks: int) -> History:
-    """Live through the weeks from ``first_week`` on."""
+    """Simulate the weeks from ``first_week`` on."""
     begin = np.clip(week_of(who.start) - first_week, 0, weeks)
     u = draw_weeks(seed, who.slot, who.life, begin, weeks)
     u["success"] = normal(u["success"]).astype(np.float32)
@@ -238,7 +240,7 @@ def _initial(who: AccountTraits) -> State:
     count = len(who.slot)
     ready = 0.10 * np.exp(0.6 * who.readiness)
     practise = [(who.initial0 < ready)[:, None], (who.initial1 < ready)[:, None]]
-    # Who practises at the start has always done so.
+    # Accounts that practise at the start have always done so.
     past = [np.where(one, (1 << REMEMBERED) - 1, 0).astype(np.int32) for one in practise]
     none = np.zeros((count, 1), dtype=bool)
     return State(
@@ -287,7 +289,7 @@ STEP = ("practise0", "practise1", "success", "trouble", "reduce", "handoff", "re
 
 
 def _day_of(law: Law, who: AccountTraits, first: Array, need: Array) -> Array:
-    """Return the day of the week that begins at ``first`` on which the exposure needed is met."""
+    """Return the day, in the week that begins at ``first``, on which the exposure is reached."""
     days = first[:, None] + np.arange(8)
     days = np.minimum(days, (MONDAY + 7 * (week_of(first) + 1))[:, None])
     met = np.cumsum(np.diff(exposure(law, who, days), axis=1), axis=1)
@@ -311,7 +313,7 @@ def _stack(states: list[State]) -> State:
 
 
 def _activity(who: AccountTraits, u: dict[str, Array]) -> Array:
-    """Log activity around 0: a slow wander, with dips of some weeks now and then."""
+    """Return log activity around 0: a slow random walk, with occasional dips of some weeks."""
     shocks = normal(u["activity"])
     activity = np.empty_like(shocks)
     level = np.zeros(len(who.slot))
@@ -337,7 +339,7 @@ def _leave(
 
 
 def completion(who: AccountTraits) -> Array:
-    """Return the day on which the contract is completed, NEVER for those that go on."""
+    """Return the day on which the contract is completed; NEVER if it continues."""
     return np.where(who.completes, who.renewals[:, 0], NEVER)
 
 

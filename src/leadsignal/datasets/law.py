@@ -1,4 +1,4 @@
-"""The law of the simulated business: what drives what, and how strongly."""
+"""The law of the simulated business: the causal effects and their sizes."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ UsageEnd = Literal["none", "late", "slow", "disengagement", "quiet"]
 
 @dataclass(frozen=True)
 class Law:
-    """What drives what in a simulated world; effects are on the log of the daily hazard.
+    """The causal effects in a simulated world, on the log of the daily hazard.
 
-    ``process_effect`` is by process practised, ``result_effect`` from no success to full
-    success, ``ticket_effect`` while an account is in trouble, ``contract_effect`` for half a year
-    after a reduction, ``commitment_effect`` and ``rep_effect`` and ``size_effect`` by standard
-    deviation, ``handoff_effect`` for a quarter after a new sales rep, ``measuring_effect`` from
-    the first measured result on. Those that protect are stated as positive numbers.
+    ``process_effect`` is per process practised; ``result_effect`` is from no success to full
+    success; ``ticket_effect`` applies while an account is in trouble, ``contract_effect`` for half
+    a year after a reduction, ``handoff_effect`` for a quarter after a new sales rep, and
+    ``measuring_effect`` from the first measured result on. ``commitment_effect``, ``rep_effect``
+    and ``size_effect`` are per standard deviation. Protective effects are positive numbers.
 
     ``usage_end`` says what happens between the decision to leave and its announcement: usage
     stays (``none``), falls in the last two to six weeks for ``fall_share`` of the accounts
-    (``late``), falls for months (``slow``), or everything slows for months (``disengagement``).
-    With ``quiet`` nothing is done any more, nor any ticket opened, in the last 60 to 180 days.
-    ``notice`` comes before the end: by the term, or ``notice_days`` before. With
-    ``stops_at_notice`` nobody does anything from the day of the notice on: no behaviours, no
-    usage, no results. Without ``notice_recorded`` the accounts do not say when notice was given.
-    ``size_confounds`` makes large accounts adopt more. An unseen quality lowers the hazard by
-    ``quality_effect`` and raises the rate of all other behaviours by ``quality_shows``, both by
-    standard deviation; whoever has more of it also adopts more. ``slow_in_trouble`` is the share by
-    which trouble, which ``tickets_in_trouble`` may hide, slows measuring. ``rate_changes`` multiply
-    the hazard from a date on, all that have come together. The processes protect up to
-    ``reversal_years`` of tenure and harm after it, and only accounts of ``process_segment`` if one
-    is named. With ``practice_counts_for_months`` they protect by the share of the last 26 weeks in
-    which they were practised, not by whether they are today. With ``reps_by_age`` newer accounts
-    have other sales reps than older ones.
-    ``recording`` names what is wrong with the records, see `RECORDINGS`. With ``named`` the
-    accounts have names, owners and a currency, which mean nothing.
-    ``renewal_peak`` is the share of hazard
-    that is around renewals. Rates are per year; ``base_rate`` is the hazard of an account in the
-    middle of everything.
+    (``late``), falls for months (``slow``), or everything slows down for months
+    (``disengagement``). With ``quiet``, there is no activity and no new ticket in the last 60 to
+    180 days.
+
+    ``notice`` precedes the end, as the term requires or by ``notice_days``. With
+    ``stops_at_notice``, all behaviours, usage and results stop on the day of notice. Without
+    ``notice_recorded``, the day of notice is missing from accounts.
+
+    ``size_confounds`` makes large accounts adopt more. An unobserved quality lowers the hazard by
+    ``quality_effect`` and raises the rate of all other behaviours by ``quality_shows``, both per
+    standard deviation; accounts with more of it also adopt more. ``slow_in_trouble`` is the share
+    by which trouble, which ``tickets_in_trouble`` may hide, slows measuring. ``rate_changes``
+    multiply the hazard from a date on, cumulatively. The processes protect up to
+    ``reversal_years`` of tenure and harm afterwards, and act only on accounts of
+    ``process_segment`` if one is named. With ``practice_counts_for_months``, protection depends on
+    the share of the last 26 weeks in which they were practised, not on practice today. With
+    ``reps_by_age``, newer and older accounts have different sales reps.
+
+    ``recording`` names faults of the records, see `RECORDINGS`. With ``named``, accounts have
+    names, owners and a currency, which have no effect.
+
+    ``renewal_peak`` is the share of the hazard around renewals. Rates are per year; ``base_rate``
+    is the hazard of an average account.
     """
 
     process_effect: float = 0.65

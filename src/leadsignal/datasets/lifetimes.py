@@ -1,4 +1,4 @@
-"""Simulated customers with known survival, for examples, tests and benchmarks."""
+"""Simulate customers with known survival, for examples, tests and benchmarks."""
 
 from __future__ import annotations
 

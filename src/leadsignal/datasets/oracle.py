@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Process:
-    """An essential process as the success analysis states it."""
+    """An essential process as defined in the success analysis."""
 
     name: str
     behavior: str
@@ -59,7 +59,7 @@ PROCESSES = (
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth behind the tables; nothing here is known to an analyst."""
+    """The truth behind the tables, unknown to an analyst."""
 
     law: Law
     seed: int
@@ -74,10 +74,10 @@ class Truth:
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
-        """True adoption by the definition of the success analysis, to the day, from all events.
+        """Return true adoption, by day and from all events, as the success analysis defines it.
 
-        Columns account_id, process, adopted_on, lapsed_on (none while it lasts). Unlike in the
-        tables, events before the data begin count.
+        Columns account_id, process, adopted_on, lapsed_on (NaT while it lasts). Unlike in the
+        tables, events before the start of the data count.
         """
         parts = [self._episodes(process) for process in PROCESSES]
         return pd.concat(parts, ignore_index=True)
@@ -106,9 +106,9 @@ class Truth:
 
     @cached_property
     def practices(self) -> pd.DataFrame:
-        """The latent practice that drives the law, by account and Monday, while active.
+        """Return the latent practice behind the hazard, by account and Monday, while active.
 
-        Columns account_id, monday, one a process, success (0 to 1), trouble.
+        Columns account_id, monday, one per process, success (0 to 1), trouble.
         """
         monday = MONDAY + 7 * (self.first_week + np.arange(self.state.success.shape[1]))
         last = np.minimum(self.ended, self.as_of)[:, None]
@@ -125,11 +125,11 @@ class Truth:
         )
 
     def hazards(self, account_days: pd.DataFrame) -> Array:
-        """Return the hazard of deciding to leave, by day.
+        """Return the hazard of deciding to leave on each day.
 
         ``account_days`` has columns account_id and day; the result has shape (rows,), and is 0
-        once an account has decided. The end follows the decision by the account's own lag and
-        notice.
+        once an account has decided. The end follows the decision after the account's own lag and
+        notice period.
         """
         row, day = self._locate(account_days["account_id"], account_days["day"])
         who = self.who.rows(row)
@@ -143,10 +143,10 @@ class Truth:
         """Return the true P(churn within the horizon | the state at each snapshot), by the law.
 
         ``snapshots`` has columns account_id and snapshot_on (midnight); the result has shape
-        (rows,). The law is run forward from the state at the snapshot, ``draws`` times; what
-        happened afterwards is never looked at. Accounts that have decided by then are certain.
-        The result depends on account, day, horizon, draws and seed only. Raises KeyError for an
-        account that is not there, ValueError for a day outside its time.
+        (rows,). The law is simulated forward from the state at the snapshot, ``draws`` times,
+        without using what happened afterwards. For accounts that have already decided, the end is
+        known. The result depends only on account, day, horizon, draws and seed. Raises KeyError
+        for an unknown account, and ValueError for a day outside its lifetime.
         """
         row, day = self._locate(snapshots["account_id"], snapshots["snapshot_on"])
         risk = np.empty(len(row))
@@ -171,12 +171,12 @@ class Truth:
         return row, number
 
     def _futures(self, horizon_days: int, draws: int) -> list[dict[str, Array]]:
-        """Weekly uniforms shared by all rows, stratified so that every row sees its odds."""
+        """Draw weekly uniforms shared by all rows, stratified to reduce the variance."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2**31,)))
         strata = np.arange(draws)
         weeks: list[dict[str, Array]] = []
         for _ in range(horizon_days // 7 + 2):
-            # Anywhere in its stratum, not the middle: rare changes are rarer than one in draws.
+            # A random point of the stratum, since rare changes are rarer than one in ``draws``.
             u = {n: ((rng.permutation(strata) + rng.random(draws)) / draws) for n in lives.STEP}
             u["success"] = normal(u["success"])
             weeks.append({n: values.astype(np.float32)[None, :] for n, values in u.items()})
@@ -206,7 +206,7 @@ class Truth:
 def _adopted(
     process: Process, row: Array, day: Array, user: Array, shape: tuple[int, int]
 ) -> Array:
-    """Whether each window before each day t is filled; shape (accounts, days)."""
+    """Return whether the process is adopted before each day t; shape (accounts, days)."""
     width = process.within
     total = np.zeros(shape, dtype=np.int32)
     people = np.zeros(shape, dtype=np.int32)
@@ -228,7 +228,7 @@ def _adopted(
 
 
 def _trailing(count: Array, width: int) -> Array:
-    """Sum over [t - width, t) for each day t."""
+    """Return the sum over [t - width, t) for each day t."""
     total = np.cumsum(np.pad(count, ((0, 0), (1, 0))), axis=1)[:, :-1]
     total[:, width:] -= total[:, :-width].copy()
     return total

@@ -63,10 +63,10 @@ LAGS: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class AccountTraits:
-    """What is fixed for each account; arrays of shape (accounts,), days counted from 1970-01-01.
+    """The fixed traits of accounts; arrays of shape (accounts,), days since 1970-01-01.
 
-    ``lag`` runs from the decision to leave to the day on which the vendor learns of it,
-    ``notice`` from there to the end. ``start_log_hazard`` is the constant part of the log hazard.
+    ``lag`` is the time from the decision to leave until the vendor learns of it, ``notice`` the
+    time from then until the end. ``start_log_hazard`` is the constant part of the log hazard.
     """
 
     slot: Array
@@ -108,18 +108,18 @@ class AccountTraits:
 
     @property
     def account_id(self) -> Array:
-        """Names of the accounts; a customer who comes back gets a new one."""
+        """Ids of the accounts; a customer who comes back gets a new one."""
         pairs = zip(self.slot.tolist(), self.life.tolist(), strict=True)
         names = [f"A-{10001 + slot}" + ("" if life < RETURN else "-2") for slot, life in pairs]
         return np.array(names, dtype=object)
 
 
 RETURN = 1000
-"""Lives from this number on are those of customers who came back."""
+"""Life numbers from this one on belong to customers who came back."""
 
 
 def join_who(parts: list[AccountTraits]) -> AccountTraits:
-    """Put several groups of accounts one after the other."""
+    """Concatenate groups of accounts."""
     names = [item.name for item in fields(AccountTraits)]
     return AccountTraits(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
@@ -127,7 +127,7 @@ def join_who(parts: list[AccountTraits]) -> AccountTraits:
 
 
 def add_months(day: Array, months: Array) -> Array:
-    """Add calendar months to days, the 31st becoming the last day of a shorter month."""
+    """Add calendar months to days; the 31st becomes the last day of a shorter month."""
     date = day.astype("datetime64[D]")
     month = date.astype("datetime64[M]")
     target = month + months
@@ -138,7 +138,7 @@ def add_months(day: Array, months: Array) -> Array:
 
 
 def draw_accounts(law: Law, seed: int, slots: Array, life: int, first_day: int) -> AccountTraits:
-    """Draw who the accounts are, with starts before and after the first day of the data."""
+    """Draw the traits of accounts, with starts before and after the first day of the data."""
     lives = np.full(len(slots), life)
     u = draw_who(seed, slots, lives)
     span = law.before_days + law.intake_days
@@ -147,7 +147,7 @@ def draw_accounts(law: Law, seed: int, slots: Array, life: int, first_day: int) 
 
 
 def draw_return(law: Law, seed: int, earlier: AccountTraits, start: Array) -> AccountTraits:
-    """Draw the second accounts of customers who come back: the same company, all else new."""
+    """Draw the second accounts of customers who come back: the same company with new traits."""
     lives = earlier.life + RETURN
     u = draw_who(seed, earlier.slot, lives)
     before = draw_who(seed, earlier.slot, earlier.life)
@@ -207,7 +207,7 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
 
 
 def _rep(law: Law, u: dict[str, Array], start: Array) -> Array:
-    """Return the sales rep; by age, each year of starts is sold by a quarter of the reps."""
+    """Return the sales rep; with ``reps_by_age``, a quarter of the reps sell in each year."""
     rep = np.asarray(pick(u["rep"], _REP_WEIGHTS))
     if not law.reps_by_age:
         return rep

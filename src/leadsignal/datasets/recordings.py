@@ -1,6 +1,6 @@
-"""What is wrong with the records of a simulated business: each kind by name, with its truth.
+"""Named faults of the records of a simulated business.
 
-None of these changes who leaves when. They change what the tables say of it.
+None of them changes which accounts leave and when, only what the tables say about it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from leadsignal.datasets.tables import Period, dates
 Tables = dict[str, "pd.DataFrame"]
 EXIT_CALL, TWIN = "exit_call", "reconciliation_approved"
 LIST_DAYS = 365
-"""A list of survivors has been kept for this many days."""
+"""Number of days for which a list of surviving accounts has been kept."""
 LOSS_DAYS, LOSS_SHARE = 120, 0.6
-"""Days before the end from which a feed loses this share of its rows."""
+"""A feed loses this share of its rows from this number of days before the end of the data."""
 
 
 def as_recorded(tables: Tables, names: tuple[str, ...], seed: int, period: Period) -> Tables:
-    """Return the tables with what the named recordings make of them, one after the other."""
+    """Return the tables after applying the named recordings in order."""
     out = dict(tables)
     for name in names:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, len(name))))
@@ -32,7 +32,7 @@ def as_recorded(tables: Tables, names: tuple[str, ...], seed: int, period: Perio
 
 
 def _survivors(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Accounts that had ended when the list began are nowhere in it."""
+    """Remove accounts that had ended when the list began."""
     ended = tables["accounts"]["ended_on"]
     kept = ended.isna() | (ended >= _day(period.as_of - LIST_DAYS))
     ids = set(tables["accounts"].loc[kept, "account_id"])
@@ -40,7 +40,7 @@ def _survivors(tables: Tables, rng: np.random.Generator, period: Period) -> Tabl
 
 
 def _backfilled(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Calls with accounts that left, filled in afterwards with earlier days."""
+    """Add calls with churned accounts, entered afterwards with earlier dates."""
     left = _ended(tables)
     called = left["ended_on"] - pd.to_timedelta(rng.integers(5, 120, len(left)), unit="D")
     calls = pd.DataFrame(
@@ -55,20 +55,20 @@ def _backfilled(tables: Tables, rng: np.random.Generator, period: Period) -> Tab
 
 
 def _arr_today(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """The ARR of accounts that ended is 0, as it is on the day of the export."""
+    """Set the ARR of ended accounts to 0, as on the day of the export."""
     accounts = tables["accounts"]
     return {"accounts": accounts.assign(arr=accounts["arr"].where(accounts["ended_on"].isna(), 0))}
 
 
 def _attribute_today(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """The region of most accounts that ended is the one to which closed accounts are moved."""
+    """Set the region of most ended accounts to the one to which closed accounts are moved."""
     accounts = tables["accounts"]
     moved = accounts["ended_on"].notna() & (rng.random(len(accounts)) < 0.8)
     return {"accounts": accounts.assign(region=accounts["region"].mask(moved, "Archive"))}
 
 
 def _closed_at_end(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """The last ticket of an account that ended is closed on the day of its end."""
+    """Close the last ticket of each ended account on the day of its end."""
     tickets = tables["tickets"].copy()
     ends = _ended(tables).set_index("account_id")["ended_on"]
     last = tickets.groupby("account_id")["opened_at"].transform("max") == tickets["opened_at"]
@@ -78,14 +78,14 @@ def _closed_at_end(tables: Tables, rng: np.random.Generator, period: Period) -> 
 
 
 def _exit_surveys(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Only accounts that ended were surveyed."""
+    """Keep only the surveys of ended accounts."""
     ids = set(_ended(tables)["account_id"])
     surveys = tables["surveys"]
     return {"surveys": surveys[surveys["account_id"].isin(ids)].reset_index(drop=True)}
 
 
 def _export_day(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Accounts that ended in the last half year have the day of the export as their end."""
+    """Replace ends in the last half year by the day of the export."""
     accounts = tables["accounts"].copy()
     recent = accounts["ended_on"] >= _day(period.as_of - 182)
     accounts.loc[recent, "ended_on"] = _day(period.as_of - 1)
@@ -94,7 +94,7 @@ def _export_day(tables: Tables, rng: np.random.Generator, period: Period) -> Tab
 
 
 def _late_results(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Accounts that are still there filled in results of their first months, a year ago or less."""
+    """Add results of the first months that surviving accounts entered within the last year."""
     accounts = tables["accounts"]
     there = accounts[accounts["ended_on"].isna() & (rng.random(len(accounts)) < 0.6)]
     first = there["started_on"].where(there["started_on"] >= _day(period.first), _day(period.first))
@@ -122,7 +122,7 @@ def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: 
 
 
 def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
-    """Expansions are signed only by accounts that renew, this number of days before the renewal."""
+    """Move expansions to this number of days before a renewal, for accounts that renew only."""
     changes = tables["contract_changes"]
     renewals = changes[changes["kind"] == "renewal"]
     chosen = renewals[rng.random(len(renewals)) < 0.4]
@@ -137,14 +137,14 @@ def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
 
 
 def _twin(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """Each reconciliation is followed by an approval of the same user on the same day."""
+    """Follow each reconciliation by an approval of the same user on the same day."""
     behaviors = tables["behaviors"]
     mine = behaviors[behaviors["behavior"] == "reconciliation_completed"]
     return _with_rows(tables, "behaviors", "occurred_at", mine.assign(behavior=TWIN))
 
 
 def _feed_loss(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    """The feed of behaviours loses most of its rows for good."""
+    """Drop most rows of behaviours from some day on."""
     behaviors = tables["behaviors"]
     late = (behaviors["occurred_at"] >= _day(period.as_of - LOSS_DAYS)).to_numpy()
     lost = late & (rng.random(len(behaviors)) < LOSS_SHARE)
@@ -169,7 +169,7 @@ RECORDINGS: Mapping[str, Callable[[Tables, np.random.Generator, Period], Tables]
         }
     )
 )
-"""What can be wrong with the records, by name."""
+"""Faults that the records can have, by name."""
 
 
 def _ended(tables: Tables) -> pd.DataFrame:
@@ -192,15 +192,15 @@ def _with_rows(tables: Tables, name: str, time: str, rows: pd.DataFrame) -> Tabl
 
 
 FEED_DELAYS = {"usage": 240, "surveys": 400, "results": 120}
-"""Days after the first by which the feed of a table starts."""
+"""Number of days after the start of the data at which the feed of a table starts."""
 _LATE = {"behaviors": 0.04, "results": 0.15, "tickets": 0.02, "contract_changes": 0.10}
 _DAY = np.timedelta64(1, "D")
 
 
 def make_messy(tables: Tables, seed: int, period: Period) -> Tables:
-    """Return the tables as a company would really have them; what is late is in ``recorded_at``.
+    """Return the tables as a real company would have them, with delays in ``recorded_at``.
 
-    Chance comes from a stream an account, so that histories still do not depend on each other.
+    Each account has its own random stream, so that histories remain independent.
     """
     out = dict(tables)
     for number, (name, share) in enumerate(_LATE.items()):
@@ -251,7 +251,7 @@ def _moved(frame: pd.DataFrame, seed: int, period: Period) -> pd.DataFrame:
 
 
 def _todays_values(tables: Tables, seed: int) -> pd.DataFrame:
-    """Put what an export holds today into accounts: the latest rep, and seats, 0 once ended."""
+    """Add today's values to accounts, as exports do: the latest rep, and seats, 0 once ended."""
     accounts, changes = tables["accounts"], tables["account_changes"]
     latest = changes.groupby("account_id")["value"].last()
     rep = accounts["account_id"].map(latest).fillna(accounts["sales_rep"])

@@ -1,4 +1,4 @@
-"""What the customer's side leaves behind: behaviours, usage, results, tickets."""
+"""Records of the customer's actions: behaviours, usage, results and tickets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from leadsignal.datasets.history import NEVER, History, completion
 from leadsignal.datasets.law import Law
 
 Columns = dict[str, Array]
-"""One table as arrays by column; ``row`` is the account's position, days are whole numbers."""
+"""A table as arrays by column; ``row`` is the account's position, days are integers."""
 
 BEHAVIORS = (
     "reconciliation_completed",
@@ -25,12 +25,12 @@ BEHAVIORS = (
 )
 NOISE_A_WEEK = (1.0, 1.2, 0.8, 0.5, 0.45, 0.6)
 LOADINGS = (1.0, 0.65, 1.35, 0.8, 1.2, 1.0)
-"""How much each of the other behaviours shows of an account's unseen quality."""
+"""Loading of each of the other behaviours on an account's unobserved quality."""
 METRIC = "days_to_close"
 
 
 def leaving(history: History) -> Array:
-    """Return how far each account is between deciding and telling: 0 before, 1 from then on."""
+    """Return the progress of each account from decision (0) to announcement (1), by week."""
     week_end = history.mondays[None, :] + 7
     gone = week_end - history.decided[:, None]
     span = np.maximum(history.who.lag, 1)[:, None]
@@ -39,7 +39,7 @@ def leaving(history: History) -> Array:
 
 
 def usage_factor(history: History, law: Law) -> Array:
-    """Return what is left of usage; a late fall is steep, a slow one steady."""
+    """Return the fraction of usage that remains; a late fall is steep, a slow one steady."""
     gone = leaving(history)
     if law.usage_end == "quiet":
         return np.where(gone > 0, 0.0, 1.0)
@@ -59,10 +59,10 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     # Nobody reviews a close on a weekend, and few do anything then.
     day = history.mondays[week] + np.floor(5.35 * u[:, 0]).astype(np.int64)
     pool = np.where(kind == 0, 4, history.who.users[row])
-    # Roots are the same to the last digit on all processors; powers are not.
+    # Square roots are identical on all processors; powers are not.
     share = np.where(kind == 0, u[:, 1], u[:, 1] * np.sqrt(u[:, 1]))
     user = np.floor(pool * share).astype(np.int64)
-    # A review has two or three different people in it.
+    # A review involves two or three different people.
     place = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
     user = np.where(kind == 1, (history.first_week + week + place) % 5, user)
     columns = {"row": row, "occurred_at": day, "kind": kind, "user": user}
@@ -70,7 +70,7 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
 
 
 def before_notice(columns: Columns, time: str, history: History, law: Law) -> Columns:
-    """Return the rows without those that nobody makes any more once notice was given."""
+    """Drop the rows that no longer occur after notice was given."""
     if not law.stops_at_notice:
         return columns
     kept = columns[time] < history.known[columns["row"]]
@@ -111,7 +111,7 @@ def _month(history: History) -> Array:
 
 
 def weekly_usage(history: History, law: Law) -> Array:
-    """Return what each account used in each week, shape (accounts, weeks)."""
+    """Return the usage of each account in each week, shape (accounts, weeks)."""
     who, state = history.who, history.state
     size = 14 * who.users * np.exp(0.35 * who.activity)
     adopted = 0.05 * (state.practise0.astype(float) + state.practise1)
@@ -125,14 +125,14 @@ def weekly_usage(history: History, law: Law) -> Array:
 
 
 def usage(history: History, amount: Array) -> Columns:
-    """Return a usage row a week, dated on its last day."""
+    """Return one usage row per week, dated on its last day."""
     row, week = np.nonzero(np.ones_like(amount, dtype=bool))
     used_on = history.mondays[week] + 6
     return {"row": row, "used_on": used_on, "amount": np.round(amount[row, week], 1)}
 
 
 def results(history: History, law: Law) -> Columns:
-    """Return the monthly measurements of those who measure; lower is better."""
+    """Return the monthly results of accounts that measure them; lower is better."""
     u, state = history.u, history.state
     second_monday = (history.mondays.astype("datetime64[D]") - _month(history)).astype(int)
     monthly = (second_monday >= 7) & (second_monday < 14)
@@ -155,12 +155,12 @@ def results(history: History, law: Law) -> Columns:
 
 
 def target(history: History) -> Array:
-    """Return each account's target of the metric, in days."""
+    """Return each account's target for the metric, in days."""
     return np.asarray(5.5 + np.floor(3 * history.who.plan_target) * 0.5)
 
 
 def tickets(history: History, law: Law) -> Columns:
-    """Return the tickets, more of them and worse ones while an account is in trouble."""
+    """Return the tickets, more frequent and more severe while an account is in trouble."""
     parts = []
     still = usage_factor(history, law) if law.usage_end == "quiet" else 1.0
     in_trouble = history.state.trouble & law.tickets_in_trouble

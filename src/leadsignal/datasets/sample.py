@@ -1,4 +1,4 @@
-"""The packaged sample: one seed of the leading world."""
+"""The packaged sample: the world "leading" with a fixed seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LARGE = ("behaviors", "usage", "health_scores")
 
 
 def sample_folder() -> Path:
-    """Return the folder of the packaged sample: its tables, and both toml files.
+    """Return the folder of the packaged sample, with its tables and both TOML files.
 
     >>> (sample_folder() / "accounts.csv").exists()
     True
@@ -25,13 +25,14 @@ def sample_folder() -> Path:
 def write_sample(
     folder: str | Path, *, seed: int = SEED, accounts: int = ACCOUNTS, force: bool = False
 ) -> Path:
-    """Write the packaged sample anew into ``folder``, with the same values every time.
+    """Generate the packaged sample in ``folder``, with the same values every time.
 
-    Another ``seed`` gives another business of the same kind; fewer ``accounts``, the first of them.
-    What is there under the same names is replaced by ``force`` only, as in `Simulation.write`.
+    Another ``seed`` gives another business of the same kind; with fewer ``accounts``, only the
+    first ones are kept. Existing files with other content are replaced only with ``force``, as in
+    `Simulation.write`.
     """
     # As a team would score: on a Monday, 52 times four weeks after the first. Accounts start within
-    # 42 months, so that most of them are seen for long.
+    # 42 months, so that most of them have a long history.
     simulation = simulate(
         accounts, seed=seed, days=52 * 28, named=True, before_days=365, intake_days=900
     )

@@ -1,4 +1,4 @@
-"""Simulate a business: draw accounts, let them live, write down what a company would have."""
+"""Simulate a business: draw accounts, simulate their histories, and record them as tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ACCOUNTS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulated business: its twelve tables and both toml files, and the truth beside them."""
+    """A simulated business: its twelve tables, both TOML files, and the truth."""
 
     tables: Mapping[str, pd.DataFrame]
     analysis_toml: str
@@ -46,11 +46,11 @@ class Simulation:
     def write(
         self, folder: str | Path, *, parquet: Collection[str] = (), force: bool = False
     ) -> Path:
-        """Write the tables that have rows as CSV files, and both toml files, into ``folder``.
+        """Write the tables that have rows as CSV files, and both TOML files, to ``folder``.
 
-        Those named in ``parquet`` are written as Parquet. All are written, or none. Raises
-        OptionError for a table that there is not, and where one of these names is there with other
-        content; ``force`` replaces it, unless it has been read as an input.
+        Tables named in ``parquet`` are written as Parquet. Either all files are written or none.
+        Raises OptionError for an unknown table, and if a file exists with other content; ``force``
+        replaces it, unless it has been read as an input.
         """
         unknown = [name for name in parquet if name not in self.tables]
         if unknown:
@@ -70,7 +70,7 @@ class Simulation:
     def _contents(self, place: Path, parquet: Collection[str]) -> Iterator[tuple[Path, bytes]]:
         for name, table in self.tables.items():
             file = place / f"{name}.{'parquet' if name in parquet else 'csv'}"
-            # An empty one only in the place of one with rows: the folder is read as a whole.
+            # An empty table is written only to replace an old file, which would otherwise be read.
             if len(table) or os.path.lexists(file):
                 yield file, _parquet(table) if name in parquet else _csv(table)
         yield place / "success.toml", self.analysis_toml.encode()
@@ -86,7 +86,7 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
-    """Return the table as Parquet, without what pandas adds about itself."""
+    """Return the table as Parquet, without pandas metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -109,11 +109,11 @@ def simulate(
     days: int = 1460,
     **law: object,
 ) -> Simulation:
-    """Simulate a subscription business whose truth is known.
+    """Simulate a subscription business with known truth.
 
-    ``accounts`` customers start over ``law.before_days`` before ``start`` and
-    ``law.intake_days`` after it; those that have not started by the end are not in the tables,
-    those that come back are in them twice, and none has ended before ``start``. Further
+    ``accounts`` customers start between ``law.before_days`` before ``start`` and
+    ``law.intake_days`` after it. Those that have not started by the end are not in the tables,
+    those that come back have two accounts, and none has ended before ``start``. Further
     arguments override fields of the world's ``Law``. Raises OptionError for an unknown world or
     field.
 
@@ -169,10 +169,10 @@ def _law(world: str, changes: Mapping[str, object]) -> Law:
 
 
 def _lives(law: Law, seed: int, slots: Array, period: Period) -> list[History]:
-    """Live the accounts of these slots, and of those that come back.
+    """Simulate the accounts of these slots, and the second accounts of those that come back.
 
-    Whoever would have ended before the data begin is drawn anew, so that the accounts that were
-    there before are survivors.
+    Accounts that would have ended before the start of the data are drawn again, so that all earlier
+    accounts are survivors.
     """
     earliest = week_of(np.array(period.first - law.before_days))
     first_week = int(earliest)
@@ -193,7 +193,7 @@ def _lives(law: Law, seed: int, slots: Array, period: Period) -> list[History]:
 
 
 def _returned(law: Law, seed: int, lives: History, period: Period, weeks: int) -> list[History]:
-    """Live the second accounts of those that ended for good reasons and came back."""
+    """Simulate the second accounts of customers that ended for good reasons and came back."""
     wait = 60 + np.floor(400 * lives.who.returns / max(law.returning, 1e-9)).astype(np.int64)
     start = lives.ended + wait
     back = np.flatnonzero((lives.who.returns < law.returning) & (start < period.as_of))
@@ -205,7 +205,7 @@ def _returned(law: Law, seed: int, lives: History, period: Period, weeks: int) -
 
 @dataclass(frozen=True)
 class _Life:
-    """What the truth keeps of a history."""
+    """The parts of a history that `Truth` needs."""
 
     history: History
     events: dict[str, Array]
@@ -326,16 +326,16 @@ _OWNERS = {
     "Central": ("Katrin Albers", "Tomasz Nowak", "Julia Steiner"),
 }
 _STEP = 1327
-"""Shares no factor with the number of names, so that none comes twice before all have come."""
+"""Coprime to the number of names, so that none is repeated before all have been used."""
 _PURPOSE = 11
 CURRENCY = "EUR"
 
 
 def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the accounts with ``name``, ``owner`` and ``currency``, which mean nothing.
+    """Return the accounts with ``name``, ``owner`` and ``currency``, which have no effect.
 
-    A customer that comes back has its old name. Owners look after a region; who it is comes from a
-    stream of each account that nothing else draws from.
+    A customer that comes back keeps its name. Owners look after a region, and are drawn from a
+    separate stream of each account.
     """
     draw = account_uniforms(accounts, seed, _PURPOSE)[:, 0]
     owners = np.array([_OWNERS[region] for region in accounts["region"]], dtype=object)

@@ -1,4 +1,4 @@
-"""From lives to the twelve tables: only what is known by as_of, under the schema's names."""
+"""Convert histories to the twelve tables, with only what is known by as_of."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SEVERITIES = ("low", "normal", "high")
 
 @dataclass(frozen=True)
 class Period:
-    """The days that the data cover: events from ``first`` on, what is known before ``as_of``."""
+    """The period of the data: events from ``first`` on that are known before ``as_of``."""
 
     first: int
     as_of: int
@@ -60,7 +60,7 @@ class Period:
 def build_tables(
     history: History, law: Law, events: Columns, period: Period
 ) -> dict[str, pd.DataFrame]:
-    """Return the twelve tables of these accounts, without mess."""
+    """Return the twelve tables of these accounts, without faults."""
     amount = records.weekly_usage(history, law)
     started = history.mondays[None, :] + 6 >= history.who.start[:, None]
     ratio = vendor.usage_ratio(amount, started)
@@ -84,7 +84,7 @@ def build_tables(
 
 
 def dates(day: Array) -> Array:
-    """Turn day numbers into dates, NEVER and later into none."""
+    """Convert day numbers to dates; NEVER and later become NaT."""
     day = np.asarray(day, dtype=np.int64)
     date = day.astype("datetime64[D]")
     date[day >= NEVER] = np.datetime64("NaT", "D")
@@ -99,7 +99,7 @@ class _Cut:
     period: Period
 
     def frame(self, columns: Columns, time: str, *later: str) -> pd.DataFrame:
-        """Return the rows whose ``time`` is seen; ``later`` dates are blank where they are not."""
+        """Return the rows whose ``time`` is observed; unobserved ``later`` dates are blank."""
         row, day = columns["row"], columns[time]
         who = self.history.who
         last = np.minimum(self.history.ended, self.period.as_of)[row]

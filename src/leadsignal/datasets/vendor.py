@@ -1,4 +1,4 @@
-"""What the vendor's side writes down: plans, commitments, contracts, surveys, flags, scores."""
+"""Records of the vendor: plans, commitments, contracts, surveys, flags and health scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leadsignal.datasets.records import Columns, leaving, target, usage_factor
 
 
 def usage_ratio(amount: Array, started: Array) -> Array:
-    """Return the last four weeks' usage over the best four of the last year; 1 while young."""
+    """Return usage in the last four weeks over the best four of the last year; 1 if too young."""
     padded = np.where(started, amount, 0.0)
     total = np.cumsum(np.pad(padded, ((0, 0), (4, 0))), axis=1)
     four = total[:, 4:] - total[:, :-4]
@@ -23,17 +23,17 @@ def usage_ratio(amount: Array, started: Array) -> Array:
 
 
 def health_scores(history: History, ratio: Array) -> Columns:
-    """Return a score a month, made of usage for the most part, as such scores are."""
+    """Return a monthly score based mostly on usage, as such scores are in practice."""
     first = (history.first_week + np.arange(ratio.shape[1])) % 4 == 0
     row, week = np.nonzero(np.broadcast_to(first, ratio.shape))
     score = 12 + 80 * np.minimum(1.0, ratio[row, week]) - 5 * history.state.trouble[row, week]
     score = np.clip(np.round(score + 5 * normal(history.u["health"][row, week])), 0, 100)
-    # The score is worked out on Monday morning, from the weeks before.
+    # The score is computed on Monday morning from the weeks before.
     return {"row": row, "scored_on": history.mondays[week] + 7, "score": score}
 
 
 def surveys(history: History) -> Columns:
-    """Return answers to quarterly surveys: charm and calm, hardly success."""
+    """Return answers to quarterly surveys, which reflect charm and calm more than success."""
     surveyed = (history.first_week + np.arange(history.activity.shape[1])) % 13 == 0
     row, week = np.nonzero(surveyed & (history.u["survey"] < 0.42))
     answer = 7.4 + 1.1 * history.who.charm[row] + 0.5 * history.who.activity[row]
@@ -47,7 +47,7 @@ def surveys(history: History) -> Columns:
 
 
 def flags(history: History, law: Law, ratio: Array) -> Columns:
-    """Return the team's flags: often late, sometimes for nothing, cleared when things look well."""
+    """Return the team's flags: often late, sometimes unfounded, cleared when things look well."""
     u, low = history.u, ratio < 0.6
     gone = leaving(history) if law.usage_end != "none" else np.zeros_like(ratio)
     chance = 0.0012 + 0.05 * low + 0.012 * history.state.trouble + 0.03 * (gone > 0.5)
@@ -75,7 +75,7 @@ def flags(history: History, law: Law, ratio: Array) -> Columns:
 
 
 def contract_changes(history: History) -> Columns:
-    """Return renewals on their dates, expansions after success, reductions."""
+    """Return renewals on their dates, expansions after success, and reductions."""
     who, state, u = history.who, history.state, history.u
     renewed = (who.renewals < history.known[:, None]) & (who.term > 1)[:, None]
     row, which = np.nonzero(renewed)
@@ -104,14 +104,14 @@ def _changes(row: Array, day: Array, kind: str, delta: Array, term: Array) -> Co
 
 
 def handoffs(history: History) -> Columns:
-    """Return the days on which an account got another sales rep."""
+    """Return the days on which an account got a new sales rep."""
     row, week = np.nonzero(history.state.handed == AFTER_HANDOFF)
     rep = history.state.rep[row, week]
     return {"row": row, "changed_on": history.mondays[week], "rep": rep}
 
 
 def plans(history: History) -> Columns:
-    """Return success plans; one follows the other, each closed after some months."""
+    """Return consecutive success plans, each closed after some months."""
     u, who = history.u, history.who
     chance = 0.035 * np.exp(0.5 * who.readiness)
     left = np.zeros(len(who.slot))
@@ -141,7 +141,7 @@ def plans(history: History) -> Columns:
 
 
 def commitments(history: History, law: Law, planned: Columns) -> Columns:
-    """Return what customer and vendor promised while a plan was open, kept or not."""
+    """Return the commitments of customer and vendor while a plan was open, kept or not."""
     u, who = history.u, history.who
     running = np.zeros_like(u["customer"], dtype=bool)
     span = np.arange(running.shape[1])[None, :]
