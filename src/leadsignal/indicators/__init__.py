@@ -1,4 +1,4 @@
-"""The indicators: one small file a family, each indicator declared once."""
+"""The indicators: one file per family, each indicator declared once."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ ROW_COLUMNS = {
     "commitments": plans.ROW_COLUMNS,
     "account_changes": context.ROW_COLUMNS,
 }
-"""Columns computed in each row of a table before anything is counted, as SQL."""
+"""Columns computed in each row of a table before aggregation, as SQL."""
 
 
 def declare_indicators(available: AvailableData) -> tuple[Indicator, ...]:
-    """Return all indicators that the given tables and analysis support, in the panel's order.
+    """Return all indicators that the given tables and analysis support, in panel order.
 
-    Raises OptionError where two indicators would share a column.
+    Raises OptionError if two indicators would have the same column.
     """
     declared = tuple(indicator for family in FAMILIES for indicator in family.declare(available))
     names = [indicator.name for indicator in declared]

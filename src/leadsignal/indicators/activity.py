@@ -1,4 +1,4 @@
-"""How busy the account is beside its essential processes: all other key behaviours."""
+"""Activity outside the essential processes: all other key behaviours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _indicator = Family(FAMILY, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Events and distinct users in 30 and 90 days."""
+    """Declare events and distinct users in 30 and 90 days."""
     if not available.has("behaviors"):
         return []
     indicators, where = [], ((IN_PROCESS, ("no",)),)

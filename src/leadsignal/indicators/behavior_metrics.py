@@ -1,6 +1,6 @@
-"""Metrics that the Success Analysis computes from behaviours: ratios, rates, changes, first times.
+"""Metrics of the Success Analysis computed from behaviours: ratios, rates, changes, first times.
 
-These are ``[[metric]]`` of ``success.toml``; metrics of results are in ``results``.
+They are the ``[[metric]]`` of ``success.toml``; metrics of results are in ``results``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from leadsignal.indicators.declare import (
 FAMILY = "metrics"
 _indicator = Family(FAMILY, "leading")
 PER_FACT = ("arr", "term_months")
-"""What a rate may be per that the engine knows as a fact of the account, with its changes."""
+"""Denominators of a rate that the engine knows as facts of the account, with their changes."""
 
 
 def metric_column(name: str) -> str:
-    """Return the name of a metric's indicator.
+    """Return the name of the indicator of a metric.
 
     >>> metric_column("sharing")
     'metric_sharing'
@@ -41,7 +41,7 @@ def metric_column(name: str) -> str:
 
 
 def columns_of(metrics: Iterable[BehaviorMetric], behaviors: Collection[str]) -> tuple[str, ...]:
-    """Return the indicators of the metrics that read one of some behaviours.
+    """Return the indicators of the metrics that use any of the given behaviours.
 
     >>> columns_of([BehaviorMetric("export", "days since", ("exported",))], ["exported"])
     ('metric_export',)
@@ -54,7 +54,7 @@ def columns_of(metrics: Iterable[BehaviorMetric], behaviors: Collection[str]) ->
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """One indicator for each metric of the Success Analysis."""
+    """Declare one indicator for each metric of the Success Analysis."""
     if not available.has("behaviors"):
         return []
     return [
@@ -94,7 +94,7 @@ def _quantity(where: Where, days: int) -> Trailing:
 
 
 def _per(metric: BehaviorMetric, where: Where, days: int, dated: bool) -> Measure:
-    """Return by what a rate is divided."""
+    """Return the denominator of a rate."""
     if metric.per == "user":
         return Trailing("behaviors", "occurred_at", days, where, users=True)
     return Fact(metric.per) if metric.per in PER_FACT else Attribute(metric.per, dated)
@@ -118,7 +118,7 @@ def _divisor(metric: BehaviorMetric) -> str:
 
 
 def _meaning(metric: BehaviorMetric) -> str:
-    """Return what the indicator is; reasons keep what stands before the colon."""
+    """Return the meaning of the indicator; reasons show only the part before the colon."""
     what, lately = " or ".join(metric.behaviors), f"{metric.name} in the last {metric.within} days"
     meanings = {
         "ratio": f"{lately}: quantity of {what} per {_divisor(metric)}",

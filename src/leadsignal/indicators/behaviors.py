@@ -1,4 +1,4 @@
-"""Each key behaviour: how often, by how many, since when, and against the account's own normal."""
+"""Each key behaviour: frequency, users, recency, and change relative to the account's normal."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ FAMILY = "behaviors"
 _indicator = Family(FAMILY, "leading")
 
 MOST = 20
-"""Behaviours that have indicators of their own if the project names none."""
+"""Maximum number of behaviours with their own indicators if the project names none."""
 OTHERS = "other_behaviors"
 COUNTED_AS = "counted_as"
-"""Computed column of behaviors: by it each row belongs to the indicators of one behaviour."""
+"""Computed column of behaviors: the behaviour under whose indicators a row is counted."""
 IN_PROCESS = "in_process"
 """Computed column of behaviors: ``yes`` where an essential process covers the behaviour."""
 EVENT_WINDOWS = (30, 90, 180)
 USER_WINDOWS = (30, 90, 180)
 LATELY, LONGER = 30, 210
-"""The last 30 days are compared with the 180 before them."""
+"""Windows in days: the last 30 are compared with the 180 before them."""
 PARTS = (
     *(f"events_{days}d" for days in EVENT_WINDOWS),
     *("days_since", "relative"),
     *(f"users_{days}d" for days in USER_WINDOWS),
     "events_per_user",
 )
-"""What is computed of each behaviour, in the order of the panel."""
+"""The indicators of each behaviour, in panel order."""
 LONGEST = 40
-"""Characters of a behaviour that its columns' names keep."""
+"""Maximum number of characters of a behaviour in column names."""
 
 
 def most_common(accounts: Mapping[str, int]) -> Behaviors:
-    """Return the behaviours that most accounts show; of equals the first in the alphabet.
+    """Return the behaviours shown by the most accounts; ties are broken alphabetically.
 
     >>> most_common({"exported": 3, "opened": 5})
     Behaviors(keep=('opened', 'exported'), others=False)
@@ -58,7 +58,7 @@ def row_columns(
 ) -> dict[str, str]:
     """Return the columns computed in each row of behaviors, as SQL.
 
-    ``counted_as`` is the behaviour if it has indicators of its own, else empty.
+    ``counted_as`` is the behaviour if it has its own indicators, else empty.
     """
 
     def among(names: Collection[str], then: str, otherwise: str) -> str:
@@ -74,12 +74,12 @@ def row_columns(
 
 
 def members(kept: Behaviors) -> dict[str, tuple[str, ...]]:
-    """Return the values of the computed columns, by which rows of behaviors are grouped."""
+    """Return the values of the computed columns that group the rows of behaviors."""
     return {COUNTED_AS: (*kept.keep, ""), IN_PROCESS: ("no", "yes")}
 
 
 def prefixes(names: Collection[str]) -> dict[str, str]:
-    """Return what the columns of each behaviour begin with, all different.
+    """Return a unique prefix for the columns of each behaviour.
 
     >>> prefixes(["Report exported", "report-exported"])
     {'Report exported': 'behavior_report_exported', 'report-exported': 'behavior_report_exported_2'}
@@ -97,7 +97,7 @@ def prefixes(names: Collection[str]) -> dict[str, str]:
 
 
 def columns_of(kept: Behaviors, names: Collection[str]) -> tuple[str, ...]:
-    """Return the names of all indicators that some behaviours may have.
+    """Return the names of all indicators that the given behaviours may have.
 
     >>> columns_of(Behaviors(("exported", "opened")), ["exported"])[:2]
     ('behavior_exported_events_30d', 'behavior_exported_events_90d')
@@ -107,7 +107,7 @@ def columns_of(kept: Behaviors, names: Collection[str]) -> tuple[str, ...]:
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Up to nine indicators for each behaviour that is kept, and for the others together."""
+    """Declare up to nine indicators for each behaviour kept, and for all others together."""
     if not available.has("behaviors"):
         return []
     kept, found = available.behaviors, []

@@ -1,4 +1,4 @@
-"""What the account is: tenure, contract term, attributes."""
+"""Facts of the account: tenure, contract term and attributes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ FAMILY = "context"
 _indicator = Family(FAMILY, "context")
 
 ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}
-"""Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""
+"""Columns computed in each row of account_changes, as SQL: an empty value counts as a value."""
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
+    """Declare tenure, term and renewal if terms are known, and ARR and attributes if declared."""
     indicators = [_indicator("tenure_days", "days", "days since the start", Fact("tenure_days"))]
     if available.has("accounts", "term_months") or available.has("contract_changes", "term_months"):
         indicators += [

@@ -17,7 +17,7 @@ _indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Expansions and reductions of the last year, and what they came to."""
+    """Declare expansions and reductions of the last year, and their amount."""
     if not available.has("contract_changes"):
         return []
     indicators = []

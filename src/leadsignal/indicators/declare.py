@@ -1,7 +1,7 @@
 """What an indicator is: a name, a family, a unit, a meaning and a rule.
 
-A rule is data, not SQL: the engine turns it into SQL, the docs into words, and the tests into a
-slow reference that must agree exactly.
+A rule is data, not SQL: the engine translates it to SQL, the docs to text, and the tests to a slow
+reference with which the engine must agree exactly.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Where = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True)
 class Trailing:
-    """Rows whose ``day`` lies in [t - window, t): how many, their ``total``, or distinct users.
+    """Rows with ``day`` in [t - window, t): their number, ``total``, or distinct users.
 
-    Unknown where the window reaches before the table is complete, or beyond it.
+    Missing if the table is not complete over the whole window.
     """
 
     table: str
@@ -37,7 +37,7 @@ class Trailing:
 
 @dataclass(frozen=True)
 class Standing:
-    """Rows whose ``since`` lies before t and whose ``until`` does not: open at t."""
+    """Rows open at t: ``since`` is before t, and ``until`` is not."""
 
     table: str
     since: str
@@ -47,7 +47,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Running:
-    """The ``total`` of all rows before t, unknown nowhere: what is not seen did not happen."""
+    """The ``total`` of all rows before t; never missing, since absent rows count as 0."""
 
     table: str
     day: str
@@ -56,9 +56,9 @@ class Running:
 
 @dataclass(frozen=True)
 class Early:
-    """Rows whose ``day`` lies in [start, start + window) of the account, and before t: how many.
+    """Number of rows with ``day`` in [start, start + window) of the account, and before t.
 
-    Unknown where the table is not complete from the account's start to t.
+    Missing if the table is not complete from the account's start to t.
     """
 
     table: str
@@ -69,9 +69,9 @@ class Early:
 
 @dataclass(frozen=True)
 class Latest:
-    """``column`` of the row with the latest ``day`` before t; of several on one day the largest.
+    """``column`` of the row with the latest ``day`` before t; the largest value on ties.
 
-    With ``among`` it is that of the row in which these columns are largest, the first first.
+    With ``among``, ties are broken by the largest values of these columns, in order.
     """
 
     table: str
@@ -83,7 +83,7 @@ class Latest:
 
 @dataclass(frozen=True)
 class DaysSince:
-    """Days from the latest ``day`` before t to t; missing where there was none."""
+    """Days from the latest ``day`` before t to t; missing without one."""
 
     table: str
     day: str
@@ -92,7 +92,7 @@ class DaysSince:
 
 @dataclass(frozen=True)
 class DaysSinceBest:
-    """Days from the row with the largest ``column`` to t; of equals the latest; missing if none."""
+    """Days from the (latest) row with the largest ``column`` to t; missing without one."""
 
     table: str
     day: str
@@ -109,17 +109,17 @@ class ProcessState:
 
 @dataclass(frozen=True)
 class DaysInState:
-    """Days the process has been in its state at t; missing where the state is unknown."""
+    """Days for which the process has been in its state at t; missing if the state is unknown."""
 
     process: str
 
 
 @dataclass(frozen=True)
 class AdoptedShare:
-    """Share of the last ``window`` days, t included, on which a process was adopted.
+    """Share of the last ``window`` days, including t, on which a process was adopted.
 
-    Of a younger account the days since its start. Missing where the process is not meant for the
-    account or its state is not known on all of these days.
+    For a younger account, of the days since its start. Missing if the process does not apply to the
+    account, or if its state is unknown on any of these days.
     """
 
     process: str
@@ -128,7 +128,7 @@ class AdoptedShare:
 
 @dataclass(frozen=True)
 class Lapses:
-    """How many times a process lapsed in the last ``window`` days, t included.
+    """Number of lapses of a process in the last ``window`` days, including t.
 
     Missing where `AdoptedShare` is.
     """
@@ -139,11 +139,11 @@ class Lapses:
 
 @dataclass(frozen=True)
 class UsageToBest:
-    """Mean daily usage of the last ``window`` days over the account's best stretch before.
+    """Mean daily usage of the last ``window`` days over that of the account's best earlier period.
 
-    The best stretch has ``best`` days, lies within the last ``within`` days and ends at least
-    ``window`` days before t. Unknown before ``best + window`` days of history. Only rows that meet
-    ``where`` count.
+    The best period has ``best`` days, lies within the last ``within`` days and ends at least
+    ``window`` days before t. Missing with fewer than ``best + window`` days of history. Only rows
+    that satisfy ``where`` count.
     """
 
     window: int
@@ -154,14 +154,14 @@ class UsageToBest:
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact of the account itself at t, named in the engine's account columns."""
+    """A fact of the account at t, by its name in the engine's account columns."""
 
     column: str
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """A declared attribute at t: its latest dated value, else the one in accounts."""
+    """A declared attribute at t: its latest dated value, or else the one in accounts."""
 
     name: str
     dated: bool
@@ -169,7 +169,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Ratio:
-    """``over`` divided by ``under``; missing where ``under`` is zero or either is missing."""
+    """``over`` divided by ``under``; missing if ``under`` is zero or either is missing."""
 
     over: Measure
     under: Measure
@@ -177,10 +177,10 @@ class Ratio:
 
 @dataclass(frozen=True)
 class RelativeRate:
-    """The daily rate of ``lately`` over that of the days of ``longer`` before them.
+    """The daily rate in ``lately`` over that in the earlier days of ``longer``.
 
-    Of a younger account these are the days since its start. Missing where there are fewer of them
-    than in ``lately``, or nothing happened on them.
+    For a younger account, the earlier days begin at its start. Missing if there are fewer of them
+    than in ``lately``, or if nothing happened on them.
     """
 
     lately: Trailing
@@ -189,7 +189,7 @@ class RelativeRate:
 
 @dataclass(frozen=True)
 class Difference:
-    """``first`` minus ``second``; missing where either is."""
+    """``first`` minus ``second``; missing if either is missing."""
 
     first: Measure | Ratio | RelativeRate
     second: Measure | Ratio | RelativeRate
@@ -197,14 +197,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Least:
-    """The smallest of the ``values`` that are not missing; missing where all are."""
+    """The smallest of the non-missing ``values``; missing if all are missing."""
 
     values: tuple[Measure, ...]
 
 
 @dataclass(frozen=True)
 class Below:
-    """1 where ``value`` is below ``limit``, else 0; missing where it is missing."""
+    """1 if ``value`` is below ``limit``, else 0; missing if ``value`` is missing."""
 
     value: Measure | Least
     limit: float
@@ -212,9 +212,9 @@ class Below:
 
 @dataclass(frozen=True)
 class FirstBy:
-    """1 where ``done`` counts a row, 0 once its window has passed without one.
+    """1 if ``done`` counts a row, 0 once its window has passed without one.
 
-    Missing until then, and where ``done`` is.
+    Missing until then, and if ``done`` is missing.
     """
 
     done: Early
@@ -243,8 +243,8 @@ Rule = Measure | Ratio | RelativeRate | Difference | Least | Below | FirstBy
 class Indicator:
     """One column of the panel, declared once.
 
-    ``expected_sign`` is 1 where the Success Analysis says that more of it keeps customers, -1 where
-    it says that less does, else 0. A model may not contradict it.
+    ``expected_sign`` is 1 if higher values go with retention according to the Success Analysis,
+    -1 if lower values do, else 0. A model may not contradict it.
     """
 
     name: str
@@ -259,7 +259,7 @@ class Indicator:
 
 @dataclass(frozen=True)
 class Family:
-    """Declares the indicators of one family, which all have one role."""
+    """Declares the indicators of one family, all with the same role."""
 
     family: str
     role: Role
@@ -278,7 +278,7 @@ class Family:
 
 
 def measures(rule: Rule) -> Iterator[Measure]:
-    """Yield the measures that a rule is made of.
+    """Yield the measures that a rule consists of.
 
     >>> list(measures(Ratio(Fact("arr"), Fact("tenure_days"))))
     [Fact(column='arr'), Fact(column='tenure_days')]
@@ -300,7 +300,7 @@ NO_BEHAVIORS = Behaviors(others=False)
 
 @dataclass(frozen=True)
 class AvailableData:
-    """What there is to declare indicators from: tables with their columns, analysis, options."""
+    """The tables with their columns, the analysis and the options to declare indicators from."""
 
     columns: Mapping[str, frozenset[str]]
     attributes: Mapping[str, Literal["text", "number"]]
@@ -309,5 +309,5 @@ class AvailableData:
     behaviors: Behaviors = NO_BEHAVIORS
 
     def has(self, table: str, *columns: str) -> bool:
-        """Whether the table is there with all of these columns."""
+        """Return whether the table exists with all of these columns."""
         return table in self.columns and self.columns[table].issuperset(columns)

@@ -1,4 +1,4 @@
-"""Success plans and commitments of both sides."""
+"""Success plans, and commitments of customer and vendor."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ROW_COLUMNS = {
         "CASE WHEN completed_on IS NOT NULL AND completed_on <= due_on THEN 'yes' ELSE 'no' END"
     )
 }
-"""Columns computed in each row of commitments, as SQL: ``kept`` is done by its date."""
+"""Columns computed in each row of commitments, as SQL: ``kept`` means done by the due date."""
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Open and overdue plans; open, overdue and kept commitments by owner."""
+    """Declare open and overdue plans, and open, overdue and kept commitments by owner."""
     indicators = _plans(available) if available.has("plans") else []
     if available.has("commitments", "completed_on"):
         for owner in ("customer", "vendor"):

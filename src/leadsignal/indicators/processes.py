@@ -1,4 +1,4 @@
-"""Essential processes: adopted or not, since when, and how much of them is done."""
+"""Essential processes: whether and since when they are adopted, and how much they are used."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PARTS = (
     *(f"adopted_share_{days}d" for days in SHARE_WINDOWS),
     *("adopted_trend", f"lapses_{LAPSES_WINDOW}d"),
 )
-"""What is computed of each process, in the order of the panel."""
+"""The indicators of each process, in panel order."""
 
 
 def process_columns(process: str) -> tuple[str, ...]:
     """Return the names of all indicators that a process may have, the state first.
 
-    The one place where these names are made. Of a table of indicators those are the process's
-    that have one of these names and belong to the family ``processes``.
+    In a table of indicators, those of the process have one of these names and belong to the family
+    ``processes``.
 
     >>> process_columns("close")[:2]
     ('close_state', 'close_days_in_state')
@@ -45,7 +45,7 @@ def process_columns(process: str) -> tuple[str, ...]:
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Up to ten indicators for each essential process of the Success Analysis."""
+    """Declare up to ten indicators for each essential process of the Success Analysis."""
     if not available.has("behaviors"):
         return []
     return [indicator for p in available.analysis.processes for indicator in _of(p, available)]
@@ -100,7 +100,7 @@ def _of(process: Process, available: AvailableData) -> list[Indicator]:
 
 
 def _memory(name: str) -> list[Indicator]:
-    """Return how much of the last months a process was practised, and how often it lapsed."""
+    """Declare the share of recent months in which a process was adopted, and its lapses."""
     columns = dict(zip(PARTS, process_columns(name), strict=True))
 
     def indicator(part: str, unit: str, meaning: str, rule: Rule, sign: Sign = 0) -> Indicator:

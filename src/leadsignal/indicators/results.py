@@ -1,4 +1,4 @@
-"""The customer's own measured results: level, trend, against target, and whether shown."""
+"""The customer's measured results: level, trend, distance to target, and whether shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Results of the account's own metric."""
+    """Declare the indicators of the results of the account's own metric."""
     if not available.has("results"):
         return []
     where = OWN
@@ -61,7 +61,7 @@ def declare(available: AvailableData) -> list[Indicator]:
 
 
 def _velocity(where: Where) -> list[Indicator]:
-    """Stagnation: days since the best result, and results since then without a better one."""
+    """Declare stagnation: days since the best result, and further results that did not beat it."""
     best = DaysSinceBest("results", "measured_on", "better", where)
     return [
         _indicator(

@@ -1,4 +1,4 @@
-"""What the customer and the team say: surveys, flags, health scores."""
+"""Judgements of the customer and the team: surveys, flags and health scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _health = Family(HEALTH, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Latest survey; flags open and raised; latest health score and band."""
+    """Declare the latest survey, open and raised flags, and the latest health score and band."""
     indicators: list[Indicator] = []
     if available.has("surveys"):
         indicators += [

@@ -9,7 +9,7 @@ _indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Tickets opened lately, and open now."""
+    """Declare recently opened tickets and open tickets."""
     if not available.has("tickets"):
         return []
     indicators = [

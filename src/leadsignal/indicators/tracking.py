@@ -9,7 +9,7 @@ _indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Days since and count in 90 days for each kind of contact that the analysis tracks."""
+    """Declare days since, and number in 90 days, for each kind of contact that is tracked."""
     if not available.has("behaviors"):
         return []
     tracking = available.analysis.tracking

@@ -24,9 +24,9 @@ _indicator = Family(FAMILY, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Level, level against the account's best stretch, and whether that is low.
+    """Declare the level, the level relative to the account's best period, and whether it is low.
 
-    Of several series each has its own, and the lowest of them decides.
+    Each series has its own indicators; usage is low if the lowest of them is.
     """
     if not available.has("usage"):
         return []
