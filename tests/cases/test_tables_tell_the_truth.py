@@ -301,7 +301,7 @@ def test_built_in_columns_that_give_ends_away() -> None:
     leaks = told(ls.read_tables({"accounts": accounts}, as_of="2024-01-01"), "reveals churn")
     assert [text.split("'")[1] for text in leaks] == ["arr", "term_months"]
     honest = accounts.assign(arr=1000, term_months=12)
-    assert not told(ls.read_tables({"accounts": honest}, as_of="2024-01-01"), "ends away")
+    assert not told(ls.read_tables({"accounts": honest}, as_of="2024-01-01"), "reveals churn")
 
 
 def test_ends_that_are_all_of_the_day_of_the_export(tmp_path: Path) -> None:
