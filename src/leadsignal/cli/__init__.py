@@ -28,7 +28,7 @@ from leadsignal.files.interruptions import SIGNALS, came, interruptible
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors name the nearest choice, command or option."""
+    """An ArgumentParser whose errors suggest the most similar choice, command or option."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit with code 2."""
@@ -60,14 +60,14 @@ EPILOG = (
     + "\n"
 )
 COMMANDS = (init, tables, analyses, model, report)
-"""The files that hold the commands, in the order of the flow; each adds its own."""
+"""The modules of the commands, in the order of use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    SIGINT and SIGTERM end it with one line. Without ``arguments`` this is the program itself: what
-    it then still has to do, such as taking its temporary files away, is not interrupted.
+    SIGINT and SIGTERM end it with a one-line message. Without ``arguments`` this is the program
+    itself, and its final steps, such as removing temporary files, are not interrupted.
     """
     with interruptible(keep=arguments is None):
         try:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> int:
-    """Return 2 where an argument is no text, as under LC_ALL=C: no engine takes it; else 0."""
+    """Return 2 if an argument is not valid text, as can happen under LC_ALL=C; else 0."""
     for argument in arguments:
         try:
             argument.encode("utf-8")
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
         before = {Path(): None, **existing_outputs(options)}
         code: int = options.run(options)
     except LeadsignalError as error:
-        # Where it is the outputs that are refused, none of them is written.
+        # If outputs are refused, the JSON is not written either.
         if isinstance(error, OptionError) and not before and options.json != "-":
             options.json = None
         return _report(error, options)
@@ -129,12 +129,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
-    """Say what was wrong, as JSON too where it is asked for; return the exit code."""
+    """Print an error, also as JSON if requested, and return the exit code."""
     log(options, error)
     if options.json and not isinstance(error, WriteError):
         faults = [f.to_dict() for f in error.faults] if isinstance(error, InputError) else []
         content = {"ok": False, "error": str(error), "faults": faults}
-        # Where the JSON itself may not be written, the line above has to do.
+        # If the JSON cannot be written either, the message above must suffice.
         with suppress(OptionError, WriteError):
             write_json(content, options.json, force=options.force)
     return error.exit_code

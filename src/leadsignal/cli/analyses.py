@@ -1,4 +1,4 @@
-"""`leadsignal compare`, `discover`, `audit` and `backtest`: questions to the data."""
+"""`leadsignal compare`, `discover`, `audit` and `backtest`: analyses of the data."""
 
 from __future__ import annotations
 
@@ -37,26 +37,30 @@ def add_commands(commands: Any) -> None:
         help="naive, time_dependent, landmark, target_trial, at_renewals (default: all)",
     )  # fmt: skip
     compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
-                         help="compare accounts alike in this; can be given again")  # fmt: skip
-    compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
-    compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
+                         help="compare accounts with equal values; repeatable")  # fmt: skip
+    compare.add_argument("--landmark", metavar="90d", help="day at which cohorts are assigned")
+    compare.add_argument("--until", metavar="730d", help="horizon of the mean number of days")
     compare.add_argument("--details", action="store_true", help="print every number and caution")
     compare.add_argument("--out", type=Path, metavar="FILE",
-                         help=".html page (of all: an explorer), .md, .csv or .xlsx")  # fmt: skip
+                         help=".html page (an explorer for all), .md, .csv or .xlsx")  # fmt: skip
     discover = new_command(commands, "discover", _discover, "find the essential processes in data",
                            outputs=writes(out=PROCESSES, picture=PICTURE))  # fmt: skip
     for name, what in (
-        ("--at-least", "events in a window, to be tried"),
-        ("--by-users", "users in a window, to be tried"),
-        ("--sustained-for", "windows in a row, to be tried"),
+        ("--at-least", "numbers of events per window to try"),
+        ("--by-users", "numbers of users per window to try"),
+        ("--sustained-for", "numbers of consecutive windows to try"),
     ):
         discover.add_argument(name, type=int, nargs="+", metavar="N", help=what)
-    discover.add_argument("--within", nargs="+", metavar="30d", help="windows to be tried")
+    discover.add_argument("--within", nargs="+", metavar="30d", help="window lengths to try")
     discover.add_argument("--match", action="append", default=[], metavar="COLUMN",
-                          help="compare accounts equal in this; can be given again")  # fmt: skip
-    discover.add_argument("--level", type=float, default=0.02, help="error for all (%(default)s)")
-    discover.add_argument("--floor", type=float, default=0.7, help="weakest ratio (%(default)s)")
-    discover.add_argument("--most", type=int, default=2, help="how many to name (%(default)s)")
+                          help="compare accounts with equal values; repeatable")  # fmt: skip
+    discover.add_argument(
+        "--level", type=float, default=0.02, help="family-wise error rate (%(default)s)"
+    )
+    discover.add_argument(
+        "--floor", type=float, default=0.7, help="maximum hazard ratio (%(default)s)"
+    )
+    discover.add_argument("--most", type=int, default=2, help="maximum number named (%(default)s)")
     discover.add_argument("--out", type=Path, metavar="FILE", help="write [[process]] blocks")
     discover.add_argument("--picture", type=Path, metavar="FILE", help="draw it as .png or .svg")
     audit = new_command(commands, "audit", _audit, "say which indicators lead and which lag")
@@ -65,7 +69,7 @@ def add_commands(commands: Any) -> None:
     backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
     backtest.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
     backtest.add_argument(
-        "--model", type=Path, metavar="MODEL", help="judge this model: its estimator and horizon"
+        "--model", type=Path, metavar="MODEL", help="evaluate this model's estimator and horizon"
     )
     for command in (discover, audit, backtest):
         add_details(command)

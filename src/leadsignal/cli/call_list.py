@@ -1,4 +1,4 @@
-"""The call list and the pages of its accounts, as `leadsignal score` and `report` write them."""
+"""Write the call list and the pages of its accounts, for `leadsignal score` and `report`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def write_for_people(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
-    """Write the call list and the pages of its accounts, those of both that are asked for."""
+    """Write the call list and the pages of its accounts, if requested."""
     from leadsignal.as_of_context import AsOfContext
 
-    if options.accounts_dir:  # Before the call list, which links to pages that are there.
+    if options.accounts_dir:  # Before the call list, which links to existing pages.
         analysis = scores.recipe.analysis if scores.recipe else None
         write_pages(options, scores, AsOfContext.of(tables, analysis))
     _write_call_list(options, scores.frame)
@@ -31,7 +31,7 @@ def write_for_people(options: argparse.Namespace, tables: Tables, scores: Scores
 def write_kept_for_people(
     options: argparse.Namespace, model: ChurnModel, tables: Tables, file: Path
 ) -> None:
-    """Write the same of the scores in a file, which were there before this run."""
+    """Write the call list and pages from scores that were in a file before this run."""
     from leadsignal.scoring.batch import read_scores
 
     kept = read_scores(file)
@@ -64,7 +64,7 @@ def write_pages(
 
 
 def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
-    """Write the call list if one is asked for; earlier dates are those of a folder of scores."""
+    """Write the call list if requested; earlier dates come from the folder of scores."""
     from leadsignal.scoring.batch import read_scores
     from leadsignal.scoring.call_list import write_call_list
 
@@ -81,7 +81,7 @@ def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
 
 
 def _kept_scores(model: ChurnModel, tables: Tables, kept: pd.DataFrame) -> Scores:
-    """Return scores of a date that is kept, with what pages tell beyond their table."""
+    """Return the kept scores of a date, with the details that account pages need."""
     from dataclasses import replace
 
     from leadsignal.errors import OptionError

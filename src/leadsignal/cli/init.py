@@ -17,7 +17,7 @@ FILE = "leadsignal.toml"
 
 
 def add_commands(commands: Any) -> None:
-    """Add what this file holds to the command line."""
+    """Add the commands of this module."""
     init = new_command(
         commands, "init", _init, "propose a leadsignal.toml for a folder of exports", project=False,
         outputs=lambda options: (
@@ -52,7 +52,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _next(folder: str, proposal: ProjectProposal, ok: bool) -> str:
-    """Return what to do next."""
+    """Return the next step for the user."""
     count = len(proposal.all_questions())
     answer = f"answer {count} question{'s' * (count > 1)} in {FILE}, " if count else ""
     if not ok:

@@ -1,4 +1,4 @@
-"""What the commands share: their options, and the project, tables and panel these name."""
+"""Options shared by the commands, and reading of the project, tables and panel they name."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ def new_command(
 ) -> argparse.ArgumentParser:
     """Add a command with the options that all commands share.
 
-    ``outputs`` yields each path that it is to write, with its kind, beside that of ``--json``.
+    ``outputs`` yields each path that the command writes, with its kind, in addition to ``--json``.
     """
     command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
     command.set_defaults(run=run, command=name, outputs=outputs or writes())
     if project:
         command.add_argument("project", metavar="PROJECT", help="a folder of tables or a .toml")
-        command.add_argument("--as-of", metavar="DATE", help="know only what was known then")
+        command.add_argument("--as-of", metavar="DATE", help="use only what was known on this date")
         command.add_argument("--every", metavar="28d", help="time between snapshots")
         command.add_argument("--horizon", metavar="180d", help="how far to look ahead")
         command.add_argument("--capacity", type=float, metavar="0.1", help="share to alert")
         command.add_argument("--warning-time", metavar="90d", help="warning that is early enough")
         command.add_argument(
-            "--strict", action="store_true", help="treat warnings of the data as faults"
+            "--strict", action="store_true", help="treat warnings about the data as faults"
         )
         command.add_argument(
-            "--drop-bad-rows", action="store_true", help="go on without them, and say which"
+            "--drop-bad-rows", action="store_true", help="drop rows with faults, and list them"
         )
     command.add_argument("--json", metavar="PATH|-", help="write the outcome as JSON")
     command.add_argument(
-        "--force", action="store_true", help="replace files that are not ours; never an input"
+        "--force", action="store_true", help="replace files of other kinds, but never an input"
     )
-    command.add_argument("--quiet", action="store_true", help="print nothing but faults")
+    command.add_argument("--quiet", action="store_true", help="print only faults")
     return command
 
 
 def add_details(command: argparse.ArgumentParser) -> None:
-    """Add --details, which prints all that a command prints the most important part of."""
-    command.add_argument("--details", action="store_true", help="print everything, not a screen")
+    """Add --details, which prints the full result instead of a summary."""
+    command.add_argument("--details", action="store_true", help="print everything, not a summary")
 
 
 def read_options(options: argparse.Namespace) -> Project:
-    """Return the project that the options name, with what they override."""
+    """Return the project that the options name, with their overrides."""
     from leadsignal.config.project import read_project
 
     names = (*PROJECT_OPTIONS, "holdout")  # only score takes the last
@@ -91,13 +91,13 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
 
 
 def note_cache(options: argparse.Namespace, tables: Tables) -> None:
-    """Print to stderr why tables that were kept could not be used, or these not be kept."""
+    """Print to stderr why cached tables could not be used, or the tables not be cached."""
     if tables.cache_notice and not options.quiet:
         log(options, tables.cache_notice)
 
 
 def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:
-    """Raise TablesError where ``--strict`` is given and warnings affect what the command shows."""
+    """Raise TablesError if ``--strict`` is given and warnings affect the command's result."""
     from leadsignal.ingestion.data_warnings import RESULTS, affecting, refuse_warnings
 
     if options.strict:
@@ -110,7 +110,7 @@ def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -
 
 
 def read_analysis(project: Project) -> SuccessAnalysis | None:
-    """Read the success analysis that the project names, if it names one."""
+    """Read the success analysis named by the project; None if it names none."""
     from leadsignal.config.success import read_success_analysis
 
     return read_success_analysis(project.analysis) if project.analysis else None
@@ -122,7 +122,7 @@ def build_given_panel(
     """Read the tables and build their panel.
 
     With a ``model``, its horizon replaces the project's, and its analysis is used if
-    the project names none. Raises OptionError where an option contradicts the model.
+    the project names none. Raises OptionError if an option contradicts the model.
     """
     from leadsignal.model.persistence.recipe import refuse_other_analysis, refuse_other_settings
     from leadsignal.panel import build_panel

@@ -1,4 +1,4 @@
-"""`leadsignal fit`, `score` and `monitor`: a model, its scores, and whether they hold."""
+"""`leadsignal fit`, `score` and `monitor`: a model, its scores, and their validity over time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 IN_PART, FOUND = 4, 4
-"""Exit codes: scores without a feed, and findings of `monitor`."""
+"""Exit codes: scores computed without a feed, and findings of `monitor`."""
 
 
 def add_commands(commands: Any) -> None:
@@ -52,26 +52,26 @@ def add_commands(commands: Any) -> None:
     fit.add_argument(
         "--recalibrate",
         action="store_true",
-        help="bring the risks to the level of churn of the latest completed horizon",
+        help="scale the risks to the churn rate of the latest completed horizon",
     )
     score = new_command(commands, "score", _score, "score the accounts that are active",
                         outputs=_score_outputs)  # fmt: skip
     score.add_argument(
-        "--model", type=Path, metavar="MODEL", help="by default one is fitted to these tables"
+        "--model", type=Path, metavar="MODEL", help="by default, one is fitted to these tables"
     )
     score.add_argument(
         "--out",
         type=Path,
         metavar="FILE|FOLDER",
-        help=".csv or .parquet; in a folder each date is kept by itself, and never changed",
+        help=".csv or .parquet; in a folder, each date is kept separately and never changed",
     )
-    score.add_argument("--since", metavar="DATE", help="catch up the dates of the grid (FOLDER)")
+    score.add_argument("--since", metavar="DATE", help="catch up on dates of the grid (FOLDER)")
     score.add_argument(
         "--replace",
         action="append",
         default=[],
         metavar="DATE",
-        help="score this date anew though it is there (FOLDER)",
+        help="score this date again even if it exists (FOLDER)",
     )
     score.add_argument(
         "--holdout", type=float, metavar="0.1", help="share of customers to hold out at random"
@@ -88,16 +88,18 @@ def add_commands(commands: Any) -> None:
         metavar="DIR",
         help="a folder for the pages of the accounts on the call list, which links them",
     )
-    score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
-    score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
+    score.add_argument("--to-table", metavar="NAME", help="a database table, such as crm.scores")
+    score.add_argument(
+        "--to-source", metavar="NAME", help="its [sources.NAME] (default: the only one)"
+    )
     score.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
-        help="without --out: the run record, with the lock beside it (default: beside the model)",
+        help="run record and lock file when there is no --out (default: beside the model)",
     )
     monitor = new_command(
-        commands, "monitor", _monitor, "compare past scores with what came, and today with before"
+        commands, "monitor", _monitor, "compare past scores with outcomes, and today with the past"
     )
     monitor.set_defaults(every="7d")
     for command in (score, monitor):
@@ -109,7 +111,7 @@ def add_commands(commands: Any) -> None:
         "--contacts", type=Path, metavar="FILE", help="CSV with account_id, contacted_on"
     )
     monitor.add_argument(
-        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed a year (default: 1)"
+        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed per year (default: 1)"
     )
 
 
@@ -120,7 +122,7 @@ def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 
 def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
-    """Return the outputs of `score`; the record beside the model of a run to a table is one too."""
+    """Return the outputs of `score`, including the run record of a run without --out."""
     from leadsignal.scoring.call_list import check_call_list
     from leadsignal.scoring.record import RunRecord
 
@@ -229,7 +231,7 @@ def _fitted_to(
     analysis: SuccessAnalysis | None,
     record: RunRecord,
 ) -> ChurnModel:
-    """Return a model of the tables that are scored, where no model is given."""
+    """Fit a model to the tables to score, if no model is given."""
     from leadsignal.model import churn_model
     from leadsignal.panel import build_panel
     from leadsignal.scoring.feeds import without_late_feeds
@@ -271,7 +273,7 @@ def _place(options: argparse.Namespace) -> Path:
 def _score_table(
     options: argparse.Namespace, model: Any, tables: Tables, record: RunRecord, place: Path
 ) -> int:
-    """Score into a table of a database and nowhere else."""
+    """Write the scores to a database table only."""
     from leadsignal.scoring.batch import note_scored
     from leadsignal.scoring.scores import score_accounts
 

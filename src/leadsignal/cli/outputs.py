@@ -1,4 +1,4 @@
-"""The outputs of a command, checked before any work is done."""
+"""Check the outputs of a command before any work is done."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from leadsignal.files.outputs import (
 Kind = FileKind | FolderKind | None
 Outputs = Callable[[argparse.Namespace], Iterable[tuple[Path, Kind]]]
 INPUTS = ("model", "scores", "contacts", "earlier")
-"""Options that name what a command reads."""
+"""Options that name inputs of a command."""
 
 
 def writes(**kinds: Kind) -> Outputs:
-    """Return what yields the paths that options of these names give, each with its kind."""
+    """Return a function that yields the paths given by these options, each with its kind."""
     return lambda options: [
         (Path(path), kind)
         for name, kind in kinds.items()
@@ -34,7 +34,7 @@ def writes(**kinds: Kind) -> Outputs:
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Raise OptionError for an output that would destroy what is not ours, or that is an input."""
+    """Raise OptionError for an output that would replace another kind of file, or an input."""
     _note_project(options)
     inputs = [Path(option) for name in INPUTS if (option := getattr(options, name, None))]
     files = [path for path in inputs if not os.path.isdir(path)]
@@ -49,7 +49,7 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 
 def outputs_of(options: argparse.Namespace) -> Iterator[tuple[Path, Kind]]:
-    """Yield where the options say to write, and what."""
+    """Yield the paths of the outputs that the options name, and their kinds."""
     named: Outputs = options.outputs
     yield from named(options)
     if options.json not in (None, "-"):
@@ -57,7 +57,7 @@ def outputs_of(options: argparse.Namespace) -> Iterator[tuple[Path, Kind]]:
 
 
 def existing_outputs(options: argparse.Namespace) -> dict[Path, object]:
-    """Return a mark of each output that changes when it is written."""
+    """Return a mark for each output, which changes when the output is written."""
     return {path: _mark(path) for path, _ in outputs_of(options)}
 
 
@@ -72,7 +72,7 @@ def _mark(path: Path) -> object:
 
 
 def _note_projects_around(paths: Iterable[Path]) -> None:
-    """Note the projects that contain outputs, though this run reads another one or none."""
+    """Note the projects that contain outputs, even if this run reads another one or none."""
     for path in paths:
         for place in list(Path(os.path.realpath(path)).parents)[:2]:
             names = ("leadsignal.toml", "accounts.csv", "accounts.parquet")
@@ -94,7 +94,7 @@ def _note(folder: Path) -> None:
     from leadsignal.files.outputs import Inputs, note_inputs
     from leadsignal.sources.project_inputs import note_project
 
-    # A project that cannot be read: all of its folder counts as an input until it can.
+    # If the project cannot be read, its whole folder counts as an input.
     place = Path(os.path.realpath(folder))
     note_inputs(Inputs(folders=frozenset({place})), key=os.path.abspath(folder))
     note_project(read_project(folder), folder)

@@ -1,4 +1,4 @@
-"""What a command prints: text for people, JSON for programs, a progress bar."""
+"""Output of commands: text for people, JSON for programs, and a progress bar."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ COLOURS = (
     (r"^\d+ faults?$", "31"),
     (r"^(verdict|table|account|method) {2,}.*$", "1"),
 )
-"""Lines that stand out on a terminal, and the number of their colour."""
+"""Patterns of lines that are coloured on a terminal, and the ANSI code of each."""
 
 
 def say(options: argparse.Namespace, text: object) -> None:
-    """Print for people: on stdout, or on stderr where stdout carries the JSON."""
+    """Print text for people, on stdout, or on stderr if stdout carries the JSON."""
     if not options.quiet:
         stream = sys.stderr if options.json == "-" else sys.stdout
         _put(f"{painted(str(text), stream)}\n", stream)
 
 
 def say_details(options: argparse.Namespace, table: pd.DataFrame) -> None:
-    """Print the whole table of a result below its summary, where --details is given."""
+    """Print the whole table of a result below its summary if --details is given."""
     from leadsignal.readable_tables import text_table
 
     if options.details:
@@ -50,7 +50,7 @@ def warn(text: object) -> None:
 
 
 def write_json(content: dict[str, Any], path: str, *, force: bool = False) -> None:
-    """Write JSON to a file, or to stdout where the path is `-`."""
+    """Write JSON to a file, or to stdout if the path is `-`."""
     from leadsignal.files.outputs import OUTCOME
     from leadsignal.files.writing import atomic_write
 
@@ -63,8 +63,8 @@ def write_json(content: dict[str, Any], path: str, *, force: bool = False) -> No
 
 
 def _put(text: str, stream: TextIO | None) -> None:
-    """Write to a stream that may be closed, or have no sign for a letter."""
-    if stream is None:  # Closed before the process began.
+    """Write to a stream that may be closed, or unable to encode some characters."""
+    if stream is None:  # Closed before the process started.
         return
     try:
         stream.write(text)
@@ -90,14 +90,14 @@ def flush_all() -> None:
 
 
 def take_any_letter() -> None:
-    """Let output that is not UTF-8 show what it has no sign for as \\u and its number."""
+    """Make output that is not UTF-8 show characters it cannot encode as \\u escapes."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    """Send what is still to be written to a stream nowhere, without a second error at the end."""
+    """Discard what is still to be written to a stream, to avoid a second error at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -105,7 +105,7 @@ def _to_nowhere(stream: TextIO) -> None:
 
 
 def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) -> int:
-    """Write the outcome as JSON where it is asked for; return the exit code."""
+    """Write the outcome as JSON if requested, and return the exit code."""
     if options.json:
         content = {"ok": code == 0, **content}
         write_json(content, options.json, force=options.force)
@@ -113,7 +113,7 @@ def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) ->
 
 
 def refused_by_the_machine(error: Exception) -> WriteError | None:
-    """Return what the disk or the memory refused, if an error says so; else it is a bug."""
+    """Return an error of disk or memory as a WriteError; None for any other error, a bug."""
     from leadsignal.errors import WriteError
 
     kind = type(error).__name__
@@ -129,7 +129,7 @@ def refused_by_the_machine(error: Exception) -> WriteError | None:
 
 
 def _refused(error: Exception) -> WriteError:
-    """Return in words what the operating system or the store's disk refused, and where."""
+    """Describe what the operating system or the store's disk refused, and where."""
     from leadsignal.errors import WriteError
     from leadsignal.files.writing import remedy_for
 
@@ -146,7 +146,7 @@ def _refused(error: Exception) -> WriteError:
 
 
 def _cause_in(text: str) -> str:
-    """Return the cause that DuckDB names in its message, without paths and values."""
+    """Return the cause named in DuckDB's message, without paths and values."""
     known = ("No space left on device", "Permission denied", "Read-only file system",
              "Disk quota exceeded", "Input/output error", "No such file or directory",
              "File too large", "Too many open files")  # fmt: skip
@@ -159,8 +159,8 @@ def progress_bar(
 ) -> Iterator[Callable[[int, int], None]]:
     """Show what is running and for how long; in a log, one line at its end, with the time.
 
-    On a terminal it is one line that is gone at the end; where the run is to be quiet, nothing.
-    What is not ``logged`` is shown on a terminal only.
+    On a terminal, a single line is shown and removed at the end; quiet runs show nothing. Without
+    ``logged``, it is shown on a terminal only.
     """
     from leadsignal.progress import in_words, on_terminal
 
@@ -179,7 +179,7 @@ def progress_bar(
 
 
 def log(options: argparse.Namespace, text: object) -> None:
-    """Print a line about the run on stderr: with date and time, unless that is a terminal."""
+    """Print a line about the run on stderr, with date and time unless it is a terminal."""
     from leadsignal.progress import stamped
 
     line = f"leadsignal {options.command}: {text}"
@@ -187,15 +187,15 @@ def log(options: argparse.Namespace, text: object) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is an open terminal."""
+    """Return whether a stream is an open terminal."""
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # Closed since.
+    except ValueError:  # Closed in the meantime.
         return False
 
 
 def painted(text: str, stream: TextIO | None) -> str:
-    """Return a text with colours, on a terminal that wants them; elsewhere as it is."""
+    """Return a text with colours if the stream is a terminal that supports them."""
     if not is_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     for words, colour in COLOURS:

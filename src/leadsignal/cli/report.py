@@ -1,4 +1,4 @@
-"""`leadsignal report` and `review`: the page on all accounts, and one account's page."""
+"""`leadsignal report` and `review`: the page on all accounts, and that of one account."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
     review.add_argument("--account", required=True, metavar="ID", help="the account_id")
     review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     review.add_argument(
-        "--model", type=Path, metavar="MODEL", help="tells the risk and its reasons"
+        "--model", type=Path, metavar="MODEL", help="model for the risk and its reasons"
     )
     review.add_argument(
         "--for-customer",
@@ -74,7 +74,7 @@ def _report(options: argparse.Namespace) -> int:
     from leadsignal.report.findings import gather_findings
     from leadsignal.report.summary import summarise
 
-    # Checked first, so that a path that cannot be written is reported before the work.
+    # Check the path first, so that an error is reported before the work.
     path = checked_path(options.out, force=options.force)
     model = load_model(options.model) if options.model else None
     tables, panel = build_given_panel(options, model)
@@ -164,7 +164,7 @@ def _review(options: argparse.Namespace) -> int:
     tables, analysis = read_given_tables(options, project), read_analysis(project)
     review = review_account(tables, options.account, analysis, model=model)
     if options.for_customer:
-        review = for_customer(review)  # The printout and the JSON may be passed on as well.
+        review = for_customer(review)  # The printout and the JSON may be passed on too.
     write_review(review, options.out, for_customer=options.for_customer, force=options.force)
     say(options, f"{review}\nwritten to {options.out}")
     return done(options, {**review.to_dict(), "review": str(options.out)})

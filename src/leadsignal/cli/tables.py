@@ -1,4 +1,4 @@
-"""`leadsignal check`, `panel` and `demo`: tables, the panel, and the whole job on the sample."""
+"""`leadsignal check`, `panel` and `demo`: tables, the panel, and a full run on the sample."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    new_command(commands, "check", _check, "list the faults of the tables, and what looks odd")
+    new_command(commands, "check", _check, "list faults of the tables, and warnings about them")
     panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
                         outputs=writes(out=PANEL))  # fmt: skip
     panel.add_argument("--out", type=Path, required=True, metavar="FILE")
     panel.add_argument("--since", dest="earlier", type=Path, metavar="FILE",
-                       help="a panel that was written earlier, to take its rows over")  # fmt: skip
-    demo = new_command(commands, "demo", _demo, "the whole job on the sample",
+                       help="an earlier panel whose rows are reused")  # fmt: skip
+    demo = new_command(commands, "demo", _demo, "run everything on the sample",
                        project=False, outputs=writes(out=DEMO))  # fmt: skip
     demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
                       help="where to write (default: %(default)s)")  # fmt: skip
@@ -65,7 +65,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) -> CheckReport:
-    """Add what of the success analysis does not fit the tables."""
+    """Add the parts of the success analysis that do not match the tables."""
     from leadsignal.engine.recipe import check_fits
     from leadsignal.errors import SuccessAnalysisError
 
@@ -77,7 +77,7 @@ def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) 
 
 
 def _strictly(report: CheckReport) -> CheckReport:
-    """Return the report with the warnings that affect results among the faults."""
+    """Return the report, with warnings that affect results added to its faults."""
     from leadsignal.ingestion.data_warnings import faults_of
 
     faults = faults_of(one for one in report.warnings if one.affects)
@@ -102,7 +102,7 @@ def _check_lines(report: Any) -> Iterator[str]:
 
 
 def _rows_and_days(report: CheckReport) -> str:
-    """Return the tables with their rows and the days that they cover, aligned."""
+    """Return aligned lines with the rows and covered days of each table."""
     import pandas as pd
 
     from leadsignal.readable_tables import text_table
@@ -151,7 +151,7 @@ def _demo(options: argparse.Namespace) -> int:
     from leadsignal.workers import beside
 
     with beside() as call, progress_bar(options, "demo") as progress:
-        # The other process loads its libraries while this one does.
+        # The other process loads its libraries at the same time.
         call(import_module, "leadsignal.demo")
         from leadsignal.demo import run_demo
 
