@@ -119,7 +119,7 @@ def test_a_file_that_finds_no_account_is_a_comment_and_a_question(tmp_path: Path
     write(tmp_path, kunden=ACCOUNTS, activity=named.replace(",1", ",X"))
     proposal = propose_project(tmp_path)
     assert not of(proposal, "behaviors").is_ready
-    assert any("Which column says the account?" in one for one in proposal.all_questions())
+    assert any("Which column identifies the account?" in one for one in proposal.all_questions())
     assert "behaviors" not in tomllib.loads(proposal.text)["tables"]
 
 

@@ -1,4 +1,4 @@
-"""Proposals: a project file for a folder of exports, with the reason of each choice."""
+"""Propose a project file for a folder of exports, with the reason for each choice."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What columns and files are often called, in letters and digits alone; ``column_words.toml``."""
+"""Common names of columns and files, in letters and digits only, from ``column_words.toml``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _WORDS = tomllib.loads(
     files("leadsignal.proposals").joinpath("column_words.toml").read_text(encoding="utf-8")
 )
 ACCOUNT_ID = tuple(_WORDS["account_id"])
-"""Names of the column that says which account a row is of."""
+"""Names of the column with the account of a row."""
 RECORDED = tuple(_WORDS["recorded_at"])
-"""Names of the column that says when a version of a row was written."""
+"""Names of the column with the time at which a version of a row was written."""
 CHARGE_WORDS = tuple(_WORDS["charges"])
-"""Parts of names of files that say what was charged: nothing that a table of ours holds."""
+"""Parts of the names of files of charges, for which the schema has no table."""
 FILE_WORDS: Mapping[str, tuple[str, ...]] = _WORDS["files"]
-"""Parts of file names that speak for a table."""
+"""Parts of file names that suggest a table."""
 
 
 def _columns(words: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
@@ -25,6 +25,6 @@ def _columns(words: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 
 
 COLUMN_WORDS = {table: _columns(words) for table, words in _WORDS["columns"].items()}
-"""Names of the columns of each table, the most telling first."""
+"""Names of the columns of each table, the most specific first."""
 USER_TABLE = _columns(_WORDS["users"])
-"""Names of the two columns of a table that says which account a user is of."""
+"""Names of the two columns of a table that maps users to accounts."""

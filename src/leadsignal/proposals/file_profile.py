@@ -1,6 +1,6 @@
-"""What is in the files of a folder: columns, their values, how dates and numbers are written.
+"""Profile the files of a folder: columns, values, and the notation of dates and numbers.
 
-Files of one name but for digits are parts of one.
+Files whose names differ only in digits are read as parts of one file.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from leadsignal.sources.title_lines import HeaderElsewhereError
 from leadsignal.sources.workbooks import sheet_names
 
 SAMPLED = 200_000
-"""Maximum number of rows of a file that are looked at."""
+"""Maximum number of rows of a file that are profiled."""
 PROBED, TRIED = 2_000, 300
-"""Number of rows, and of different values in them, on which spellings are tried."""
+"""Number of rows, and of distinct values in them, on which notations are tried."""
 PROBE = "probed_rows"
 DATES = (
     None, "YYYYMMDD", "epoch", "epoch ms", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY",
     "MM-DD-YYYY", "DD.MM.YY", "DD/MM/YY", "MM/DD/YY", "YYYY-MM", "MM/YYYY", "MMM YYYY", "MMM-YY",
     "DD-MMM-YY", "excel",
 )  # fmt: skip
-"""Spellings of dates that are tried; the first is for those that need no setting."""
+"""Date notations to try; the first stands for dates that need no setting."""
 DECIMALS = (None, ".", ",")
-"""Signs before decimals that are tried; the first is for plain numbers."""
+"""Decimal separators to try; the first stands for plain numbers."""
 FIRST_DAY, LAST_DAY = "1990-01-01", "2100-01-01"
-"""Days outside are numbers that were taken for dates."""
+"""Dates outside this range are numbers mistaken for dates."""
 _DATE = re.compile(r"\d{4}|\d[./ -]\d|\d[./ -]?[A-Za-z]{3}|[A-Za-z]{3}[./ -]\d")
 _NUMBER = re.compile(r"^\W*[A-Za-z]{0,3}\W*\d[\d.,' \u00a0\u202f\u2019)%-]*\W*[A-Za-z]{0,3}$")
 DIGITS = set("0123456789.")
@@ -47,22 +47,22 @@ DIGITS = set("0123456789.")
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column of a file; shares are of the cells that are filled.
+    """A column of a file; shares refer to its non-empty cells.
 
     Parameters
     ----------
     name : str
-        As the file calls it.
+        Name in the file.
     filled : float
         Share of the rows that have a value.
     distinct : int
-        Number of different values in the rows that were looked at.
+        Number of distinct values in the profiled rows.
     repeats : float
         Mean number of rows per value.
     values : tuple of str
-        Different values in the order of their rows, up to 300.
+        Distinct values in row order, up to 300.
     dates, numbers : mapping
-        Share of the cells that can be read, by the spelling of dates or the sign before decimals.
+        Share of the cells that can be read, by date notation or decimal separator.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ColumnProfile:
 
     @property
     def plain(self) -> str:
-        """The name in small letters and digits alone."""
+        """The name in lower-case letters and digits only."""
         return plain_name(self.name)
 
     @property
@@ -85,26 +85,26 @@ class ColumnProfile:
 
     @property
     def is_dated(self) -> bool:
-        """Whether nearly all cells are dates in one spelling."""
+        """Whether nearly all cells are dates in one notation."""
         return max(self.dates.values(), default=0.0) >= 0.9
 
     @property
     def is_numeric(self) -> bool:
-        """Whether nearly all cells are numbers in one spelling."""
+        """Whether nearly all cells are numbers in one notation."""
         return max(self.numbers.values(), default=0.0) >= 0.9
 
     @property
     def is_unique(self) -> bool:
-        """Whether the column names its rows."""
+        """Whether the column identifies its rows."""
         return self.filled == 1.0 and self.repeats == 1.0
 
 
 @dataclass(frozen=True)
 class FileProfile:
-    """One file, or several of the same columns that are read as one.
+    """One file, or several with the same columns that are read as one.
 
     ``path`` is relative to the folder and may be a pattern; ``source`` says how it is opened;
-    ``relation`` holds the rows that were looked at, all of them texts.
+    ``relation`` contains the profiled rows, with all cells as text.
     """
 
     path: str
@@ -115,27 +115,27 @@ class FileProfile:
 
     @property
     def stem(self) -> str:
-        """The name of the file in small letters alone."""
+        """The name of the file in lower-case letters only."""
         name = re.split(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|xlsx|parquet)\b", self.path.lower())[0]
         return re.sub(r"[^a-z]", "", f"{name.rpartition('/')[2]}{self.source.sheet or ''}".lower())
 
     @property
     def place(self) -> str:
-        """The path, with the sheet of a workbook."""
+        """The path, with the sheet if it is a workbook."""
         return f"{self.path} ({self.source.sheet})" if self.source.sheet else self.path
 
     @property
     def options(self) -> dict[str, object]:
-        """How the file is opened: options of ``[tables.NAME]``."""
+        """The options of ``[tables.NAME]`` with which the file is opened."""
         names = ("sheet", "header_line", "footer", "delimiter", "encoding")
         return {name: value for name in names if (value := getattr(self.source, name, None))}
 
     def column(self, name: str) -> ColumnProfile:
-        """Return a column by its name."""
+        """Return a column by name."""
         return next(column for column in self.columns if column.name == name)
 
     def called(self, name: str) -> ColumnProfile | None:
-        """Return the first column of a name, whatever its capitals and signs; None without one."""
+        """Return the first column of a name, ignoring case and punctuation; None without one."""
         spelt = plain_name(name)
         return next((column for column in self.columns if column.plain == spelt), None)
 
@@ -180,7 +180,7 @@ def _columns(
 
 
 def _values(store: Store, name: str) -> list[str]:
-    """Return different values of a column in the order of their rows."""
+    """Return the distinct values of a column in row order."""
     cell = quoted(name)
     found = store.query(
         f"SELECT {cell} FROM {PROBE} WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY min(rowid)"
@@ -190,7 +190,7 @@ def _values(store: Store, name: str) -> list[str]:
 
 
 def _likely_dates(values: Sequence[str]) -> list[str | None]:
-    """Return the spellings of dates whose signs occur in the values."""
+    """Return the date notations whose separators occur in the values."""
     if not _mostly(values, _DATE):
         return []
     signs = {sign for value in values for sign in value[:12]}
@@ -208,14 +208,14 @@ def _likely_numbers(values: Sequence[str]) -> Sequence[str | None]:
 
 
 def _mostly(values: Sequence[str], pattern: re.Pattern[str]) -> bool:
-    """Whether most values may be what a pattern looks for: a quick look, before they are read."""
+    """Return whether most values match a pattern: a quick test before they are read."""
     return 2 * sum(bool(pattern.search(value)) for value in values) > len(values)
 
 
 def _shares(
     store: Store, values: Sequence[str], kind: Kind, spellings: Sequence[str | None]
 ) -> dict[str | None, float]:
-    """Return the share of the values that each spelling reads, of those that read any."""
+    """Return the share of the values that each notation reads, without those that read none."""
     if not spellings:
         return {}
     readings = [_reading(at, kind, spelling) for at, spelling in enumerate(spellings)]
@@ -228,7 +228,7 @@ def _shares(
 
 
 def _reading(number: int, kind: Kind, spelling: str | None) -> Reading:
-    """Return how a spelling is read, as the tables themselves are."""
+    """Return how to read a notation, with the same rules as for tables."""
     stated = (spelling,) if spelling else ()
     notation = Notation(dates=stated) if kind == "day" else Notation(decimal=spelling)
     reading = read_cell(Column(f"try{number}", kind, ""), "v", "VARCHAR", "UTC", notation)
@@ -242,23 +242,23 @@ def _fits(reading: Reading, kind: Kind) -> str:
 
 
 ANY = "file"
-"""What a file is called before it is known which table it is."""
+"""Name of the table of a file before it is known."""
 MAX_FILES = 200
-"""Maximum number of files that are looked at."""
+"""Maximum number of files that are profiled."""
 LARGE = 50_000_000
-"""Bytes above which a file is no report for people, and no footer is looked for."""
+"""Size in bytes above which a file is not a report for people and has no footer."""
 HIDDEN = (".", "_", "~")
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a folder that may be tables, and where they are opened."""
+    """The files of a folder that may be tables, and the store that opens them."""
 
     folder: Path
     store: Store
 
     def profiles(self) -> tuple[list[FileProfile], dict[str, str]]:
-        """Return the profiles of the files, and why others could not be read."""
+        """Return the profiles of the files, and the reasons why others could not be read."""
         profiles: list[FileProfile] = []
         unread: dict[str, str] = {}
         for path, file, file_format in self._groups():
@@ -276,7 +276,7 @@ class Files:
         return profiles, unread
 
     def footer(self, profile: FileProfile, table: str, columns: dict[str, str]) -> int | None:
-        """Return how many lines at the end of a file are no rows of a table."""
+        """Return the number of lines at the end of a file that are not rows; None without any."""
         file = self.folder / profile.path
         file_format = known_format(file.name)
         if file_format not in ("csv", "workbook") or not file.exists():
@@ -307,7 +307,7 @@ class Files:
         return profile_of(self.store, part, path, replace(source, columns={}), number)
 
     def _groups(self) -> Iterator[tuple[str, Path, FileFormat]]:
-        """Yield each file, or a pattern of several with its first: one name but for digits."""
+        """Yield each file, or the pattern and first of files whose names differ only in digits."""
         groups: dict[object, list[Path]] = {}
         for file in [*self._files()][:MAX_FILES]:
             name = re.sub(r"\d+", "0", os.path.relpath(file, self.folder))
@@ -339,7 +339,7 @@ class Files:
 
 
 def _words() -> dict[str, str]:
-    """Return names of columns by which a header is distinguished from titles above it."""
+    """Return the column names that distinguish a header from titles above it."""
     words = {word for names in COLUMN_WORDS.values() for ours in names.values() for word in ours}
     words |= {name for one in KNOWN_EXPORTS for name in one.identified_by}
     return {word: word for word in sorted(words)}

@@ -1,4 +1,4 @@
-"""The exports of common systems that are recognised by their headers; the files are in exports/."""
+"""Exports of common systems, recognised by their headers and described in exports/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ACCOUNT_KEYS = (
     "account_id", "company_id", "organization_id", "org_id", "workspace_id", "tenant_id",
     "team_id", "group_id", "customer_id",
 )  # fmt: skip
-"""What vendors call the account in the properties of their events: ``{account}`` in a header."""
+"""Names of the account in the event properties of vendors: ``{account}`` in a header."""
 _FOLDER = files("leadsignal.proposals").joinpath("exports")
 
 
@@ -21,25 +21,25 @@ def _content(name: str) -> dict[str, Any]:
 
 
 QUESTIONS: Mapping[str, str] = _content("questions")
-"""Questions by the name that exports call them."""
+"""Questions by the name that exports use."""
 
 
 @dataclass(frozen=True)
 class KnownExport:
-    """What one export of a system looks like, and what its columns mean.
+    """The headers of one export of a system, and the meaning of its columns.
 
-    Headers are compared after lower-casing, letters and digits only: ``Created at``, ``created_at``
-    and ``createdAt`` are one. A file is this export if it has all of ``identified_by``; of several,
-    the one with most of them.
+    Only the lower-cased letters and digits of headers are compared, so ``Created at``,
+    ``created_at`` and ``createdAt`` are equal. A file is this export if it has all headers of
+    ``identified_by``; if several exports match, the one with the most of them is chosen.
 
-    ``table`` is ours, ``"users"`` for a file that leads from their ids (of users, or of the
-    organizations of a help desk) to accounts, or None: nothing is read, and ``note`` says why.
-    ``columns`` maps our columns to their headers; the first that is there counts. A table whose
-    account is only known by the user has ``user_id`` and no ``account_id``. Amounts in ``in_cents``
-    are hundredths. ``options`` are those of ``[tables.X]`` that always hold: of ``where``, the
-    values that may occur; ``{file}`` in a ``query`` is the path of the file. ``questions`` are what
-    the file cannot answer, ``if_missing`` those that are asked only if a column is not found,
-    ``if_above_one`` those that are asked only if a column has other values than 1: ``{query}`` in
+    ``table`` is the table of the schema, ``"users"`` for a file that maps ids (of users, or of the
+    organizations of a help desk) to accounts, or None if nothing is read, for the reason in
+    ``note``. ``columns`` maps columns of the schema to headers, of which the first one present is
+    used. A table with ``user_id`` and no ``account_id`` finds its accounts through users. Amounts
+    in ``in_cents`` are hundredths. ``options`` are fixed options of ``[tables.X]``: ``where`` lists
+    the values that may occur; ``{file}`` in a ``query`` is the path of the file. ``questions`` are
+    those that the file cannot answer; those of ``if_missing`` are asked only if a column is not
+    found, and those of ``if_above_one`` only if a column has values other than 1: ``{query}`` in
     them multiplies ``{amount}`` by it.
     """
 
@@ -57,7 +57,7 @@ class KnownExport:
 
     @property
     def title(self) -> str:
-        """What people call the export."""
+        """The common name of the export."""
         return f"{self.system} {self.content}"
 
 
@@ -68,7 +68,7 @@ def _headers(names: list[str]) -> Iterator[str]:
 
 
 def _export(table: str | None = None, **fields: Any) -> KnownExport:
-    """Return an export from its block of TOML: lists as tuples, questions by their text."""
+    """Return an export from its TOML block, with lists as tuples and questions as text."""
     for name in ("identified_by", "questions", "in_cents"):
         fields[name] = tuple(fields.get(name, ()))
     for name in ("if_missing", "if_above_one"):
@@ -82,4 +82,4 @@ KNOWN_EXPORTS = tuple(
     for name in ("billing", "crm", "support", "product")
     for block in _content(name)["export"]
 )
-"""Billing, CRM and customer success, help desks, product analytics."""
+"""Exports of billing, CRM and customer success, help desk and product analytics systems."""

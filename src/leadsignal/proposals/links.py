@@ -1,4 +1,4 @@
-"""How the rows of a file find their account: by the ids that it shares with other files."""
+"""Link the rows of a file to accounts by the ids that it shares with other files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal, i
 from leadsignal.sources.parts import literal, quoted
 
 SHARED = 0.5
-"""Share of the ids that must occur among the accounts."""
+"""Minimum share of the ids that must occur among the accounts."""
 COMPARED = 5_000
-"""Maximum number of different values that are looked up."""
+"""Maximum number of distinct values that are looked up."""
 
 
 @dataclass(frozen=True)
 class Ids:
-    """A column of a file that names things; ``is_filtered`` if not all of its rows are read."""
+    """A column of ids in a file; ``is_filtered`` if not all of its rows are read."""
 
     file: FileProfile
     header: str
     is_filtered: bool = False
 
     def values(self, loosely: bool) -> str:
-        """Return the SQL of its values; ``loosely`` without what programs add to ids or drop."""
+        """Return SQL for its values; ``loosely`` without characters that exports add or drop."""
         cell = quoted(self.header)
         value = f"CAST({cell} AS VARCHAR)"
         for _, rule in RULES if loosely else ():
@@ -35,9 +35,10 @@ class Ids:
 
 
 def shared(store: Store, ids: Ids, others: Ids, loosely: bool = True) -> float:
-    """Return the share of the different values of ``ids`` that are among ``others``.
+    """Return the share of the distinct values of ``ids`` that occur in ``others``.
 
-    ``loosely`` takes 17850.0 for 17850, 00123 for 123, and ids of 15 letters for those of 18.
+    With ``loosely``, 17850.0 equals 17850, 00123 equals 123, and ids of 15 characters equal those
+    of 18.
     """
     found: float | None = store.query(
         f"SELECT avg(CAST(v IN ({others.values(loosely)}) AS INT)) FROM"
@@ -49,7 +50,7 @@ def shared(store: Store, ids: Ids, others: Ids, loosely: bool = True) -> float:
 def linked(
     store: Store, table: TableProposal, accounts: Ids, files: Sequence[FileProfile]
 ) -> TableProposal:
-    """Return a table whose rows find their account: by a column, or through another file."""
+    """Return a table with its rows linked to accounts, by a column or through another file."""
     if "query" in table.options and table.header_of("account_id"):
         return table
     headers = id_headers(table.file)
@@ -66,9 +67,9 @@ def linked(
         if found is not None:
             return found
     nearest = f" ({best}: {shares[best]:.0%})" if best is not None and shares[best] else ""
-    question = table.if_unlinked or "Which column says the account?"
+    question = table.if_unlinked or "Which column identifies the account?"
     return replace(table, is_ready=False).asking(
-        f"{question} No column holds ids of {accounts.file.path}{nearest}."
+        f"{question} No column contains ids of {accounts.file.path}{nearest}."
     )
 
 
@@ -85,7 +86,7 @@ def _by_column(
 
 
 def _without_strangers(store: Store, table: TableProposal, ids: Ids, others: Ids) -> TableProposal:
-    """Return a table that leaves out rows of no account, if there are any, or may be."""
+    """Return a table that leaves out rows without an account, if there are or may be any."""
     cell, file = quoted(ids.header), ids.file.relation
     missing = f"SELECT count(*) FROM {file} WHERE {cell} IS NULL"
     strange = f"SELECT 1 FROM ({ids.values(True)}) AS t(v) WHERE v NOT IN ({others.values(True)})"
@@ -98,7 +99,7 @@ def _without_strangers(store: Store, table: TableProposal, ids: Ids, others: Ids
 def _through(
     store: Store, table: TableProposal, file: FileProfile, accounts: Ids
 ) -> TableProposal | None:
-    """Return a table that finds its accounts through a file of keys and accounts."""
+    """Return a table linked to accounts through a file that maps keys to accounts."""
     if file.relation == table.file.relation:
         return None
     account = account_header(store, file, accounts)
@@ -116,7 +117,7 @@ def _through(
 
 
 def _names_one(store: Store, file: FileProfile, key: str, account: str) -> bool:
-    """Whether each key has one account."""
+    """Return whether each key has only one account."""
     pair = f"{quoted(key)}, {quoted(account)}"
     ((keys, pairs),) = store.query(
         f"SELECT count(DISTINCT {quoted(key)}), count(DISTINCT ({pair})) FROM {file.relation}"
@@ -126,7 +127,7 @@ def _names_one(store: Store, file: FileProfile, key: str, account: str) -> bool:
 
 
 def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None:
-    """Return the column of a file that holds ids of accounts; None if there is none."""
+    """Return the column of a file with ids of accounts; None if there is none."""
     if file.relation == accounts.file.relation:
         return accounts.header
     shares = {h: shared(store, Ids(file, h), accounts) for h in id_headers(file)}
@@ -135,7 +136,7 @@ def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None
 
 
 def _percent(share: float) -> str:
-    """Return a share as text; 100 % is all of them."""
+    """Return a share as text, with 100 % only for all of them."""
     return f"{share if share == 1 else min(share, 0.99):.0%}"
 
 

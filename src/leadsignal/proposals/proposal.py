@@ -1,4 +1,4 @@
-"""A project file proposed for a folder of exports: every choice with its reason, none silent."""
+"""Propose a project file for a folder of exports, with a reason for every choice."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class ProjectProposal(Result):
     Parameters
     ----------
     folder : Path
-        The folder that was looked at.
+        The folder that was examined.
     tables : tuple of TableProposal
-        The tables found, those that say which accounts there are first.
+        The tables found, starting with those that list the accounts.
     not_used : mapping of str to str
-        Files that become no table, and why.
+        Files that are not used, and why.
     questions : tuple of str
-        What a person has to answer, over all tables.
+        Questions for a person to answer, about all tables together.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ class ProjectProposal(Result):
         return "\n".join(self.lines())
 
     def lines(self) -> Iterator[str]:
-        """Yield what was found, file by file, and the questions."""
+        """Yield lines on what was found in each file, and the questions."""
         for table in self.tables:
             ready = "" if table.is_ready else ", not yet: see the questions"
             yield f"{table.file.place}: read as {table.table}, {table.reason}{ready}"
@@ -91,7 +91,7 @@ class ProjectProposal(Result):
             yield f"question {number}: {question}"
 
     def all_questions(self) -> list[str]:
-        """Return all questions, those of a table with its name."""
+        """Return all questions; those about a table include its name."""
         by_table = [f"{table.table}: {one}" for table in self.tables for one in table.questions]
         return [*self.questions, *by_table]
 
@@ -129,7 +129,7 @@ class ProjectProposal(Result):
         Raises
         ------
         OptionError
-            If there is one already.
+            If the file exists and ``force`` is not given.
         """
         place = self.folder / PROJECT_FILE
         with atomic_write(place, PROPOSAL, force=force) as part:
@@ -142,23 +142,23 @@ def propose_project(folder: str | Path) -> ProjectProposal:
     """Propose a ``leadsignal.toml`` for a folder of exports.
 
     Known exports are recognised by their headers, other files by their names, headers and contents.
-    Nothing is written, and nothing is decided silently: each choice has its reason, the share of
-    cells that agree with it, and two values; what the files cannot tell is a question.
+    Nothing is written. Each choice comes with its reason, the share of cells that agree with it,
+    and two sample values; whatever the files cannot tell becomes a question.
 
     Parameters
     ----------
     folder : str or Path
-        A folder with files of the formats that `read_tables` reads.
+        A folder with files in the formats that `read_tables` reads.
 
     Returns
     -------
     ProjectProposal
-        Print it, look at ``to_frame()`` and ``text``, then ``write_project()``.
+        Print it, inspect ``to_frame()`` and ``text``, then call ``write_project()``.
 
     Raises
     ------
     OptionError
-        If there is no such folder, or no file in it that can be read.
+        If there is no such folder, or no readable file in it.
 
     Examples
     --------
@@ -216,7 +216,7 @@ def _proposed(
 
 
 def _with_footer(files: Files, table: TableProposal) -> TableProposal:
-    """Return a table whose file is read without the lines at its end that are no rows."""
+    """Return a table whose file is read without lines at its end that are not rows."""
     columns = {one.column: one.header for one in table.columns}
     lines = files.footer(table.file, table.table, columns)
     if lines is None:
@@ -230,7 +230,7 @@ def _with_footer(files: Files, table: TableProposal) -> TableProposal:
 def _accounts(
     store: Store, found: list[TableProposal], not_used: dict[str, str]
 ) -> tuple[Ids | None, list[TableProposal]]:
-    """Return the column of account ids; of several lists of accounts one remains."""
+    """Return the column of account ids, and the tables with only one list of accounts."""
     lists = [one for one in found if one.table == "accounts"]
     if len(lists) > 1:
         chosen = max(lists, key=lambda one: _linking(store, one, found))
@@ -249,7 +249,7 @@ def _accounts(
 
 
 def _linking(store: Store, accounts: TableProposal, found: Iterable[TableProposal]) -> float:
-    """Return how well the ids of a list of accounts link the other files."""
+    """Return how well the ids of a list of accounts match those of the other files."""
     header = accounts.header_of("account_id")
     others = [one for one in found if one.table not in ("accounts", USERS)]
     if header is None:
@@ -286,7 +286,7 @@ def _linked_tables(
 
 
 def _why_not(table: TableProposal, seen: Mapping[str, str]) -> str:
-    """Return why a table is not read beside those seen so far; empty if it is."""
+    """Return why a table is not read in addition to those seen so far; empty if it is read."""
     if table.table == USERS:
         return WHOSE_USERS
     if table.table == "contract_changes" and "contracts" in seen:
@@ -298,7 +298,7 @@ def _why_not(table: TableProposal, seen: Mapping[str, str]) -> str:
 
 
 def _with_questions(tables: Sequence[TableProposal]) -> Iterator[TableProposal]:
-    """Yield the tables with what they leave open about the lives of accounts."""
+    """Yield the tables with their open questions about the lifetimes of accounts."""
     has_contracts = any(one.table == "contracts" and one.is_ready for one in tables)
     for table in tables:
         if table.table == "accounts":
@@ -312,9 +312,9 @@ def _with_questions(tables: Sequence[TableProposal]) -> Iterator[TableProposal]:
 
 
 def _with_questions_of_life(table: TableProposal, has_contracts: bool) -> TableProposal:
-    """Return a list of accounts with what it leaves open about their starts and ends.
+    """Return a list of accounts with the open questions about their starts and ends.
 
-    Contracts say both, so that nothing is asked where there are any.
+    Contracts answer both, so nothing is asked if there are any.
     """
     if has_contracts:
         return replace(table, questions=())
@@ -340,7 +340,7 @@ HEAD = """\
 def toml_text(
     tables: Sequence[TableProposal], not_used: Mapping[str, str], questions: Sequence[str]
 ) -> str:
-    """Return the project file; tables that are not ready are comments."""
+    """Return the text of the project file; tables that are not ready are comments."""
     blocks = [HEAD + "".join(f"\n# ? {one}" for one in questions)]
     blocks += ["\n".join(_section(table)) for table in tables]
     if not_used:
@@ -381,7 +381,7 @@ def _column(column: ColumnProposal) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value as TOML; keys are without quotes where they can be."""
+    """Return a value as TOML, with keys unquoted where possible."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
     return as_toml(value)
@@ -396,5 +396,5 @@ def _short(sample: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return a comment without what would end it: control characters are dropped."""
+    """Return a comment without control characters, which would end it."""
     return "".join(sign if sign.isprintable() else " " for sign in text)

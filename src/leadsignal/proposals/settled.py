@@ -1,4 +1,4 @@
-"""How a table writes dates and numbers, and what it leaves open: options and questions."""
+"""Determine how a table writes dates and numbers, as options or as questions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from leadsignal.proposals.table_proposal import ENOUGH, NUMERIC, USERS, TablePro
 from leadsignal.schema import BY_NAME
 
 AMBIGUOUS = (("DD/MM/YYYY", "MM/DD/YYYY"), ("DD-MM-YYYY", "MM-DD-YYYY"), ("DD/MM/YY", "MM/DD/YY"))
-"""Spellings of dates that can read the same cells as different days."""
+"""Date notations that can read the same cell as different days."""
 MAX_VALUES = 30
-"""Maximum number of different values of a column that is offered as an attribute."""
+"""Maximum number of distinct values of a column that is offered as an attribute."""
 
 
 def settled(table: TableProposal) -> TableProposal:
-    """Return a table with the spellings of its dates and numbers, each with the share it reads."""
+    """Return a table with the notation of its dates and numbers, and the share that it reads."""
     if table.table == USERS:
         return table
     kinds = BY_NAME[table.table].by_column
@@ -32,7 +32,7 @@ def settled(table: TableProposal) -> TableProposal:
 
 
 def _with_dates(table: TableProposal, columns: list[ColumnProfile]) -> TableProposal:
-    """Return a table with the spellings that its dates need, column by column."""
+    """Return a table with the notation that its dates need, column by column."""
     spellings: list[str] = []
     for column in columns:
         best = _best([column], "dates")
@@ -60,7 +60,7 @@ def _with_decimal(table: TableProposal, columns: list[ColumnProfile]) -> TablePr
 
 
 def _best(columns: list[ColumnProfile], what: str) -> str | None:
-    """Return the spelling that reads most of the cells; none where none is needed."""
+    """Return the notation that reads most of the cells; None if no setting is needed."""
     spellings: dict[str | None, None]
     spellings = dict.fromkeys(one for column in columns for one in getattr(column, what))
     shares = {one: _share(columns, what, one) for one in (None, *spellings)}
@@ -75,7 +75,7 @@ def _share(columns: Iterable[ColumnProfile], what: str, spelling: object) -> flo
 def _shared(
     table: TableProposal, columns: list[ColumnProfile], spelling: object, what: str
 ) -> TableProposal:
-    """Return a table whose columns have the share of filled cells that the spelling reads."""
+    """Return a table whose columns have the share of non-empty cells that the notation reads."""
     shares = {
         column.name: getattr(column, what).get(spelling, 0.0) if column.filled else 1.0
         for column in columns
@@ -88,7 +88,7 @@ def _shared(
 
 
 def refused(table: TableProposal) -> TableProposal:
-    """Return a table without optional columns that cannot be read; those needed are asked about."""
+    """Return a table without unreadable optional columns; required ones become questions."""
     if table.table == USERS:
         return table
     required = set(BY_NAME[table.table].required)
@@ -104,7 +104,7 @@ def refused(table: TableProposal) -> TableProposal:
 
 
 def attribute_headers(table: TableProposal) -> list[str]:
-    """Return the headers of accounts that may be attributes: they have a few values, repeated."""
+    """Return the headers of accounts that may be attributes: they have few, repeated values."""
     where = table.options.get("where", {})
     filtered = set(where) if isinstance(where, Mapping) else set()
     used = {one.header for one in table.columns} | filtered

@@ -1,4 +1,4 @@
-"""What a file is proposed to be: a table, its columns, and how it is read."""
+"""Propose a table for a file, with its columns and how to read it."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.wide_tables import unpivoting_query
 
 USERS = "users"
-"""A table that says which account a user is of."""
+"""Name of a table that maps users to accounts."""
 ONE = {"1", "1.0", "1.00"}
-"""How a quantity of one is written."""
+"""Notations of a quantity of one."""
 NUMERIC = ("number", "decimal", "integer")
 RECOGNISED = 1000.0
-"""How well an export of a known system fits: better than any guess."""
+"""Fit of an export of a known system, higher than that of any guess."""
 GENERIC = frozenset(
     ("id", "name", "title", "key", "value", "date", "created", "createdat", "createddate",
      "startdate", "timestamp", "day", "month", "status", "type", "amount", "count", "number")
 )  # fmt: skip
-"""Headers that tables of every kind have: alone they do not say which table a file is."""
+"""Headers that any table may have, which alone do not identify the table of a file."""
 PARTLY = 40.0
-"""How well a header fits that only holds a name of a column; a whole name fits better."""
+"""Score of a header that only contains the name of a column; an equal name scores higher."""
 ENOUGH = 0.9
-"""Share of the cells that must agree with what a column is taken for."""
+"""Minimum share of the cells that must agree with the proposed column."""
 
 
 @dataclass(frozen=True)
 class ColumnProposal:
-    """A column of a table, and the header that is proposed for it.
+    """A column of a table, and the header proposed for it.
 
-    ``reason`` says why, ``share`` is the share of the filled cells that can be read so, ``samples``
-    are up to two values.
+    ``reason`` says why, ``share`` is the share of non-empty cells that can be read as this column,
+    and ``samples`` are up to two values.
     """
 
     column: str
@@ -55,12 +55,12 @@ class ColumnProposal:
 
 @dataclass(frozen=True)
 class TableProposal:
-    """A file taken for a table.
+    """A file proposed as a table.
 
-    ``options`` are those of ``[tables.NAME]``; ``questions`` what a person has to answer, and
-    ``if_unlinked`` what is asked if no column leads to the accounts. Without ``is_ready`` the
-    section is written as a comment: the table cannot be read yet. ``fit`` says how well the file
-    fits the table: of several files for one table, the best is read.
+    ``options`` are those of ``[tables.NAME]``. ``questions`` are for a person to answer;
+    ``if_unlinked`` is asked if no column leads to the accounts. Unless the table ``is_ready``, it
+    cannot be read yet, and its section is written as a comment. ``fit`` says how well the file fits
+    the table: of several files for a table, the best is read.
     """
 
     table: str
@@ -74,7 +74,7 @@ class TableProposal:
     fit: float = 0.0
 
     def header_of(self, column: str) -> str | None:
-        """Return the header that is proposed for a column."""
+        """Return the header proposed for a column."""
         return next((one.header for one in self.columns if one.column == column), None)
 
     def with_column(self, proposal: ColumnProposal) -> TableProposal:
@@ -92,7 +92,7 @@ class TableProposal:
 
 
 def known_export(file: FileProfile) -> KnownExport | None:
-    """Return the known export that a file is, by its headers; the one with most of them."""
+    """Return the known export that a file is; of several, the one with most identifying headers."""
     found = [one for one in KNOWN_EXPORTS if all(map(file.called, one.identified_by))]
     return max(found, key=lambda one: (len(one.identified_by), _hits(one, file)), default=None)
 
@@ -102,7 +102,7 @@ def _hits(export: KnownExport, file: FileProfile) -> int:
 
 
 def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
-    """Return the table that an export of a known system is."""
+    """Return the table proposed for an export of a known system."""
     columns = []
     event_id = export.options.get("event_id")
     theirs = {**export.columns, **({"event_id": (str(event_id),)} if event_id else {})}
@@ -132,7 +132,7 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
 def _questions_of_factors(
     file: FileProfile, export: KnownExport, headers: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield the questions whether an amount is to be multiplied by a column."""
+    """Yield questions on whether to multiply an amount by a column."""
     amount = headers.get("amount")
     for name, question in export.if_above_one.items():
         if amount and name in headers and {*file.column(headers[name]).values} - ONE:
@@ -143,7 +143,7 @@ def _questions_of_factors(
 
 
 def _replacing(file: FileProfile, columns: Mapping[str, str]) -> str:
-    """Return a query of a file in which columns have other values."""
+    """Return a query of a file in which some columns are replaced."""
     listed = ", ".join(f"{sql} AS {quoted(header)}" for header, sql in columns.items())
     return f"SELECT * REPLACE ({listed}) FROM {literal(file.path)}"
 
@@ -173,7 +173,7 @@ def _options(
 
 
 def guessed_proposal(file: FileProfile) -> TableProposal | None:
-    """Return the table that a file seems to be, by its name, its headers and their contents."""
+    """Return the table that a file seems to be, by its name, headers and contents."""
     if _is_of_charges(file):
         return None
     found = [one for table in (*BY_NAME, USERS) for one in _as_table(file, table)]
@@ -198,7 +198,7 @@ def _as_table(file: FileProfile, table: str) -> Iterator[TableProposal]:
 
 
 def _with_open_questions(table: TableProposal) -> TableProposal:
-    """Return contracts with what their columns leave open: the end, and the period of an amount."""
+    """Return contracts with open questions about the end and the billing period of amounts."""
     if table.table != "contracts":
         return table
     headers = {one.column: one.header for one in table.columns}
@@ -218,7 +218,7 @@ def _with_open_questions(table: TableProposal) -> TableProposal:
 
 
 def _with_versions(table: TableProposal) -> TableProposal:
-    """Return a table whose key repeats with the day on which each version was recorded."""
+    """Return a table, with the day on which each version was recorded if its key repeats."""
     key = None if table.table == USERS else BY_NAME[table.table].key
     header = table.header_of(key) if key else None
     if header is None or table.file.column(header).repeats == 1:
@@ -231,17 +231,17 @@ def _with_versions(table: TableProposal) -> TableProposal:
 
 
 def why_unknown(file: FileProfile) -> str:
-    """Return why a file is taken for no table, and what can be done."""
+    """Return why a file is not used as a table, and what can be done about it."""
     if _is_of_charges(file):
         return "it says what was charged; starts and ends are in the contracts"
     if any(value.startswith("{") for column in file.columns for value in column.samples):
-        return "its columns are those of no table; take fields out of the JSON in it with a query"
+        return "its columns match no table; extract fields from its JSON with a query"
     if not any(column.is_dated for column in file.columns):
         return (
             "it has no dates: one row a customer is enough for a comparison of risks"
             " (leadsignal.model.one_row), not for a list of accounts"
         )
-    return "its columns are those of no table"
+    return "its columns match no table"
 
 
 def _is_of_charges(file: FileProfile) -> bool:
@@ -250,7 +250,7 @@ def _is_of_charges(file: FileProfile) -> bool:
 
 
 def monthly_usage(file: FileProfile, account: str) -> TableProposal | None:
-    """Return a file with a column for each month as a table of usage."""
+    """Return a file with one column per month as a table of usage; None for other files."""
     names = [column.name for column in file.columns]
     query = unpivoting_query(BY_NAME["usage"], file.path, account, names)
     if query is None:
@@ -265,9 +265,9 @@ def monthly_usage(file: FileProfile, account: str) -> TableProposal | None:
 
 
 def proposal_by_content(file: FileProfile, account: str) -> TableProposal | None:
-    """Return what rows of accounts seem to be by their contents: events, or amounts by day.
+    """Return the table that a file seems to be by its contents: events, or amounts by day.
 
-    There must be one column of dates, and one of a few texts that repeat, or one of numbers.
+    There must be exactly one column of dates, and one of repeated texts or one of numbers.
     """
     if _is_of_charges(file):
         return None
@@ -298,7 +298,7 @@ def proposal_by_content(file: FileProfile, account: str) -> TableProposal | None
 
 
 def _words_of(table: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the names that columns of a table have: our own first."""
+    """Return the names of a table's columns, those of the schema first."""
     words = USER_TABLE if table == USERS else COLUMN_WORDS.get(table, {"account_id": ACCOUNT_ID})
     names = dict.fromkeys((*_kinds_of(table), *words))
     return {name: (plain_name(name), *words.get(name, ())) for name in names}
@@ -309,7 +309,7 @@ def _kinds_of(table: str) -> Mapping[str, Column]:
 
 
 def _needed(table: str) -> list[str]:
-    """Return the columns without which a file is not taken for a table."""
+    """Return the columns that a file must have to be proposed as a table."""
     if table == USERS:
         return ["user_id", "account_id"]
     if table == "accounts":
@@ -320,9 +320,9 @@ def _needed(table: str) -> list[str]:
 def _shape_fits(
     file: FileProfile, table: str, assigned: Mapping[str, tuple[ColumnProfile, float]], hint: bool
 ) -> bool:
-    """Whether values repeat as the rows of a table do."""
+    """Return whether values repeat as often as the rows of a table should."""
     if table == "accounts":
-        # An account list has one row an account, or versions of it.
+        # A list of accounts has one row per account, or versions of it.
         listed = assigned["account_id"][0].repeats < 1.5 or "recorded_at" in assigned
         return listed and ("started_on" in assigned or "name" in assigned or hint)
     if table == "contracts":
@@ -342,7 +342,7 @@ def _assigned(
     kinds: Mapping[str, Column],
     needed: Sequence[str],
 ) -> dict[str, tuple[ColumnProfile, float]]:
-    """Return the best header of each column, each header once, with how well its name fits."""
+    """Return the best header for each column, with its score; each header is used once."""
     offers = [
         (_likeness(column.plain, names, name in needed), -at, name, column)
         for at, (name, names) in enumerate(words.items())
@@ -351,7 +351,7 @@ def _assigned(
     ]
 
     def best_first(offer: tuple[float, int, str, ColumnProfile]) -> tuple[bool, float, int]:
-        # The header of a column that has to be there is not given to one that can be missing.
+        # Assign headers to required columns before optional ones.
         score, at, name, _ = offer
         return name in needed and score > PARTLY, score, at
 
@@ -364,9 +364,9 @@ def _assigned(
 
 
 def _likeness(header: str, names: tuple[str, ...], needed: bool) -> float:
-    """Return how well a header fits names of a column, the first of which fit best.
+    """Return the score of a header for the names of a column, the first of which score highest.
 
-    A header that only holds a name will do for a column that has to be there.
+    A header that only contains a name is accepted for required columns.
     """
     if header in names:
         return 100.0 - names.index(header)
@@ -378,7 +378,7 @@ def _likeness(header: str, names: tuple[str, ...], needed: bool) -> float:
 
 def _can_be(column: ColumnProfile, kind: Column | None) -> bool:
     if not column.filled:
-        # An end that no contract has yet.
+        # No contract has ended yet.
         return kind is not None and kind.kind == "day" and not kind.required
     if kind is not None and kind.kind in ("day", "moment"):
         return column.is_dated
@@ -392,7 +392,7 @@ def _column(name: str, found: ColumnProfile, reason: str) -> ColumnProposal:
 
 
 def id_headers(file: FileProfile) -> list[str]:
-    """Return the headers of a file that may be ids of accounts, the most telling names first."""
+    """Return the headers of a file that may be ids of accounts, the most specific first."""
     order = {name: at for at, name in enumerate(ACCOUNT_ID)}
     ids = [column for column in file.columns if column.filled and not column.is_dated]
     return [c.name for c in sorted(ids, key=lambda c: order.get(c.plain, len(order)))]
