@@ -124,7 +124,7 @@ def test_a_damaged_compressed_file_is_a_fault(tmp_path: Path, write: Write, endi
     for content in (whole[: len(whole) // 2], whole[:12], b"nonsense", whole[:40] + b"x" * 400):
         path.write_bytes(content)
         (fault,) = faults_of(tmp_path)
-        assert fault.startswith(f"accounts.csv{ending}: is no {ending} file, or is damaged")
+        assert fault.startswith(f"accounts.csv{ending}: is not a {ending} file, or is damaged")
     path.write_bytes(b"")
     assert faults_of(tmp_path)[0].startswith(f"accounts.csv{ending}: is empty")
 

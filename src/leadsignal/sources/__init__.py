@@ -1,1 +1,1 @@
-"""Where rows come from: files and frames, each as parts that the store can read."""
+"""Sources of rows: files, frames and databases, as parts that the store can read."""

@@ -1,4 +1,4 @@
-"""PostgreSQL, and other databases that have an ADBC driver: rows arrive as Arrow batches."""
+"""PostgreSQL and other databases with an ADBC driver, read as Arrow batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 POSTGRES = "adbc_driver_postgresql"
 CONNECT_SECONDS = 30
 AS_NUMERIC, AS_TEXT = ("money",), ("bpchar", "json", "jsonb", "name", "char")
-"""PostgreSQL's types whose binary form says something else than the value: money comes as cents,
-char(n) with its blanks."""
+"""PostgreSQL types whose binary form differs from the value: money comes as cents, char(n) with
+trailing spaces."""
 
 
 class AdbcDatabase(Database):
-    """A connection through ADBC; in PostgreSQL all tables are read from one snapshot."""
+    """A connection through ADBC; in PostgreSQL, all tables are read from one snapshot."""
 
     def __init__(self, access: Access, driver: str) -> None:
         self.access = access
@@ -37,7 +37,7 @@ class AdbcDatabase(Database):
             self._run("SAVEPOINT reading")
 
     def columns(self, request: RowRequest) -> list[str]:
-        """Return the names of the columns; the planner answers without reading a row."""
+        """Return the names of the columns, without reading any row."""
         statement = f"SELECT * FROM {request.relation()} WHERE 1 = 0"
         self._recover()
         self.schemas[request] = self._schema(statement)
@@ -46,7 +46,7 @@ class AdbcDatabase(Database):
     def rows(
         self, request: RowRequest, names: list[str]
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the columns named, and their rows as they arrive."""
+        """Return the schema of the named columns, and their rows as they arrive."""
         import pyarrow as pa
 
         self._recover()
@@ -73,7 +73,7 @@ class AdbcDatabase(Database):
             cursor.close()
 
     def _reading(self, field: pa.Field) -> str:
-        """Return the SQL of a column, cast where its binary form would say something else."""
+        """Return SQL for a column, cast if its binary form differs from the value."""
         name = quoted(field.name)
         if not self.postgres:
             return name
@@ -86,7 +86,7 @@ class AdbcDatabase(Database):
         return name
 
     def tables(self) -> list[str]:
-        """Return the tables and views, those outside the search path with their schema."""
+        """Return the names of tables and views, with the schema if outside the search path."""
         if not self.postgres:
             return []
         self._recover()
@@ -103,7 +103,7 @@ class AdbcDatabase(Database):
     def close(self) -> None:
         """End the transaction and the connection."""
         if self.postgres and not self.connection._closed:
-            with suppress(Exception):  # The server may have ended it already.
+            with suppress(Exception):  # The server may already have ended it.
                 self._run("ROLLBACK")
         self.connection.close()
 
@@ -114,7 +114,7 @@ class AdbcDatabase(Database):
                 return reader.schema
 
     def _recover(self) -> None:
-        """Go on after a query that PostgreSQL refused: it ends the transaction otherwise."""
+        """Recover from a refused query, which would otherwise end PostgreSQL's transaction."""
         if self.postgres:
             self._run("ROLLBACK TO SAVEPOINT reading")
 
@@ -124,7 +124,7 @@ class AdbcDatabase(Database):
 
 
 def connect(access: Access, driver: str, autocommit: bool = False) -> Any:
-    """Return an ADBC connection; raises SourceError where the driver is not installed."""
+    """Return an ADBC connection; raises SourceError if the driver is not installed."""
     try:
         dbapi = import_module(f"{driver}.dbapi")
     except ImportError:
@@ -139,7 +139,7 @@ def connect(access: Access, driver: str, autocommit: bool = False) -> Any:
 
 
 def _with_timeout(url: str) -> str:
-    """Return a PostgreSQL URL that gives up on a host that does not answer."""
+    """Return a PostgreSQL URL with a timeout for hosts that do not answer."""
     if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
         return url
     return f"{url}{'&' if '?' in url else '?'}connect_timeout={CONNECT_SECONDS}"

@@ -1,4 +1,4 @@
-"""CSV files: encoding, delimiter, header, ragged rows, and the line numbers of rows."""
+"""Read CSV files: encoding, delimiter, header, ragged rows, and line numbers of rows."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from leadsignal.sources.wide_tables import named_after_months
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000
 HELD = 10_000
-"""Maximum number of faults of one kind that are kept; further ones are only counted."""
+"""Maximum number of faults kept per kind; further ones are only counted."""
 TAIL = 1 << 16
-"""Bytes at the end of a file in which a footer is looked for."""
+"""Number of bytes at the end of a file that are searched for a footer."""
 DELIMITERS = (",", ";", "\t", "|")
 _SEP = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
-"""The first line that Excel writes and reads, which names the delimiter."""
+"""The line with the delimiter with which Excel may begin a file."""
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -46,21 +46,21 @@ BYTE_ORDER_MARKS = (
 
 
 BLANKS = "\u0020\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
-"""Characters that no cell begins or ends with: the spaces of Unicode, as in DuckDB's ``trim``."""
+"""Characters trimmed from cells: the Unicode spaces, as in DuckDB's ``trim``."""
 OTHER_FORMATS = (
     (b"PK\x03\x04", "is a workbook or an archive", ".xlsx if it is a workbook"),
     (b"\x1f\x8b", "is compressed", ".gz"),
     (b"\x28\xb5\x2f\xfd", "is compressed", ".zst"),
     (b"PAR1", "is Parquet", ".parquet"),
 )
-"""How files of other formats begin, what each is, and the ending by which it is read."""
+"""First bytes of files in other formats, what they are, and the extension that reads them."""
 
 
 @dataclass
 class CsvFile:
-    """One CSV file as it was found: how it is encoded, how it is divided, what its header says.
+    """A CSV file with its encoding, delimiter and header.
 
-    The header ends with line ``header_lines``; the ``titles`` lines before it are skipped.
+    The header ends on line ``header_lines``; the ``titles`` lines before it are skipped.
     """
 
     table: str
@@ -75,7 +75,7 @@ class CsvFile:
     ragged: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Any:
-        """Return an Arrow stream of the rows, every cell as trimmed text; columns are c0, c1, …."""
+        """Return an Arrow stream of the rows, as trimmed text in columns c0, c1, …."""
         import pyarrow as pa
         from pyarrow import compute
 
@@ -93,7 +93,7 @@ class CsvFile:
 
         self.ragged.clear()
         names = [f"c{index}" for index in range(len(self.header))]
-        # A transcoded stream keeps the byte-order mark inside the header, which is skipped.
+        # A transcoded stream keeps the byte-order mark in the header, which is skipped.
         return arrow_csv.open_csv(
             str(self.path),
             read_options=arrow_csv.ReadOptions(
@@ -118,9 +118,9 @@ class CsvFile:
         return "skip"
 
     def first_rows(self) -> Iterator[Row]:
-        """Yield the lines after the header, as far as a header is looked for, in cells.
+        """Yield the cells of the lines after the header that are searched for the actual header.
 
-        A title may hide the delimiter: the one that makes most cells divides the lines.
+        A title may hide the delimiter, so the delimiter that gives most cells is used.
         """
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
             lines = list(islice(enumerate(file, 1), self.header_lines, SEARCHED))
@@ -128,14 +128,14 @@ class CsvFile:
         yield from max(rows.values(), key=lambda some: sum(len(cells) for _, cells in some))
 
     def find_footer(self, names: Names) -> Footer | None:
-        """Return the lines at the end that are no rows, where lines end with one byte."""
+        """Return the footer, if there is one and the encoding has one-byte line ends."""
         if self.encoding.startswith(("utf-16", "utf-32")):
             return None
         with self.path.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(max(size - TAIL, 0))
             tail = file.read().decode(self.encoding, errors="replace").rstrip("\n").split("\n")
-        # The first of the lines may have been cut; those of a small file begin with its first.
+        # The first line may have been cut off, except in a file that was read completely.
         lines = list(enumerate(tail, 1))[1 if size > TAIL else self.header_lines :][-SEARCHED:]
         rows = [(n, _split(line.rstrip("\r"), self.delimiter)) for n, line in lines]
         found = find_footer(rows, self.header, names)
@@ -148,9 +148,9 @@ class CsvFile:
         return found
 
     def faults(self) -> tuple[list[Fault], int]:
-        """Return the ragged rows met while reading, and how many more there were.
+        """Return faults for ragged rows found while reading, and the number of further ones.
 
-        Raises UnreadableError where a quote is never closed: it swallows the rest of the file.
+        Raises UnreadableError if a quote is never closed, since it swallows the rest of the file.
         """
         self._refuse_unclosed_quote()
         ragged = self.ragged[:HELD]
@@ -170,7 +170,7 @@ class CsvFile:
         ], len(self.ragged) - len(ragged)
 
     def lines(self, rows: list[int]) -> list[int]:
-        """Return the physical lines of rows, which are counted from 0 without ragged ones."""
+        """Return the line numbers of rows, which are counted from 0 without ragged ones."""
         # The k-th ragged record has `record - k - 1` good rows before it.
         before = [record - index - 1 for index, (record, _) in enumerate(self.ragged)]
         return self._physical([row + 1 + bisect_right(before, row) for row in rows])
@@ -204,13 +204,13 @@ class CsvFile:
         return [found.get(record, record + self.header_lines) for record in records]
 
     def _text(self) -> Iterator[tuple[int, str]]:
-        """Yield the lines from the header on, with their numbers."""
+        """Yield the number and text of each line from the header on."""
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
             yield from islice(enumerate(file, 1), self.titles, None)
 
 
 def _record_lines(lines: Iterable[tuple[int, str]], delimiter: str) -> Iterator[int]:
-    """Yield the physical line each record begins on; the header is record 0."""
+    """Yield the line number on which each record begins; the header is record 0."""
     inside = False
     for number, line in lines:
         if not inside and line.strip("\r\n"):
@@ -219,7 +219,7 @@ def _record_lines(lines: Iterable[tuple[int, str]], delimiter: str) -> Iterator[
 
 
 def _ends_inside(line: str, inside: bool, delimiter: str) -> bool:
-    """Return whether a quote is open at the end of a line; only one that begins a cell opens."""
+    """Return whether a quote is open at the end of a line; it can open only at a cell's start."""
     if '"' not in line:
         return inside
     at = 0
@@ -253,9 +253,9 @@ def open_csv(
     source: TableSource,
     shorten: Callable[[Path, str, int], Path] | None = None,
 ) -> Part:
-    """Return a CSV file as a part; raises UnreadableError where it cannot be one.
+    """Return a CSV file as a part; raises UnreadableError if it is not readable.
 
-    ``shorten`` copies a file of an encoding, in UTF-8, without a number of lines at its end.
+    ``shorten`` copies a file from an encoding to UTF-8, without a number of lines at its end.
     """
     encoding = source.encoding or encoding_of(table, path, shown)
     notices: tuple[str, ...] = ()
@@ -282,7 +282,7 @@ def open_csv(
         columns,
         reader=file.read,
         header_line=file.header_lines,
-        # CSV takes about three times the space of Parquet.
+        # CSV takes about three times as much space as Parquet.
         bytes=path.stat().st_size // 3,
         faults=file.faults,
         lines=file.lines,
@@ -292,7 +292,7 @@ def open_csv(
 
 
 def encoding_of(table: str, path: Path, shown: str) -> str:
-    """Return the encoding of a file: by its mark, else UTF-8 if it is valid, else Windows-1252."""
+    """Return the encoding of a file: that of its byte-order mark, else UTF-8 or Windows-1252."""
     with path.open("rb") as file:
         start = file.read(4)
         for mark, what, end in OTHER_FORMATS:
@@ -330,7 +330,7 @@ def _eight_bit(table: str, shown: str, file: io.BufferedReader) -> str:
 
 
 def _line_at(file: io.BufferedReader, place: int) -> int:
-    """Return which line the byte at a place is in."""
+    """Return the line number of the byte at a position."""
     file.seek(0)
     lines = 1
     while place > 0:
@@ -351,7 +351,7 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = Fal
 def _with_header(
     table: str, path: Path, shown: str, encoding: str, source: TableSource, names: Names
 ) -> CsvFile:
-    """Return a file with its delimiter, its column names, and how many lines these take."""
+    """Return a file with its delimiter, its column names, and the number of header lines."""
     choices = (source.delimiter,) if source.delimiter else DELIMITERS
     try:
         titles = (source.header_line or 1) - 1
@@ -387,7 +387,7 @@ def _split(record: str, delimiter: str) -> list[str]:
 
 
 def _first_record(path: Path, encoding: str, after: int = 0) -> tuple[str, int]:
-    """Return the first record after some lines that is not blank, and the lines to its end."""
+    """Return the first non-blank record after some lines, and the number of lines to its end."""
     record = ""
     with path.open(encoding=encoding, newline=None) as file:
         number = after

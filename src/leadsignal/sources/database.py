@@ -1,4 +1,4 @@
-"""An open database: what is asked of it, and its refusals in words that hold no secret."""
+"""Open databases: requests, and errors in plain words without secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 50_000
-"""Rows a batch, where the driver leaves the choice."""
+"""Rows per batch, if the driver allows a choice."""
 INSTALL = 'Install what reads it: python3 -m pip install "leadsignal[databases]"'
 ADBC_DRIVERS = {
     "postgresql": "adbc_driver_postgresql",
@@ -28,25 +28,24 @@ ADBC_DRIVERS = {
     "grpc+tls": "adbc_driver_flightsql",
     "grpc+tcp": "adbc_driver_flightsql",
 }
-"""The ADBC driver of a URL's scheme; another is named by ``driver``, and the rest is SQLAlchemy's.
-"""
+"""The default ADBC driver by URL scheme; other URLs need ``driver``, or are left to SQLAlchemy."""
 
 
 @dataclass(frozen=True)
 class RowRequest:
-    """A request to a database: a table, by the parts of its name, or a query."""
+    """A request to a database for a table, by the parts of its name, or for a query."""
 
     table: tuple[str, ...] | None = None
     query: str | None = None
 
     def relation(self) -> str:
-        """Return SQL for a FROM clause, with names quoted."""
+        """Return SQL for a FROM clause, with quoted names."""
         if self.table is not None:
             return ".".join(quoted(part) for part in self.table)
         return f"(\n{self.bare_query()}\n) AS asked"
 
     def bare_query(self) -> str:
-        """Return the query without the semicolon at its end, and a remark behind that."""
+        """Return the query without a final semicolon, and without a comment after it."""
         return re.sub(r";\s*(--[^\n'\"]*\s*)*\Z", "", self.query or "")
 
     def __str__(self) -> str:
@@ -54,30 +53,30 @@ class RowRequest:
 
 
 class Database(ABC):
-    """One open connection, in one read-only transaction where the database has these."""
+    """An open connection, in one read-only transaction if the database supports it."""
 
     access: Access
     dialect: str = ""
     file: Path | None = None
-    """The file that holds the database, where it is one."""
+    """The file of the database, if it is one."""
 
     def refuse_writing(self, query: str) -> None:
-        """Raise SourceError where a query is not one SELECT that only reads."""
+        """Raise SourceError if a query is not a single SELECT that only reads."""
         one_select(query, self.dialect)
 
     @abstractmethod
     def columns(self, request: RowRequest) -> list[str]:
-        """Return the names of the columns, in their order."""
+        """Return the names of the columns, in order."""
 
     @abstractmethod
     def rows(
         self, request: RowRequest, names: list[str]
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the columns named, and their rows in batches."""
+        """Return the schema of the named columns, and their rows in batches."""
 
     @abstractmethod
     def tables(self) -> list[str]:
-        """Return the tables there are, with their schema, for "did you mean"."""
+        """Return the names of existing tables, with their schema, for suggestions."""
 
     @abstractmethod
     def close(self) -> None:
@@ -110,7 +109,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
      "Leave the column out, or turn it into text in the query"),
     ("permission denied|command denied|not authorized|insufficient privilege",
      "does not allow {request} to be {doing}",
-     "Ask for the right to it (GRANT)"),
+     "Ask for the permission (GRANT)"),
     ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
      "A query is one SELECT; write where writing is allowed"),
     (NO_COLUMN, "has no such column for {request}", "Correct the name"),
@@ -126,7 +125,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
      "needs a driver that is not installed",
      "Install the package that its URL names, or correct the URL"),
 )  # fmt: skip
-"""Pattern of a driver's message, our problem text, and the remedy."""
+"""Pattern of a driver's message, and the problem and remedy that we report for it."""
 
 
 def refusal(
@@ -136,7 +135,7 @@ def refusal(
     database: Database | None = None,
     doing: str = "read",
 ) -> SourceError:
-    """Return a driver's exception as a SourceError: in plain words and without secrets."""
+    """Convert a driver's exception to a SourceError in plain words without secrets."""
     said = _short(access.hide(_words(error)))
     low = said.lower()
     problem, remedy = f"cannot be {doing}", "The database says why"
@@ -155,18 +154,18 @@ def refusal(
 
 
 def _words(error: BaseException) -> object:
-    """Return what the driver said: SQLAlchemy wraps it, and pg8000 says it as a dictionary."""
+    """Return the driver's message, which SQLAlchemy wraps and pg8000 gives as a dictionary."""
     inside = getattr(error, "orig", None) or error
     fields = inside.args[0] if getattr(inside, "args", ()) else None
     return fields.get("M", inside) if isinstance(fields, dict) else inside
 
 
 TAIL = r"Query was|\[SQL|LINE \d+|\(Background|DETAIL:|HINT:|CONTEXT:"
-"""From here on a message repeats the query, or shows the row that was refused."""
+"""From here on, a message repeats the query or shows the refused row."""
 
 
 def _short(said: str) -> str:
-    """Return the first sentence of what a driver says: without its own name and our query."""
+    """Return the first sentence of a driver's message, without its own name and our query."""
     said = re.split(rf"\n+\s*(?:{TAIL})", said)[0]
     said = re.sub(r"\s*\(Background on this error.*", "", said, flags=re.DOTALL)
     said = re.sub(r"[.\s]*SQLSTATE: \w+\s*$", "", re.sub(r"\s+", " ", said).strip())

@@ -1,4 +1,4 @@
-"""Connections to databases: each source is opened once, its rows are read in batches."""
+"""Connect to databases; each source is opened once, and its rows are read in batches."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def open_database(access: Access) -> Database:
-    """Connect to a source; raises SourceError, which holds no secret."""
+    """Connect to a source; raises SourceError, without secrets."""
     try:
         with installed_only():
             return _opened(access)
     except SourceError:
         raise
-    # Drivers raise what they like; each of it may hold the URL, password included.
+    # Drivers may raise any exception, and its message may contain the URL with the password.
     except Exception as error:  # noqa: BLE001
         raise refusal(access, error) from None
 
@@ -39,7 +39,7 @@ def _opened(access: Access) -> Database:
 
 
 class Databases:
-    """The connections of one reading: a source is opened once, so that its tables agree."""
+    """The connections of one reading; each source is opened once, so that its tables agree."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.sources = sources
@@ -48,7 +48,7 @@ class Databases:
     def get(self, name: str) -> Database | None:
         """Return the connection to a source, or None if connecting failed before.
 
-        Raises SourceError the first time only, so that it is reported once and not per table.
+        Raises SourceError only the first time, so that it is reported once and not per table.
         """
         if name not in self.opened:
             self.opened[name] = None
@@ -105,7 +105,7 @@ def open_rows(table: str, request: RowRequest, database: Database) -> Part:
 def _telling(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema, failed: list[Fault], to_fault: Any
 ) -> Iterator[pa.RecordBatch]:
-    """Pass batches on, and keep the error that ends the stream as one of our faults."""
+    """Pass batches on, and record an error that ends the stream as a fault."""
     import pyarrow as pa
 
     try:
@@ -123,9 +123,6 @@ def _fault(table: str, database: Database, error: BaseException, request: RowReq
 
 
 def fault_of(table: str, refused: SourceError) -> Fault:
-    """Return a SourceError as a fault of a table."""
+    """Convert a SourceError to a fault of a table."""
     remedy = refused.remedy if refused.remedy.endswith("?") else f"{refused.remedy}."
     return Fault(None, table, None, None, refused.said, refused.problem, remedy)
-
-
-# What drivers say, in words ----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""DuckDB files, opened for reading alone."""
+"""DuckDB files, opened read-only."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ WITHOUT_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
-    # Rows of a query are not left in the folder that a command happens to be run in.
+    # Do not write rows of a query to the current folder.
     "temp_directory": "",
 }
 OWN_NAMES = ("memory", "temp", "system", "main", "")
-"""Databases that DuckDB has itself; a file of such a name gets another."""
+"""Names of DuckDB's own databases; a file with such a name is attached under another."""
 _ACTS = re.compile(
     r"\b(arrow_scan\w*|pandas_scan|python_\w+|\w+_external_resource\w*|write_log|\w+_logging|"
     r"\w+_profiling|truncate_duckdb_logs|json_execute_serialized_sql|query|getenv)\b\"?\s*\(",
     re.IGNORECASE,
 )
-"""Functions that read this process's memory, keep something, or run another query."""
+"""Functions that read this process's memory, store something, or run another query."""
 MAX_FILES = 10_000
-"""A query reads files of a project's folder only where it holds no more than these."""
+"""Maximum number of files in a project's folder for queries that may read files in it."""
 
 
 class DuckdbDatabase(Database):
-    """A DuckDB file; its rows come as Arrow, and a query may read but not write."""
+    """A DuckDB file, read as Arrow; queries may read but not write."""
 
     def __init__(self, access: Access) -> None:
         import duckdb
@@ -53,7 +53,7 @@ class DuckdbDatabase(Database):
             raise SourceError(problem, "Correct the path in its url: duckdb:///file.duckdb")
         refuse_others(access, path)
         self.file = path
-        # Attached to a database of our own: what is set here holds for no other connection.
+        # Attach it to a database of our own, so that these settings affect no other connection.
         self.connection = duckdb.connect(
             ":memory:", config={**WITHOUT_EXTENSIONS, "threads": threads()}
         )
@@ -61,7 +61,7 @@ class DuckdbDatabase(Database):
         self.connection.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY, TYPE duckdb)")
         self.connection.execute(f"USE {name}")
         self.connection.execute("SET TimeZone = 'UTC'")
-        # A name that the file does not have must not be taken for a variable of ours.
+        # An unknown table name must not be resolved to a Python variable.
         for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
             with suppress(duckdb.CatalogException):
                 self.connection.execute(f"SET {setting} = false")
@@ -73,7 +73,7 @@ class DuckdbDatabase(Database):
         self.connection.execute("BEGIN TRANSACTION READ ONLY")
 
     def refuse_writing(self, query: str) -> None:
-        """Refuse what DuckDB itself reads as anything but one SELECT."""
+        """Refuse a query unless DuckDB itself parses it as a single SELECT."""
         import duckdb
 
         try:
@@ -99,13 +99,13 @@ class DuckdbDatabase(Database):
         """Return the columns named, and their rows in batches."""
         listed = ", ".join(quoted(name) for name in names)
         found: Any = self.connection.sql(f"SELECT {listed} FROM {request.relation()}")
-        # DuckDB 2 has another name for it.
+        # DuckDB 2 renamed this method.
         stream = getattr(found, "to_arrow_reader", None) or found.fetch_arrow_reader
         reader = stream(BATCH_ROWS)
         return reader.schema, iter(reader)
 
     def tables(self) -> list[str]:
-        """Return the tables and views, those outside main with their schema."""
+        """Return the names of tables and views, with the schema unless it is main."""
         found = self.connection.execute(
             "SELECT CASE WHEN table_schema = 'main' THEN table_name "
             "ELSE table_schema || '.' || table_name END FROM information_schema.tables ORDER BY 1"
@@ -118,9 +118,9 @@ class DuckdbDatabase(Database):
 
 
 def _holds_plain_files(folder: Path) -> bool:
-    """Return whether a folder holds nothing but files and folders, and not too many of them.
+    """Return whether a folder contains only regular files and folders, and not too many of them.
 
-    A link may lead out of it, and whoever reads a pipe may wait forever.
+    A link may lead out of the folder, and reading a pipe may block forever.
     """
     seen = 0
     for where, folders, files in os.walk(folder):
@@ -133,7 +133,7 @@ def _holds_plain_files(folder: Path) -> bool:
 
 
 def refuse_others(access: Access, path: Path) -> None:
-    """Refuse files of other kinds: DuckDB would fetch an extension for some of them."""
+    """Refuse files of other kinds, for some of which DuckDB would download an extension."""
     with path.open("rb") as file:
         if file.read(12)[8:] != b"DUCK":
             problem = f"{path}, of source {access.name!r}, is not a DuckDB file"
@@ -141,6 +141,6 @@ def refuse_others(access: Access, path: Path) -> None:
 
 
 def duckdb_path(access: Access) -> Path:
-    """Return the file that duckdb:///file.duckdb names; it starts from the project's folder."""
+    """Return the file that duckdb:///file.duckdb names, relative to the project's folder."""
     path = access.url.partition(":")[2].partition("?")[0]
     return access.file(path.removeprefix("///") if path.startswith("///") else path)

@@ -1,4 +1,4 @@
-"""Which files all rows of a project come from, if they come from nothing else."""
+"""Find the files that all rows of a project come from, if there are no other sources."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _REPEATABLE = (
     "abs avg cast ceil coalesce concat count decimal floor greatest if ifnull least left length "
     "lower max min nullif numeric replace right round row_number split_part strftime strptime "
     "substr substring sum trim try_cast try_strptime upper varchar "
-    # Words of SQL before a bracket.
+    # SQL keywords that may precede a parenthesis.
     "all and as by case columns distinct else except exclude exists from having in join not on or "
     "over select then union unpivot using values when where with"
 )
-"""Words before a bracket in a query that gives the same at any time."""
+"""Words that may precede a parenthesis in a query whose result does not depend on time."""
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _CALLED = re.compile(r"([\w\"']+)\s*\(")
 _CHANGING = re.compile(r"(?i)--|/\*|\$|\b(sample|tablesample|current_\w+|localtime\w*)\b")
-"""Comments, parameters, samples, and the words for the day and the time of the run."""
+"""Comments, parameters, samples, and keywords for the current date and time."""
 
 
 def files_read(project: Project) -> list[Located] | None:
     """Return the files that all rows of a project come from; None if some come from elsewhere.
 
-    Elsewhere are databases, object stores, frames, and queries that may give something else
-    another day. None also where files are missing.
+    Other sources are databases, object stores, frames, and queries whose result may change with
+    time. Also return None if files are missing.
     """
     if project.url is not None:
         return None
@@ -71,7 +71,7 @@ def _files_of(
 
 
 def is_repeatable(query: str) -> bool:
-    """Return whether a query of the same rows is sure to give the same at any time.
+    """Return whether a query is certain to give the same result for the same rows at any time.
 
     >>> is_repeatable("SELECT * FROM 'a.csv' WHERE coalesce(x, '') <> ''")
     True

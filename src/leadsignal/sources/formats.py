@@ -1,4 +1,4 @@
-"""Formats of files, by the end of their names."""
+"""File formats, by file extension."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SUFFIXES: dict[str, FileFormat] = {
     ".xlsx": "workbook",
     ".parquet": "parquet",
 }
-"""Other endings are taken for CSV where the user names the file himself."""
+"""Other extensions are read as CSV if the user names the file."""
 PACKED = {".gz": "gzip", ".zst": "zstd"}
-"""Endings of compressed files that are unpacked while they are read."""
+"""Extensions of compressed files that are unpacked for reading."""
 COMPRESSED = (".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".snappy", ".z")
-"""Endings of compressed files from which no table is read."""
+"""Extensions of compressed files that are not read."""
 OTHER_WORKBOOKS = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 NAMES: dict[FileFormat, str] = {
     "csv": "CSV",
@@ -31,7 +31,7 @@ NAMES: dict[FileFormat, str] = {
 
 
 def ending(name: str) -> str:
-    """Return the end of a file's name that says its format, in small letters.
+    """Return the extension of a file that gives its format, in lower case.
 
     >>> ending("Events.2024.CSV.gz"), ending("usage.parquet"), ending("usage")
     ('.csv.gz', '.parquet', '')
@@ -42,7 +42,7 @@ def ending(name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """Return a file's name without the end that says its format.
+    """Return a file's name without the extension that gives its format.
 
     >>> stem("events.csv.gz")
     'events'
@@ -51,7 +51,7 @@ def stem(name: str) -> str:
 
 
 def known_format(name: str) -> FileFormat | None:
-    """Return the format of a file, or None if its name does not say it.
+    """Return the format of a file; None if its extension is unknown.
 
     >>> known_format("events.jsonl.zst"), known_format("events.gz"), known_format("notes")
     ('json', None, None)
@@ -63,18 +63,18 @@ def known_format(name: str) -> FileFormat | None:
 
 
 def packing_suffix(name: str) -> str:
-    """Return the ending of a compressed file that can be unpacked, or an empty text."""
+    """Return the extension of a compressed file that can be unpacked, or an empty text."""
     last = PurePath(name).suffix.lower()
     return last if last in PACKED else ""
 
 
 def is_compressed(name: str) -> bool:
-    """Return whether a file is compressed in a way that is not read."""
+    """Return whether a file is compressed in a format that is not supported."""
     return name.lower().endswith(COMPRESSED)
 
 
 def endings() -> tuple[str, ...]:
-    """Return every ending of files that are read."""
+    """Return all file extensions that are read."""
     packed = (
         f"{end}{pack}" for end, kind in SUFFIXES.items() if kind != "parquet" for pack in PACKED
     )

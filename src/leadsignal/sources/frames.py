@@ -1,4 +1,4 @@
-"""Frames: pandas, and whatever speaks Arrow (pyarrow, polars, DuckDB relations, …)."""
+"""Frames of pandas, and others with an Arrow interface (pyarrow, polars, DuckDB, …)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_frame(table: str, frame: Any) -> Part:
-    """Return a frame as a part; raises UnreadableError for what is no frame."""
+    """Return a frame as a part; raises UnreadableError for other objects."""
     reader = _arrow(table, frame)
     names = list(reader.schema.names)
     numbered = reader_with_names(reader, [f"c{index}" for index in range(len(names))])
@@ -31,7 +31,7 @@ def open_frame(table: str, frame: Any) -> Part:
 
 
 def _is_pandas(frame: object) -> bool:
-    # A pandas frame cannot exist before pandas was imported; other frames do not wait for that.
+    # A pandas frame exists only if pandas is imported, so other frames need not import it.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(frame, pandas.DataFrame)
 
@@ -76,8 +76,8 @@ def _from_pandas(frame: pd.DataFrame) -> pa.Table:
 def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Return a pandas column as Arrow; objects of several types become text.
 
-    So do days, times, and times with an offset in one column: Arrow takes all for what the first
-    one is, and drops offsets or times of day. The checks of text see them.
+    So do mixtures of dates, times, and times with an offset: Arrow would convert all of them to the
+    type of the first one and drop offsets or times of day. As text, they reach the checks.
     """
     import pyarrow as pa
 
@@ -102,7 +102,7 @@ def _mixes_times(series: pd.Series[Any]) -> bool:
 
 
 def _kind_of_time(value: object) -> str:
-    """Return whether a value is a time with an offset, one without, a day, or none of these."""
+    """Return whether a value is a time with an offset, a time without one, a date, or another."""
     if isinstance(value, datetime.datetime):
         return "time" if value.tzinfo is None else "time with offset"
     return "day" if isinstance(value, datetime.date) else "no time"

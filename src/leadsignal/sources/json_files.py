@@ -1,4 +1,4 @@
-"""JSON files as tables: a row an object, a column a field, a dot in the names of nested ones."""
+"""Read JSON files as tables: one row per object, one column per field, nested names dotted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH = 20_000
-"""Objects that are handed on at once."""
+"""Number of objects per batch."""
 NUMBERS = ("BIGINT", "UBIGINT", "DOUBLE")
-"""Types of fields that are read as numbers: of all others the text is read."""
+"""Types of fields that are read as numbers; all others are read as text."""
 
 
 @dataclass
 class JsonFile:
-    """One JSON file: its objects in order, and the lines that hold something else."""
+    """A JSON file: its objects in order, and the lines that contain something else."""
 
     table: str
     path: Path
@@ -37,7 +37,7 @@ class JsonFile:
     lines_read: array[int] = field(default_factory=lambda: array("q"))
 
     def read(self) -> Any:
-        """Return an Arrow stream of the objects as JSON text, c0, and their lines."""
+        """Return an Arrow stream of the objects as JSON text, in column c0, and their lines."""
         import pyarrow as pa
 
         schema = pa.schema([("c0", pa.string()), ("line", pa.int64())])
@@ -63,7 +63,7 @@ class JsonFile:
                 yield line, text
 
     def faults(self) -> tuple[list[Fault], int]:
-        """Return the lines that hold no object, and how many more there were."""
+        """Return faults for lines without an object, and the number of further ones."""
         remedy = "Write one object a line, or an array of objects."
         found = [
             Fault(self.shown, self.table, line, None, None, problem, remedy)
@@ -72,11 +72,11 @@ class JsonFile:
         return found, len(self.wrong) - len(found)
 
     def lines(self, rows: list[int]) -> list[int]:
-        """Return the lines that rows begin on."""
+        """Return the lines on which rows begin."""
         return [self.lines_read[row] for row in rows]
 
     def fields(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """Return the SQL of each field; a first look at all objects, which finds the wrong ones."""
+        """Return SQL for each field, after a first pass that finds invalid objects."""
         cursor = connection.cursor()
         cursor.register("objects", self.read())
         is_object = "CASE WHEN json_valid(c0) THEN json_type(c0) = 'OBJECT' ELSE false END"
@@ -98,10 +98,10 @@ def open_json(
     source: TableSource,
     connection: duckdb.DuckDBPyConnection,
 ) -> Part:
-    """Return a JSON file as a part; raises UnreadableError where it cannot be one."""
+    """Return a JSON file as a part; raises UnreadableError if it is not readable."""
     file = JsonFile(table, path, shown, source.encoding or encoding_of(table, path, shown))
     try:
-        # What is wrong with the text itself is found without a database in between.
+        # Find faults in the text itself before the database reads it.
         for _ in objects_of(path, file.encoding):
             break
         columns = file.fields(connection)
@@ -127,7 +127,7 @@ def open_json(
 
 
 def _broken(file: JsonFile, error: Exception) -> Fault:
-    """Return what ended the stream of objects: the database hides it."""
+    """Return the fault that ended the stream of objects, which the database hides."""
     try:
         for _ in objects_of(file.path, file.encoding):
             pass
@@ -153,7 +153,7 @@ def _columns(structure: Any) -> Iterator[tuple[str, str]]:
 
 
 def _fields(structure: Any, pointer: str, name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the JSON pointer, the name and the type of each field that is no object."""
+    """Yield the JSON pointer, the name and the type of each field that is not an object."""
     for key, inside in structure.items() if isinstance(structure, dict) else ():
         at = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
         full = f"{name}.{key}" if name else key
@@ -165,9 +165,9 @@ def _fields(structure: Any, pointer: str, name: str) -> Iterator[tuple[str, str,
 
 CHUNK = 1 << 20
 MAX_OBJECT = 1 << 26
-"""Characters that one object of an array may have."""
+"""Maximum number of characters of an object in an array."""
 MAX_DOCUMENT = 1 << 28
-"""Characters that a file may have that is one object."""
+"""Maximum number of characters of a file that is a single object."""
 MAX_DEPTH = 100
 CORRECT = "Correct it, or export it again."
 BLANK = "\ufeff \t\r\n"
@@ -175,11 +175,11 @@ _BLANKS = re.compile(r"[ \t\r\n]*")
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 Objects = Iterator[tuple[int, str]]
-"""JSON texts, each with the line that it begins on (within a document: with its number)."""
+"""JSON texts, each with the line on which it begins (in a document, with its number)."""
 
 
 class NotJsonError(ValueError):
-    """What is wrong with a file, what to do, and the line."""
+    """A fault of a file: the problem, the remedy and the line."""
 
     def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
         self.problem, self.remedy, self.line = problem, remedy, line
@@ -187,7 +187,7 @@ class NotJsonError(ValueError):
 
 
 def objects_of(path: Path, encoding: str) -> Objects:
-    """Yield what should be the objects of a file; raises NotJsonError or UnicodeError."""
+    """Yield the texts that should be the objects of a file; raises NotJsonError or UnicodeError."""
     with path.open(encoding=encoding, errors="strict", newline="") as file:
         first = file.read(CHUNK).lstrip(BLANK)[:1]
         file.seek(0)
@@ -219,7 +219,7 @@ def too_deep(text: str) -> bool:
 
 
 def _is_lines(file: TextIO) -> bool:
-    """Return whether a file has a value a line: its first line is one, and others follow."""
+    """Return whether a file has one value per line: its first line is one, and others follow."""
     filled = (line for line in iter(lambda: file.readline(MAX_OBJECT), "") if line.strip(BLANK))
     first, second = next(filled, "").strip(BLANK), next(filled, "").strip(BLANK)
     file.seek(0)
@@ -228,7 +228,7 @@ def _is_lines(file: TextIO) -> bool:
 
 
 def _of_document(file: TextIO) -> Objects:
-    """Yield the objects of the one array of objects that a document holds, else itself."""
+    """Yield the objects of the only array of objects in a document, or else the document."""
     text = file.read(MAX_DOCUMENT + 1).strip(BLANK)
     if len(text) > MAX_DOCUMENT:
         problem = f"is one object of more than {MAX_DOCUMENT:,} characters"
@@ -258,13 +258,13 @@ def _arrays(value: Any, name: str = "") -> Iterator[tuple[str, list[Any]]]:
 
 
 class _Array:
-    """An array of any length, read a chunk at a time."""
+    """An array of any length, read in chunks."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.text, self.at, self.line, self.ended = file, "", 0, 1, False
 
     def elements(self) -> Objects:
-        """Yield each element as it is written, with the line that it begins on."""
+        """Yield the text of each element, and the line on which it begins."""
         self._sign("\ufeff[")
         sign = "]" if self._sign("]", needed=False) else ","
         while sign == ",":
@@ -282,7 +282,7 @@ class _Array:
             raise NotJsonError("holds more behind its array", "Export it again.", self.line)
 
     def _more(self) -> bool:
-        """Read on, and forget what was passed; return whether there was more."""
+        """Read another chunk, discarding processed text; return whether there was more."""
         found = self.file.read(max(CHUNK, len(self.text) - self.at))
         self.text, self.at = self.text[self.at :] + found, 0
         self.ended = not found
@@ -310,7 +310,7 @@ class _Array:
         return ""
 
     def _end_of_value(self) -> int:
-        """Return where the value ends that begins here, reading on as far as it goes."""
+        """Return the position at which the current value ends, reading on as far as needed."""
         while True:
             try:
                 _, end = json.JSONDecoder().raw_decode(self.text, self.at)

@@ -1,4 +1,4 @@
-"""Which files hold which table."""
+"""Locate the files of each table."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from leadsignal.sources.formats import (
 
 Format = FileFormat | Literal["rows", "remote"]
 CACHE_FOLDER = ".leadsignal-cache"
-"""Where a project keeps its checked tables; beside it are copies in the making."""
+"""Folder in which a project caches its checked tables; temporary copies are beside it."""
 HIDDEN = (".", "_")
-"""A name in a folder of parts that begins so is a marker of whoever wrote the folder, no part."""
+"""Prefixes of names in a folder of parts that are markers of the writing program, not parts."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """The files of one table, all of one format, in the order of their names.
+    """The files of a table, all in one format, sorted by name.
 
-    The rows of a database ("rows") have no files, and those of an object store ("remote") have
-    them once they are copied; ``names`` is then what they are called there.
+    The rows of a database ("rows") have no files; those of an object store ("remote") have files
+    once they are copied, and ``names`` are then their names in the store.
     """
 
     table: str
@@ -48,7 +48,7 @@ class Located:
     names: tuple[str, ...] = ()
 
     def shown(self) -> list[str]:
-        """Return what the files are called in messages: of several, with their folder."""
+        """Return the names of the files for messages, with their folder if there are several."""
         if self.names:
             return list(self.names)
         if len(self.files) == 1:
@@ -57,7 +57,7 @@ class Located:
 
 
 def locate(project: Project) -> tuple[list[Located], list[Fault]]:
-    """Return the files of each table of a project, and what is wrong with finding them."""
+    """Return the files of each table of a project, and faults in locating them."""
     located: list[Located] = []
     faults: list[Fault] = []
     folder = project.folder or Path()
@@ -86,7 +86,7 @@ def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
 
 
 def located(table: str, source: TableSource, folder: Path) -> Located | Fault:
-    """Return the files of a table whose settings say where its rows are."""
+    """Return the files of a table whose settings give their location."""
     if source.table or source.query:
         return Located(table, (), "rows")
     if source.source or is_url(source.path):
@@ -130,11 +130,11 @@ def _hint(path: Path) -> str:
 
 
 def _conventional(table: str, folder: Path, claimed: Collection[str]) -> Located | Fault | None:
-    """Return the file called after a table, unless another table is read from it."""
+    """Return the file named after a table, unless another table is read from it."""
     candidates = [folder / f"{table}{end}" for end in endings()] + [folder / table]
     found = [path for path in candidates if os.path.lexists(path)]
     found = [path for path in found if os.path.normpath(path) not in claimed]
-    # A file without an ending may be anything; it is listed as not read.
+    # A file without an extension may be anything; it is listed as not read.
     found = [path for path in found if path.suffix or not path.is_file()]
     if len(found) > 1:
         names = " and ".join(path.name + ("/" if path.is_dir() else "") for path in found)
@@ -151,9 +151,9 @@ def _of_parts(table: str, folder: Path, shown: str) -> Located | Fault:
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Return what in a folder, or in folders inside it, is named like a part, in order.
+    """Return the files in a folder, and in its subfolders, that are named like parts, in order.
 
-    Names that begin with "." or "_" are none, as in Spark; links to folders are not followed.
+    Names that begin with "." or "_" are skipped, as in Spark; links to folders are not followed.
     """
     parts: list[Path] = []
     for where, folders, files in os.walk(folder):
@@ -170,7 +170,7 @@ def _is_part(name: str) -> bool:
 
 
 def is_data(name: str) -> bool:
-    """Return whether a file is named like data; .txt may be anything, and must be named itself.
+    """Return whether a file has an extension of data; .txt may be anything, so it must be named.
 
     >>> is_data("part-1.csv.gz"), is_data("part-1.csv.zip"), is_data("notes.txt")
     (True, True, False)
@@ -181,7 +181,7 @@ def is_data(name: str) -> bool:
 
 
 def once_each(files: Iterable[Path]) -> list[Path]:
-    """Return files without those that are links to another one of them."""
+    """Return files without links to other files among them."""
     kept: dict[object, Path] = {}
     for file in files:
         try:
@@ -193,7 +193,7 @@ def once_each(files: Iterable[Path]) -> list[Path]:
 
 
 def of_one_format(table: str, files: list[Path], shown: str) -> Located | Fault:
-    """Return local files of one table, or the fault that one of them cannot be read."""
+    """Return local files of a table, or the fault that one of them cannot be read."""
     for file in files:
         why = why_unusable(file)
         if why:
@@ -203,12 +203,12 @@ def of_one_format(table: str, files: list[Path], shown: str) -> Located | Fault:
 
 
 def why_unusable(path: Path) -> tuple[str, str] | None:
-    """Return why a path is not a file that can be read, and what to do; None for one that is."""
+    """Return why a path is not a readable file, and the remedy; None if it is readable."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
         if path.is_symlink():
-            return "is a link to a file that is not there", "Correct the link, or take it away."
+            return "is a link to a file that does not exist", "Correct the link, or remove it."
         return "no such file", "Correct the path."
     for is_it, what in (
         (stat.S_ISDIR, "a folder"),
@@ -216,16 +216,16 @@ def why_unusable(path: Path) -> tuple[str, str] | None:
         (stat.S_ISSOCK, "a socket"),
     ):
         if is_it(mode):
-            return f"is {what}, not a file", "Put the file itself there, or take it away."
+            return f"is {what}, not a file", "Put the file itself there, or remove it."
     if not stat.S_ISREG(mode):
-        return "is a device, not a file", "Put the file itself there, or take it away."
+        return "is a device, not a file", "Put the file itself there, or remove it."
     if not os.access(path, os.R_OK):
         return "may not be read: permission denied", "Give this user the right to read it."
     return None
 
 
 def of_one_ending(table: str, files: list[Path], shown: str) -> Located | Fault:
-    """Return files of one table, or the fault that there are none, or of two formats."""
+    """Return files of a table, or the fault that there are none, or that they differ in format."""
     for file in files:
         if why := _why_not_read(file.name):
             name = shown if len(files) == 1 else f"{file.parent.name}/{file.name}"
@@ -240,7 +240,7 @@ def of_one_ending(table: str, files: list[Path], shown: str) -> Located | Fault:
 
 
 def _why_not_read(name: str) -> tuple[str, str] | None:
-    """Return why a file of such a name is not read, and what to do."""
+    """Return why a file with this name is not read, and the remedy."""
     if is_compressed(name):
         return "is compressed", "Unpack it, or compress it as .gz or .zst."
     if ending(name).startswith(".parquet."):
@@ -267,7 +267,7 @@ def _misspelt(project: Project, folder: Path, present: set[str]) -> Iterator[Fau
 
 
 def unread_files(project: Project) -> list[str]:
-    """Return the files of the project's folder that no table is read from, but might be."""
+    """Return the files of the project's folder that might be tables but are not read."""
     folder = project.folder or Path()
     named = {Path(source.path).name for source in project.tables.values() if source.path}
     files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
@@ -282,7 +282,7 @@ def _is_table(name: str) -> bool:
 def not_read(project: Project, read: Iterable[Path]) -> tuple[str, ...]:
     """Return everything in the project's folder that was not read; a folder ends with a slash.
 
-    Of a folder from which something was read, what else it holds is listed. Our cache is not.
+    If something in a folder was read, its other files are listed one by one. The cache is omitted.
     """
     if project.folder is None or not project.folder.is_dir():
         return ()
@@ -305,7 +305,7 @@ def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Itera
 
 
 def conventional_names() -> set[str]:
-    """Return the names of files that are called after a table."""
+    """Return the names of files named after a table."""
     return {f"{table.name}{end}" for table in ALL_TABLES for end in endings()}
 
 

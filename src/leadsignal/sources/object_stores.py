@@ -1,6 +1,6 @@
-"""Files in object stores (and whatever else fsspec opens), copied beside the store, then read.
+"""Copy files from object stores (or anything else that fsspec opens) to disk, then read them.
 
-A copy is checked as any file is: by its bytes, with lines. What was read is what was checked.
+A copy is checked like any other file, with line numbers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from leadsignal.sources.parts import UnreadableError
 
 
 class ObjectStores:
-    """The object stores of one reading, and the folder that files are copied to."""
+    """The object stores of one reading, and the folder to which files are copied."""
 
     def __init__(self, sources: Mapping[str, Source], folder: Path) -> None:
         self.sources = sources
@@ -46,7 +46,7 @@ class ObjectStores:
         self.not_read: list[str] = []
 
     def fetch(self, table: str, source: TableSource) -> Located:
-        """Copy the files of one table; raises UnreadableError, which holds no secret."""
+        """Copy the files of a table; raises UnreadableError, without secrets."""
         path = str(source.path)
         try:
             access = self._access(source.source, path)
@@ -56,7 +56,7 @@ class ObjectStores:
         return found
 
     def fetch_folder(self, url: str) -> Iterator[Located]:
-        """Copy the files of a folder that are called after their tables, one table at a time."""
+        """Copy the files of a folder that are named after tables, one table at a time."""
         access = Access("", url, None, {}, secrets_of(url))
         if access.scheme.partition("+")[0] in {*ADBC_DRIVERS, "duckdb", "sqlite", "mysql"}:
             problem = "is a database, not a folder of tables"
@@ -76,7 +76,7 @@ class ObjectStores:
                 yield self.fetch(table, TableSource(path=f"{url.rstrip('/')}/{found[0]}"))
 
     def forget(self) -> None:
-        """Remove the copies: all that is needed of them is in the store."""
+        """Remove the copies, whose rows are in the store by now."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _access(self, source: str | None, path: str) -> Access:
@@ -85,7 +85,7 @@ class ObjectStores:
         return open_source(named_source(self.sources, source))
 
     def _names(self, access: Access) -> list[str]:
-        """Return the names in a folder that belong to tables: files, and folders of parts."""
+        """Return the names of files, and of folders of parts, that belong to tables."""
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
         expected = {*conventional_names(), *(table.name for table in ALL_TABLES)}
@@ -110,7 +110,7 @@ class ObjectStores:
             if why:
                 raise UnreadableError(Fault(shown, table, None, None, None, *why))
             self.copied += 1
-            # Named by us: what a store calls its objects may try to leave the folder.
+            # Choose the name ourselves: that of an object could lead out of the folder.
             name = PurePosixPath(path).name
             end = ending(name) if known_format(name) else f".{found.format}"
             copies.append(self.folder / f"{self.copied:05}{end}")
@@ -123,12 +123,12 @@ class ObjectStores:
         return Located(table, tuple(copies), found.format, names)
 
     def _guarded(self, table: str | None, access: Access, doing: Any) -> Any:
-        """Do something with a store; what it raises becomes a fault without secrets."""
+        """Run an operation on a store; its exceptions become faults without secrets."""
         try:
             return doing()
         except UnreadableError:
             raise
-        # A store raises what it likes: OSError, its own classes, those of its HTTP client.
+        # Stores raise OSError, their own classes, or those of their HTTP client.
         except Exception as error:  # noqa: BLE001
             problem, remedy = _in_words(error)
             if isinstance(error, OptionError):
@@ -151,7 +151,7 @@ def _open(access: Access, url: str) -> tuple[Any, str]:
 
 
 def _listed(files: Any, path: str) -> list[str]:
-    """Return the files at a path: itself, the parts of a folder, or those of a pattern."""
+    """Return the files at a path: the file itself, parts of a folder, or matches of a pattern."""
     if any(sign in path for sign in "*?["):
         found = files.glob(path)
         return sorted(name for name in found if not files.isdir(name))
@@ -163,7 +163,7 @@ def _listed(files: Any, path: str) -> list[str]:
 
 
 def _is_part(name: str, folder: str) -> bool:
-    """Return whether an object is a part: none of its names in the folder is a marker's."""
+    """Return whether an object is a part: no component of its path in the folder is a marker."""
     inside = PurePosixPath(name.removeprefix(folder).lstrip("/"))
     return is_data(inside.name) and not any(part.startswith(HIDDEN) for part in inside.parts)
 
@@ -179,7 +179,7 @@ def _in_words(error: Exception) -> tuple[str, str]:
         return "needs a package that is not installed", f"{INSTALL}, and the package of the store."
     if "Protocol not known" in str(error):
         return (
-            "is no kind of store that is known",
+            "is not a supported kind of store",
             "Write s3://, gs://, az://, https:// or file://.",
         )
     return "cannot be read", "Check the path, and the credentials of the store in the environment."

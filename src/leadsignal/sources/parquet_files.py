@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 MAX_ROWS_PER_BYTE = 200
-"""Rows that differ take more room than this, however well they are packed."""
+"""Maximum plausible number of rows per byte, since distinct rows take more space."""
 
 
 def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> Part:
-    """Return a Parquet file as a part; raises UnreadableError for a file that is none."""
+    """Return a Parquet file as a part; raises UnreadableError if it is not one."""
     import duckdb
 
     path = exactly(str(file))
@@ -38,7 +38,7 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
 
 
 def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> int:
-    """Refuse a file that says it holds more rows than bytes can; return how many it holds."""
+    """Refuse a file that claims more rows than its size allows; return the number of rows."""
     query = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
     ((rows,),) = connection.execute(query).fetchall()
     if rows and int(rows) > MAX_ROWS_PER_BYTE * file.stat().st_size:

@@ -1,6 +1,6 @@
-"""A part of a table: one file or frame, its columns as they are called there, its rows.
+"""Parts of a table: each is one file or frame, with its own column names and its rows.
 
-Files of one table that have the same columns are read together.
+Files of a table that have the same columns are read together.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 from leadsignal.errors import Fault
 
 MAX_COLUMNS = 2_000
-"""A table with more columns is taken for something else."""
+"""Maximum number of columns; a file with more is probably not a table."""
 
 
 @dataclass(frozen=True)
 class Footer:
-    """Lines at the end of a file that are no rows: how many, and the first of them."""
+    """Lines at the end of a file that are not rows: their number, and the first line number."""
 
     lines: int
     first_line: int
 
     def of(self, fault: Fault) -> Fault:
-        """Return a fault of a line, put as one of the footer where the line is in it."""
+        """Return a fault of a line, or the fault of a footer if the line is in this one."""
         if fault.line is None or fault.line < self.first_line:
             return fault
         one = self.lines == 1
@@ -37,7 +37,7 @@ class Footer:
 
 
 class UnreadableError(Exception):
-    """A part that cannot be read at all; ``fault`` says why."""
+    """A part cannot be read at all; ``fault`` says why."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -53,9 +53,9 @@ class Part:
     returns the lines that could not be read, and the number of further ones; it raises
     UnreadableError if the whole file cannot be trusted. ``lines(rows)`` returns the line numbers
     of rows. For a Parquet file, ``path`` is the SQL of its name, and ``rows`` comes from its
-    metadata; ``types`` are what parts must share to be read as one. ``footer`` is what seems to be
-    no rows at the end of a file. If a part is read ``on_demand``, only the ``requested`` columns
-    leave the database.
+    metadata; parts are read together only if they have the same ``types``. ``footer`` are lines at
+    the end of a file that seem not to be rows. If a part is read ``on_demand``, only the
+    ``requested`` columns are fetched from the database.
     """
 
     table: str
@@ -85,14 +85,14 @@ def refuse_too_wide(table: str, file: str, columns: int) -> None:
 
 
 def too_large(table: str, file: str | None, limit: int) -> UnreadableError:
-    """Return the error of a file that takes more of the disk than is allowed."""
+    """Return the error of a file that takes more disk space than allowed."""
     problem = f"unpacks to more than {limit:,} bytes, with what was read before"
     remedy = "Check the file; if it is what it should be, set LEADSIGNAL_UNPACKED=50GB."
     return UnreadableError(Fault(file, table, None, None, None, problem, remedy))
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL.
+    """Return a name as a quoted SQL identifier.
 
     >>> quoted("Go live")
     '"Go live"'
@@ -101,7 +101,7 @@ def quoted(name: str) -> str:
 
 
 def exactly(path: str) -> str:
-    """Return the SQL of a file's name with wildcards escaped.
+    """Return a file name as a SQL string literal, with wildcards escaped.
 
     >>> exactly("usage[1].parquet")
     "'usage[[]1].parquet'"
@@ -110,7 +110,7 @@ def exactly(path: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text as SQL.
+    """Return a text as a SQL string literal.
 
     >>> literal("it's")
     "'it''s'"
@@ -120,9 +120,9 @@ def literal(text: str) -> str:
 
 @dataclass
 class CombinedParts:
-    """Parts of like columns, in their order; ``whole`` reads all of them as one.
+    """Consecutive parts with the same columns; ``whole`` reads all of them as one.
 
-    ``rows`` says how many rows each part gave, once ``whole`` was read.
+    ``rows`` are the numbers of rows of the parts, once ``whole`` was read.
     """
 
     parts: Sequence[Part]
@@ -131,7 +131,7 @@ class CombinedParts:
 
 
 def in_groups(parts: Sequence[Part]) -> list[CombinedParts]:
-    """Return parts in groups: neighbours that can be read as one are one group."""
+    """Return parts in groups of neighbours that can be read as one."""
     grouped = groupby(enumerate(parts), lambda pair: _kind(*pair))
     return [_together([part for _, part in group]) for _, group in grouped]
 
@@ -142,7 +142,7 @@ def single_part(part: Part) -> CombinedParts:
 
 
 def _kind(number: int, part: Part) -> object:
-    """Return what neighbours must share to be read as one; the number where nobody may."""
+    """Return the key that parts must share to be read as one; unique if a part is read alone."""
     if part.file is None or part.on_demand or (part.reader is None and part.rows is None):
         return number
     return (part.reader is None, part.header_line, tuple(part.columns.items()), part.types)
@@ -163,7 +163,7 @@ def _together(parts: list[Part]) -> CombinedParts:
 
 
 def _chained(group: CombinedParts) -> Any:
-    """Return one stream of the rows of all parts; it counts them as they pass."""
+    """Return a single stream of the rows of all parts, which counts them."""
     import pyarrow as pa
 
     first = group.parts[0].reader()

@@ -1,4 +1,4 @@
-"""Queries over the files of a project's folder: read as tables are, then closed to all else."""
+"""Queries over the files of a project's folder, without access to anything else."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _PLAIN = (
     (r"\d{4}-\d{2}-\d{2}", "DATE"),
     (r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.]\d+)?)?", "TIMESTAMP"),
 )
-"""Texts that are taken for values, where all texts of a column are so: no zero is lost."""
+"""Patterns of texts that are converted if all texts of a column match; no zero is lost."""
 
 
 class ProjectFiles(DuckdbDatabase):
-    """The files that a query names, as tables of a database without access to anything else."""
+    """The files named in a query, as tables of a database without access to anything else."""
 
     def __init__(self, folder: Path | None, store: Path, memory: str) -> None:
         import duckdb
@@ -56,7 +56,7 @@ class ProjectFiles(DuckdbDatabase):
         self.added: set[str] = set()
 
     def named_in(self, table: str, query: str) -> Iterator[str]:
-        """Yield the files that a query names; raises UnreadableError for one that is not there."""
+        """Yield the files named in a query; raises UnreadableError if one does not exist."""
         if self.folder is None:
             remedy = "Give a folder or a .toml file, which paths can start from."
             raise _unreadable(table, None, "there is no folder of files to query", remedy)
@@ -69,7 +69,7 @@ class ProjectFiles(DuckdbDatabase):
                 yield name
 
     def located(self, table: str, name: str) -> Located:
-        """Return the files of a name, all of which are inside the folder."""
+        """Return the files with a name, all of them inside the folder."""
         home = os.path.realpath(self.folder or Path())
         path = os.path.realpath(os.path.join(home, name))
         if os.path.isabs(name) or not path.startswith(home + os.sep):
@@ -85,7 +85,7 @@ class ProjectFiles(DuckdbDatabase):
         return found
 
     def add(self, name: str, part: Part) -> None:
-        """Append a file to the table of a name; raises UnreadableError where rows are damaged."""
+        """Append a file to the table with a name; raises UnreadableError if rows are damaged."""
         store = quoted(f"rows of {name}")
         if part.reader is not None:
             self.connection.register("incoming", part.reader())
@@ -103,7 +103,7 @@ class ProjectFiles(DuckdbDatabase):
             raise UnreadableError(found[0])
 
     def ready(self, query: str) -> str:
-        """Close the database to everything but what was added, and return the query to run."""
+        """Restrict the database to the files added, and return the query to run."""
         self.refuse_writing(query)
         query = _READ.sub(r"\1", query)
         left = re.search(r"(?i)\bread_\w+\s*\(", query)
@@ -114,7 +114,7 @@ class ProjectFiles(DuckdbDatabase):
         self.connection.execute("SET lock_configuration = true")
         self._create_views(typed=True)
         if not self._runs(query):
-            # Columns of several types cannot be put into one, as texts can.
+            # The query may combine columns, which fails for different types but not for texts.
             self._create_views(typed=False)
             if not self._runs(query):
                 self._create_views(typed=True)
@@ -144,7 +144,7 @@ class ProjectFiles(DuckdbDatabase):
             self.connection.execute(view)
 
     def _plain_kinds(self, rows: str, texts: list[str]) -> dict[str, str]:
-        """Return the types of columns of texts that are all written plainly."""
+        """Return the types of text columns in which all values are in plain notation."""
         checks = [
             f"bool_and(regexp_full_match({quoted(name)}, '{pattern}') "
             f"AND TRY_CAST({quoted(name)} AS {kind}) IS NOT NULL)"
@@ -163,7 +163,7 @@ class ProjectFiles(DuckdbDatabase):
 
 
 def names_in(query: str) -> Iterator[tuple[str, bool]]:
-    """Yield what may be files in a query, and whether each is where a table has to be.
+    """Yield possible file names in a query, and whether each is in the position of a table.
 
     >>> list(names_in("SELECT 'x' FROM read_csv('a.csv') WHERE file = 'b.csv'"))
     [('a.csv', True), ('b.csv', False)]

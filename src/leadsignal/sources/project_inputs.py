@@ -1,4 +1,4 @@
-"""What a project reads, so that no output takes its place."""
+"""List the inputs of a project, so that no output replaces them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from leadsignal.sources.project_files import names_in
 
 
 def note_project(project: Project, origin: object = None) -> None:
-    """Note what a project reads; ``origin`` is the folder, file or tables of the user."""
+    """Record the inputs of a project; ``origin`` is the user's folder, file or tables."""
     note_inputs(inputs_of(project, origin), key=_key(project, origin))
 
 
@@ -28,7 +28,7 @@ def _key(project: Project, origin: object) -> object:
 
 
 def inputs_of(project: Project, origin: object = None) -> Inputs:
-    """Return the files and folders that a project reads, whether they are there or not."""
+    """Return the files and folders that a project reads, whether they exist or not."""
     here = project.folder or Path()
     home = project.folder and Path(os.path.realpath(project.folder))
     paths = [*_named(project, here), *(path.absolute() for path in _paths_in(origin))]
@@ -58,7 +58,7 @@ def _conventional() -> Iterator[str]:
 
 
 def _named(project: Project, here: Path) -> Iterator[Path]:
-    """Yield the paths that the project names; relative ones start from its folder."""
+    """Yield the paths named in the project; relative ones start from its folder."""
     if project.analysis:
         yield Path(project.analysis)
     for source in project.tables.values():
@@ -80,7 +80,7 @@ def _of_source(source: Source) -> Iterator[Path]:
 
 
 def _paths_in(origin: object) -> list[Path]:
-    """Return the paths among what the user named: of tables by name, or of one folder or file."""
+    """Return the paths among the user's tables, or that of the folder or file."""
     if isinstance(origin, Mapping):
         content: Mapping[Any, Any] = origin
         return [

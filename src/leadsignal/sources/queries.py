@@ -1,4 +1,4 @@
-"""A query may only read: one SELECT, whatever database it is sent to."""
+"""Check that a query only reads: it must be a single SELECT in every database."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _TOKEN = re.compile(
 )
 _FIRST = ("select", "with", "values", "table", "from")
 _WRITES = ("into", "insert", "update", "delete", "merge")
-"""First words of statements that write; as names they are quoted."""
+"""Keywords of statements that write; as names they must be quoted."""
 _BEGINS = (
     "drop", "alter", "create", "truncate", "exec", "execute", "grant", "revoke", "declare", "use",
     "set", "kill", "backup", "restore", "waitfor", "dbcc", "bulk", "shutdown", "reconfigure", "if",
     "while", "begin", "print", "commit", "rollback", "deny", "openrowset", "openquery",
     "opendatasource",
 )  # fmt: skip
-"""Words that begin another statement in databases that need no semicolon between two."""
+"""Words that begin a new statement in databases that do not require semicolons."""
 NO_SEMICOLONS = ("mssql",)
 HASH_REMARKS = ("mysql", "mariadb", "bigquery", "databricks", "clickhouse")
-"""Where # begins a remark, and -- needs a blank behind it."""
+"""Databases in which # begins a comment, and -- must be followed by a space."""
 _ACTS = re.compile(
     r"pg_(?!typeof$|catalog$|get_|table_is_visible$|column_size$|size_pretty$).*|lo_.*|loread|"
     r"lowrite|dblink.*|set_config|setval|nextval|.*_to_xml(schema|_and_xmlschema)?|crosstab.*|"
@@ -36,23 +36,23 @@ _ACTS = re.compile(
     r"ai_query|http_.*|s3|url|file|remote|remotesecure|executable|jdbc|odbc",
     re.IGNORECASE,
 )
-"""Functions that reach files, other programs, other servers or the state of this one."""
+"""Functions that access files, other programs, other servers or the server's state."""
 _AMBIGUOUS: tuple[tuple[str, str, str], ...] = (
     (r"\\['\"`]", "has a backslash before a quote", "Write a quote in a text as two of them"),
     (r"\$\w*\$", "has a text between dollar signs", "Write texts in single quotes"),
-    (r"/\*[!+]|/\*M!", "has a remark that a database may obey", "Take the remark out"),
+    (r"/\*[!+]|/\*M!", "has a comment that a database may execute", "Remove the comment"),
     (r"(?i)(?<!\w)n?q'|(?<!\w)u&['\"]", "has a text in a special notation",
      "Write texts in single quotes"),
-    (r"\r(?!\n)", "has a carriage return alone", "Break lines with line feeds"),
-    (r"[\x00-\x08\x0e-\x1f\x7f]", "has control characters", "Take them out"),
+    (r"\r(?!\n)", "has a carriage return without a line feed", "Break lines with line feeds"),
+    (r"[\x00-\x08\x0e-\x1f\x7f]", "has control characters", "Remove them"),
 )  # fmt: skip
-"""What databases read differently: what is a text for one is a statement for another."""
+"""Notations that databases read differently: text in one may be a statement in another."""
 
 
 def one_select(query: str, dialect: str = "") -> str:
-    """Return a query without the semicolon at its end.
+    """Return a query without a final semicolon.
 
-    Raises SourceError where it is not certain that it is one SELECT that only reads.
+    Raises SourceError unless it is certain to be a single SELECT that only reads.
 
     >>> one_select("SELECT 1; -- one")
     'SELECT 1'
@@ -93,18 +93,18 @@ def _refuse_more_than_one(meant: list[re.Match[str]]) -> None:
 
 
 def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
-    """Refuse remarks that begin or end elsewhere in another database."""
+    """Refuse comments that another database would begin or end elsewhere."""
     for found in tokens:
         remark = found["remark"] or ""
         nested = remark.startswith("/*") and "/*" in remark[2:]
         joined = remark.startswith("--") and remark[2:3].strip() != "" and dialect in HASH_REMARKS
         if nested or joined or (found[0] == "#" and dialect in HASH_REMARKS):
             raise SourceError(
-                "the query has a remark that databases read differently",
-                "Write it as -- remark, on a line of its own",
+                "the query has a comment that databases read differently",
+                "Write it as -- comment, on a separate line",
             )
         if found[0] == "/" and found.string.startswith("*", found.end()):
-            raise SourceError("the query has a remark that is never closed", "Close it")
+            raise SourceError("the query has a comment that is never closed", "Close it")
 
 
 def _refuse_acts(meant: list[re.Match[str]], dialect: str) -> None:

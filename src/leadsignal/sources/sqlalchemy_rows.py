@@ -1,4 +1,4 @@
-"""Any database that SQLAlchemy knows: rows in batches, each cell as its text in a CSV file."""
+"""Read any database that SQLAlchemy supports, in batches, with each cell as CSV text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SqlalchemyDatabase(Database):
-    """A connection through SQLAlchemy, in a transaction that is rolled back at the end."""
+    """A connection through SQLAlchemy, in a transaction that is rolled back when it is closed."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -40,7 +40,7 @@ class SqlalchemyDatabase(Database):
 
     def _read_only(self) -> None:
         statements = {
-            # Without BEGIN, each SELECT of SQLite would see another state.
+            # Without BEGIN, each SELECT in SQLite could see a different state.
             "sqlite": ("PRAGMA query_only = ON", "BEGIN"),
             "postgresql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
             "mysql": ("START TRANSACTION READ ONLY",),
@@ -54,8 +54,8 @@ class SqlalchemyDatabase(Database):
 
     @contextmanager
     def _recovering(self) -> Iterator[None]:
-        """Go on after a query that was refused: in some databases it ends the transaction."""
-        # Options stay with the connection: what is no query is not to be streamed.
+        """Recover from a refused query, which ends the transaction in some databases."""
+        # Options persist on the connection, and only queries should be streamed.
         self.connection.execution_options(stream_results=False, no_parameters=False)
         if self.failed:
             self.connection.rollback()
@@ -80,9 +80,9 @@ class SqlalchemyDatabase(Database):
     def rows(
         self, request: RowRequest, names: list[str]
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the columns named as texts, and their rows in batches.
+        """Return the named columns as text, with their rows in batches.
 
-        A query is run unchanged: not every database allows subqueries everywhere.
+        A query is run unchanged, since not every database allows subqueries everywhere.
         """
         import pyarrow as pa
 
@@ -101,7 +101,7 @@ class SqlalchemyDatabase(Database):
     def _batches(self, found: Any, at: list[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        self.failed = True  # Until the last batch is through.
+        self.failed = True  # Until the last batch has been read.
         try:
             while rows := found.fetchmany(BATCH_ROWS):
                 columns = [
@@ -146,7 +146,7 @@ def _never() -> Any:
 
 
 def _refuse_acts(connection: Any) -> None:
-    """Let a connection to SQLite read, and nothing else: no ATTACH, no extension, no PRAGMA."""
+    """Restrict a SQLite connection to reading: no ATTACH, no extensions, no PRAGMA."""
     import sqlite3
 
     reading = (
@@ -170,7 +170,7 @@ _SQLITE_PRAGMAS = ("query_only", "table_info", "table_xinfo", "table_list")
 
 
 def make_engine(access: Access, create: bool = False) -> Engine:
-    """Return an engine; raises SourceError where SQLAlchemy or a SQLite file is not there."""
+    """Return an engine; raises SourceError if SQLAlchemy or a SQLite file is missing."""
     try:
         import sqlalchemy
     except ImportError:
@@ -183,11 +183,11 @@ def make_engine(access: Access, create: bool = False) -> Engine:
             problem = f"there is no file {path} for source {access.name!r}"
             raise SourceError(problem, "Correct the path in its url: sqlite:///file.db")
         url = url.set(database=str(path))
-    # hide_parameters: an error then does not show the rows that were being written.
+    # hide_parameters keeps rows that are being written out of error messages.
     engine: Engine = sqlalchemy.create_engine(
         url, connect_args=dict(access.options), hide_parameters=True, pool_logging_name="leadsignal"
     )
-    # What the pool logs while it cleans up is the driver's own words, tracebacks included.
+    # The pool's clean-up logs contain the driver's own messages and tracebacks.
     logger: Any = engine.pool.logger
     logger.propagate = False
     logger.addHandler(logging.NullHandler())
@@ -195,7 +195,7 @@ def make_engine(access: Access, create: bool = False) -> Engine:
 
 
 def from_table(engine: Engine, parts: tuple[str, ...]) -> FromClause:
-    """Return a table by the parts of its name, each quoted as the database quotes."""
+    """Return a table by the parts of its name, each quoted in the style of the database."""
     from sqlalchemy import quoted_name, table
 
     quote = engine.dialect.identifier_preparer.quote_identifier
@@ -214,7 +214,7 @@ def _cell(value: Any, column: str) -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a value as the text it would be in a CSV file; None where it is missing.
+    """Return a value as CSV text; None if it is missing.
 
     >>> from datetime import date
     >>> as_text(date(2024, 1, 31)), as_text(True), as_text(12.5), as_text(float("nan"))

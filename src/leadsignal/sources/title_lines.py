@@ -1,4 +1,4 @@
-"""Lines that are no rows: titles above a header, totals and remarks below the last row."""
+"""Detect lines that are not rows: titles above a header, and totals or remarks at the end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Footer, UnreadableError
 
 SEARCHED = 50
-"""Number of lines at either end of a file in which titles and footers are looked for."""
+"""Number of lines at each end of a file that are searched for titles and footers."""
 _TOTAL = re.compile(
     r"(?i)^\W*((grand |sub)?-?totals?|sums?|average|count|row count|records?|gesamt\w*|summen?|"
     r"totaux|somme|totale?s?)\b|\b(records|rows|copyright|confidential|all rights reserved|"
     r"generated|exported)\b"
 )
-"""What the first cell of a line of totals or of a remark says."""
+"""Pattern of the first cell of a line of totals, or of a remark."""
 
 Row = tuple[int, list[str]]
 """A line number, counted from 1, and the cells of the line."""
@@ -29,21 +29,21 @@ Row = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Names:
-    """Column names of a source that are known: all of them, and those that must be there."""
+    """The known column names of a source: all of them, and the required ones."""
 
     known: frozenset[str]
     required: tuple[str, ...]
 
     @classmethod
     def of(cls, table: str, source: TableSource) -> Names:
-        """Return the names that the schema and the settings of a table give."""
+        """Return the names given by the schema and the settings of a table."""
         ours = BY_NAME[table].by_column if table in BY_NAME else {}
         known = {*ours, *source.columns.values(), *source.attributes}
         required = BY_NAME[table].required if table in BY_NAME else tuple(source.columns)
         return cls(frozenset(known), tuple(source.columns.get(name, name) for name in required))
 
     def hits(self, cells: Iterable[str]) -> int:
-        """Return how many of the cells are known names, whatever their capitals and blanks."""
+        """Return the number of cells that are known names, ignoring case and spaces."""
         return len({plain_name(cell) for cell in cells} & self._plain_names)
 
     @cached_property
@@ -52,7 +52,7 @@ class Names:
 
 
 class HeaderElsewhereError(UnreadableError):
-    """The header seems to be in another line than the first; ``line`` says in which."""
+    """The header seems to be on a later line, given by ``line``."""
 
     def __init__(self, fault: Fault, line: int) -> None:
         self.line = line
@@ -62,7 +62,7 @@ class HeaderElsewhereError(UnreadableError):
 def refuse_titles(
     table: str, shown: str, header: Sequence[str], rows: Iterable[Row], names: Names
 ) -> None:
-    """Raise UnreadableError where a later line than the header seems to be the header."""
+    """Raise UnreadableError if a later line seems to be the header."""
     if set(names.required) <= set(header):
         return
     found = _seems_header(header, list(rows), names)
@@ -87,7 +87,7 @@ def _seems_header(header: Sequence[str], rows: list[Row], names: Names) -> int |
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Return whether cells may be column names: texts, none of which occurs twice.
+    """Return whether cells may be column names: texts without duplicates.
 
     >>> is_header(["Account", "Start"]), is_header(["A-1", "2024-01-05"])
     (True, False)
@@ -110,7 +110,7 @@ def filled(cells: Iterable[str]) -> list[str]:
 
 
 def find_footer(rows: Sequence[Row], header: Sequence[str], names: Names) -> Footer | None:
-    """Return the footer among the last rows of a file, which may begin with a good row."""
+    """Return the footer among the last lines of a file, the first of which may be valid rows."""
     needed = [at for at, name in enumerate(header) if name in names.required]
     first = None
     for line, cells in reversed(rows):
@@ -125,7 +125,7 @@ def find_footer(rows: Sequence[Row], header: Sequence[str], names: Names) -> Foo
 
 
 def _is_remark(cells: list[str], words: list[str], width: int, needed: list[int]) -> bool:
-    """Return whether cells are a line of totals or a remark, as no row could be."""
+    """Return whether cells are a line of totals or a remark, and cannot be a row."""
     lacking = len(cells) != width or any(not cells[at].strip() for at in needed)
     if not lacking:
         return False

@@ -1,4 +1,4 @@
-"""Compressed files, unpacked beside the store before they are read."""
+"""Unpack compressed files into the folder of the store before reading them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BLOCK = 1 << 20
 
 
 class Unpacking:
-    """The unpacked files of one reading, and the folder that they are in.
+    """The unpacked files of one reading, and their folder.
 
-    ``used()`` says how many bytes the reading takes of the disk so far, ``limit`` how many it may.
+    ``used()`` returns the disk space used by the reading so far, in bytes; ``limit`` the maximum.
     """
 
     def __init__(self, folder: Path, used: Callable[[], int], limit: int) -> None:
@@ -24,7 +24,7 @@ class Unpacking:
         self.unpacked = 0
 
     def plain(self, table: str, file: Path, shown: str) -> Path:
-        """Return a file as it is, or unpacked; raises UnreadableError where that fails."""
+        """Return a file, unpacked if it is compressed; raises UnreadableError if this fails."""
         packing = packing_suffix(file.name)
         if not packing:
             return file
@@ -43,12 +43,12 @@ class Unpacking:
             if isinstance(error, OSError) and error.errno:
                 raise
             raise UnreadableError(
-                _fault(table, shown, f"is no {packing} file, or is damaged")
+                _fault(table, shown, f"is not a {packing} file, or is damaged")
             ) from None
         return plain
 
     def shortened(self, file: Path, encoding: str, lines: int) -> Path:
-        """Return a copy of a text, in UTF-8, without its last lines (not counting blank ones)."""
+        """Return a UTF-8 copy of a text file without its last lines, not counting blank ones."""
         self.unpacked += 1
         self.folder.mkdir(exist_ok=True)
         copy = self.folder / f"unpacked-{self.unpacked:05}"

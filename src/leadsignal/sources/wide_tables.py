@@ -1,4 +1,4 @@
-"""Tables with a month in each column, and the query that makes rows of them."""
+"""Recognise tables with one column per month, and write the query that reshapes them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ MONTHS: tuple[tuple[str, str], ...] = (
     (f"{_NAMES} [0-9]{{4}}", "%B %Y"),
     (f"[0-9]{{4}}-{_SHORT}", "%Y-%b"),
 )
-"""How columns are called after months: the pattern of a name, and how DuckDB reads it."""
+"""Patterns of column names that are months, and their format in DuckDB."""
 
 
 def named_after_months(names: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the pattern that most names are months by, and these names; none if only one is.
+    """Return the month pattern that most names match, and these names; empty if only one matches.
 
-    Two full dates may be a row's start and end; three are months.
+    Two full dates may be the start and end of a row; three are months.
 
     >>> named_after_months(["account_id", "2023-01", "2023-02"])[1]
     ['2023-01', '2023-02']
@@ -53,9 +53,9 @@ def named_after_months(names: Iterable[str]) -> tuple[str, list[str]]:
 def unpivoting_query(
     table: Table, file: str, account: str | None, columns: Iterable[str]
 ) -> str | None:
-    """Return the query that makes a row of each month; None where columns are no months.
+    """Return the query that gives one row per month; None if the columns are not months.
 
-    ``account`` is what the column of the account is called, if that is known.
+    ``account`` is the name of the account column, if known.
     """
     names = list(columns)
     values = [c.name for c in table.columns if c.required and c.kind in ("decimal", "number")]

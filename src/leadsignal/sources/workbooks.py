@@ -1,4 +1,4 @@
-"""Workbooks (.xlsx): one sheet as a table; dates, numbers and texts as they are stored."""
+"""Read a sheet of a workbook (.xlsx) as a table, with dates, numbers and texts as stored."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BLOCK = 1 << 20
 
 
 def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit: int) -> Part:
-    """Return a sheet of a workbook as a part; raises UnreadableError where it cannot be one.
+    """Return a sheet of a workbook as a part; raises UnreadableError if it is not readable.
 
-    ``limit`` is the number of bytes that it may unpack to: it is read in memory.
+    ``limit`` is the maximum unpacked size in bytes, since it is read into memory.
     """
     problem = _why_unreadable(path, limit)
     if problem:
@@ -33,7 +33,7 @@ def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit
         part = _part(table, shown, source, _sheet(table, path, shown, source))
     except UnreadableError:
         raise
-    # Of a damaged file the reader raises errors of its own, and panics, which are no Exception.
+    # For a damaged file, the reader raises its own errors, and panics that are not an Exception.
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise
@@ -43,7 +43,7 @@ def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit
 
 
 def _why_unreadable(path: Path, limit: int) -> str | None:
-    """Return what is wrong with the archive that a workbook is."""
+    """Return what is wrong with the archive of a workbook; None if nothing is."""
     with path.open("rb") as file:
         start = file.read(8)
     if not start:
@@ -61,15 +61,15 @@ def _why_unreadable(path: Path, limit: int) -> str | None:
                         if limit < 0:
                             return "unpacks to more than the memory that may be used"
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError):
-        return "is damaged: it is no whole workbook"
-    # The decompressors have errors of their own.
+        return "is damaged: the workbook is incomplete"
+    # The decompressors raise their own errors.
     except Exception:  # noqa: BLE001
         return "is damaged: it cannot be unpacked"
     return None
 
 
 def sheet_names(path: Path, limit: int) -> list[str]:
-    """Return the names of the visible sheets; none of a file that cannot be read."""
+    """Return the names of the visible sheets; empty for a file that cannot be read."""
     from python_calamine import CalamineWorkbook
 
     if _why_unreadable(path, limit):
@@ -91,7 +91,7 @@ def _visible(book: CalamineWorkbook) -> list[str]:
 
 
 def _sheet(table: str, path: Path, shown: str, source: TableSource) -> list[list[Any]]:
-    """Return the cells of the sheet that holds the table."""
+    """Return the cells of the sheet that contains the table."""
     from python_calamine import CalamineWorkbook
 
     with CalamineWorkbook.from_path(str(path)) as book:
@@ -149,7 +149,7 @@ def _part(table: str, shown: str, source: TableSource, rows: list[list[Any]]) ->
 def _header(
     table: str, shown: str, source: TableSource, rows: list[list[Any]], names: Names
 ) -> tuple[int, list[str]]:
-    """Return the line of the header, counted from 1, and the column names in it."""
+    """Return the line of the header, counted from 1, and its column names."""
     filled = (n for n, row in enumerate(rows, 1) if any(map(_text, row)))
     first = source.header_line or next(filled, 0)
     if not first:
@@ -168,12 +168,12 @@ def _header(
 
 
 def _some(rows: Sequence[Sequence[Any]], after: int, last: int) -> list[Row]:
-    """Return the rows after a line, up to a last one, as texts."""
+    """Return the rows after a line, up to a last one, as text."""
     return [(n, [_text(cell) for cell in row]) for n, row in enumerate(rows[after:last], after + 1)]
 
 
 def _column(cells: Sequence[Any], sign: str) -> pa.Array:
-    """Return cells of one kind as such, others as texts: numbers with the given decimal sign."""
+    """Return cells of one type unchanged, mixed ones as text with the given decimal separator."""
     import pyarrow as pa
 
     filled = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
