@@ -63,5 +63,5 @@ def test_expansions_are_signed_before_renewals_that_come() -> None:
 
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
-    with pytest.raises(ls.OptionError, match="'lost' is no kind of recording"):
+    with pytest.raises(ls.OptionError, match="'lost' is not a kind of recording"):
         recorded("lost")

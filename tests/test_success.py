@@ -178,7 +178,7 @@ def test_three_processes_an_account_and_more_across_segments() -> None:
     ("text", "line", "problem"),
     [
         ('[[segment]]\nobjective = "x"\n', 6, "does not say what it applies to"),
-        ('[[segment]]\napplies_to = { a = ["b"] }\n', 6, "says nothing of its own"),
+        ('[[segment]]\napplies_to = { a = ["b"] }\n', 6, "defines nothing of its own"),
         ('[[segment]]\nmetric = "x"\n', 7, "is not a known key"),
         ("segment = 3\n", None, "must be a list of sections"),
     ],

@@ -56,5 +56,5 @@ def _next(folder: str, proposal: ProjectProposal, ok: bool) -> str:
     count = len(proposal.all_questions())
     answer = f"answer {count} question{'s' * (count > 1)} in {FILE}, " if count else ""
     if not ok:
-        return f"next: {answer}mend the faults, and run leadsignal check {folder}"
+        return f"next: {answer}correct the faults, and run leadsignal check {folder}"
     return f"next: {answer}{'then ' * bool(count)}leadsignal score {folder} --out scores.csv"

@@ -118,7 +118,7 @@ def refused_by_the_machine(error: Exception) -> WriteError | None:
 
     kind = type(error).__name__
     if kind == "OutOfMemoryException" or isinstance(error, MemoryError):
-        return WriteError("the memory is too small", "Give more by LEADSIGNAL_MEMORY, as in 4GB")
+        return WriteError("the memory is too small", "Raise LEADSIGNAL_MEMORY, as in 4GB")
     refused = ("could not write", "no space left", "failed to commit")
     of_store = type(error).__module__.lstrip("_").startswith("duckdb")
     if of_store and any(said in str(error).lower() for said in refused):

@@ -362,7 +362,7 @@ def _segment(settings: Settings, index: int, content: object) -> Segment | None:
         settings.fault(path, "does not say what it applies to", remedy)
     if not section.keys() & _BULLSEYE.keys():
         remedy = "Add objective, success_metric or traits, or leave it out"
-        settings.fault(path, "says nothing of its own", remedy)
+        settings.fault(path, "defines nothing of its own", remedy)
     return Segment(applies_to, Bullseye(**settings.take_all(path, section, _BULLSEYE)))
 
 

@@ -107,7 +107,7 @@ def identifier(value: object) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise OptionError(
             "cannot be used as a column name",
-            'Use small letters, digits and _, beginning with a letter, as in "weekly_close"',
+            'Use lower-case letters, digits and _, starting with a letter, as in "weekly_close"',
         )
     return name
 

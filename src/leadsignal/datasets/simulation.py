@@ -157,12 +157,12 @@ def _law(world: str, changes: Mapping[str, object]) -> Law:
     allowed = Law.__dataclass_fields__
     wrong = [name for name in changes if name not in allowed]
     if wrong:
-        raise OptionError(f"{', '.join(wrong)}: no field of Law; it has {', '.join(allowed)}")
+        raise OptionError(f"{', '.join(wrong)}: not a field of Law; it has {', '.join(allowed)}")
     chosen = replace(WORLDS[world], **changes)  # type: ignore[arg-type]
     unknown = [name for name in chosen.recording if name not in RECORDINGS]
     if unknown:
         raise OptionError(
-            f"{', '.join(map(repr, unknown))} is no kind of recording",
+            f"{', '.join(map(repr, unknown))} is not a kind of recording",
             f"Choose from {', '.join(RECORDINGS)}",
         )
     return chosen

@@ -123,7 +123,7 @@ def _taken(lock: Path, path: Path) -> int:
             handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:
             raise OptionError(
-                f"there is no folder {path.parent}", "Make it, or write somewhere else"
+                f"there is no folder {path.parent}", "Create it, or write somewhere else"
             ) from None
         except OSError as error:
             raise OptionError(

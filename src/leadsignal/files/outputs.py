@@ -267,7 +267,7 @@ class _PathErrors:
             said = error.strerror or type(error).__name__
             raise OptionError(f"{shown(self.path)}: {said}", ELSEWHERE) from None
         if isinstance(error, ValueError) and not isinstance(error, OptionError):
-            raise OptionError(f"{shown(self.path)} is no path", ELSEWHERE) from None
+            raise OptionError(f"{shown(self.path)} is not a valid path", ELSEWHERE) from None
 
 
 def _followed(path: Path) -> Path:
@@ -306,7 +306,7 @@ def _check_parent(place: Path, target: Path) -> None:
         through = f", where {shown(target)} leads" if target.is_symlink() else ""
         raise OptionError(
             f"there is no folder {place.parent if through else target.parent}{through}",
-            "Make it, or write somewhere else",
+            "Create it, or write somewhere else",
         )
 
 

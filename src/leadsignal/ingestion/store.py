@@ -321,7 +321,7 @@ def _temporary() -> Path:
     """Return the temporary folder; if TMPDIR is set, customer data are written nowhere else."""
     named = os.environ.get("TMPDIR")
     if named and not os.path.isdir(named):
-        raise WriteError(f"TMPDIR is {named}, which is no folder", "Create it, or correct TMPDIR")
+        raise WriteError(f"TMPDIR is {named}, not a folder", "Create it, or correct TMPDIR")
     if named and not os.access(named, os.W_OK | os.X_OK):
         raise WriteError(
             f"TMPDIR is {named}, which cannot be written to", "Allow it, or correct TMPDIR"
