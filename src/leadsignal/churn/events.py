@@ -37,7 +37,7 @@ class ChurnEvents(Result):
 
     ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
     ended_on, cause, churn, arr, usage_drop_on, warned_since and verdict. ``sources`` names the
-    warnings that the tables contain: low usage, an open flag, a red health score; without any,
+    warnings that the tables contain: low usage, an open flag, a red health score; without warnings,
     no end is unexpected. ``warning_time`` is in days.
     """
 

@@ -22,7 +22,7 @@ _ISO_4217 = """
 CODES = frozenset(_ISO_4217.split())
 """The currencies of ISO 4217."""
 YEN_OR_YUAN = "¥"
-"""The sign of two currencies, which may be given a rate of its own."""
+"""The sign of two currencies, which may have its own rate."""
 MAX_RATE = 10**6
 
 

@@ -40,7 +40,7 @@ class Law:
     the share of the last 26 weeks in which they were practised, not on practice today. With
     ``reps_by_age``, newer and older accounts have different sales reps.
 
-    ``recording`` names faults of the records, see `RECORDINGS`. With ``named``, accounts have
+    ``recording`` names faults of the records (see `RECORDINGS`). With ``named``, accounts have
     names, owners and a currency, which have no effect.
 
     ``renewal_peak`` is the share of the hazard around renewals. Rates are per year; ``base_rate``

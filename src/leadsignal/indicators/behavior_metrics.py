@@ -1,6 +1,6 @@
 """Metrics of the Success Analysis computed from behaviours: ratios, rates, changes, first times.
 
-They are the ``[[metric]]`` of ``success.toml``; metrics of results are in ``results``.
+They are defined by ``[[metric]]`` in ``success.toml``; metrics of results are in ``results``.
 """
 
 from __future__ import annotations

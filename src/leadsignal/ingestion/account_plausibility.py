@@ -20,7 +20,7 @@ NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
 """A value reveals churn if at least ``NEARLY_ALL`` of its accounts ended, these are at least
 ``OF_ENDED`` of all ended accounts, and at most ``MAX_OTHERS`` of the other accounts ended."""
 NO_END_BEFORE = 1e-4
-"""Probability of no earlier end, up to which early churned accounts are reported as missing."""
+"""If no end before the first is at most this likely, early churned accounts seem to be missing."""
 OF_FEW, FEW = 2e-2, 5
 """The same where at least ``FEW`` ends are recorded, and at least as many are missing."""
 OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3

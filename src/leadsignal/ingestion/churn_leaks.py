@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leadsignal.ingestion.loaded_table import Loaded
 
 MIN_CHURNED = 5
-"""Minimum number of churned accounts behind a warning."""
+"""Minimum number of churned accounts for a warning."""
 EXCEPTIONS = 0.02
 """Maximum share of retained accounts in a table reported as covering churned accounts only."""
 CHANCE = 1e-6
@@ -131,7 +131,7 @@ def _first_rows(
 ) -> Iterator[tuple[str | None, NDArray[Any], NDArray[np.bool_]]]:
     """Yield each value that almost only churned accounts have.
 
-    With it come, by account, the day of the first row and whether the account churned.
+    Also yield the day of each account's first row, and whether the account churned.
     """
     import numpy as np
 

@@ -183,7 +183,7 @@ def _usual_days(days: NDArray[np.int64]) -> int | None:
 
 
 def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
-    """Return whether a table without a usual rate, but 5 days of records, is silent too long."""
+    """Return whether a table with 5 days of records but no usual rate is silent too long."""
     usual = _usual_days(days)
     if usual is None or len(days) < 5:
         return False
@@ -250,7 +250,7 @@ def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
 
 
 def _by_weekday(first: date, counts: Floats) -> Floats:
-    """Return the relative frequency of each day's weekday, with mean 1."""
+    """Return the relative frequency of the weekday of each day, with mean 1."""
     weekday = (first.weekday() + np.arange(len(counts))) % 7
     by_weekday = np.bincount(weekday, weights=counts, minlength=7)
     seen = np.bincount(weekday, minlength=7)

@@ -135,7 +135,7 @@ class Store:
         self.connection.unregister("bad_rows")
 
     def types_of(self, part: Part) -> dict[str, str]:
-        """Return the DuckDB type of each column read from a part, by the part's name of it."""
+        """Return the DuckDB type of each column read from a part, by its name in the part."""
         if part.reader is not None:
             part.reader = part.reader() if callable(part.reader) else part.reader
             self.connection.register("incoming", part.reader)
@@ -184,7 +184,7 @@ class Store:
         return int(count)
 
     def read_again(self, table: str, column: Column, zone: str, spelling: Notation) -> None:
-        """Read in every other notation what the plain reading of a column left as originals."""
+        """Read a column's unread originals again, in every other notation."""
         original = quoted(ORIGINAL + column.name)
         reading = read_cell(column, original, "VARCHAR", zone, spelling)
         if reading is None:

@@ -230,7 +230,7 @@ def _with_footer(files: Files, table: TableProposal) -> TableProposal:
 def _accounts(
     store: Store, found: list[TableProposal], not_used: dict[str, str]
 ) -> tuple[Ids | None, list[TableProposal]]:
-    """Return the column of account ids, and the tables with only one list of accounts."""
+    """Return the column of account ids, and the tables without further lists of accounts."""
     lists = [one for one in found if one.table == "accounts"]
     if len(lists) > 1:
         chosen = max(lists, key=lambda one: _linking(store, one, found))
