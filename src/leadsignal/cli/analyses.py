@@ -63,7 +63,7 @@ def add_commands(commands: Any) -> None:
     discover.add_argument("--most", type=int, default=2, help="maximum number named (%(default)s)")
     discover.add_argument("--out", type=Path, metavar="FILE", help="write [[process]] blocks")
     discover.add_argument("--picture", type=Path, metavar="FILE", help="draw it as .png or .svg")
-    audit = new_command(commands, "audit", _audit, "say which indicators lead and which lag")
+    audit = new_command(commands, "audit", _audit, "show which indicators lead and which lag")
     backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
     backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
     backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
@@ -86,7 +86,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.by == "all":
         if options.out and options.out.suffix.lower() != ".html":
             raise OptionError(
-                f"--by all writes an explorer, not {options.out.suffix or 'a file without ending'}",
+                f"--by all writes an explorer, not {options.out.suffix or 'another file'}",
                 "Name a file that ends in .html, or use --json",
             )
         found: Comparison | Overview = compare_all(tables, analysis, **requested)

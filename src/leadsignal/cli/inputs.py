@@ -42,7 +42,9 @@ def new_command(
         command.add_argument("--every", metavar="28d", help="time between snapshots")
         command.add_argument("--horizon", metavar="180d", help="how far to look ahead")
         command.add_argument("--capacity", type=float, metavar="0.1", help="share to alert")
-        command.add_argument("--warning-time", metavar="90d", help="warning that is early enough")
+        command.add_argument(
+            "--warning-time", metavar="90d", help="minimum time of a useful warning"
+        )
         command.add_argument(
             "--strict", action="store_true", help="treat warnings about the data as faults"
         )

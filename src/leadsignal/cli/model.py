@@ -86,7 +86,7 @@ def add_commands(commands: Any) -> None:
         "--accounts-dir",
         type=Path,
         metavar="DIR",
-        help="a folder for the pages of the accounts on the call list, which links them",
+        help="folder for the pages of the accounts on the call list, which links to them",
     )
     score.add_argument("--to-table", metavar="NAME", help="a database table, such as crm.scores")
     score.add_argument(

@@ -86,7 +86,7 @@ def flush_all() -> None:
             _to_nowhere(stream)
         except OSError as error:
             _to_nowhere(stream)
-            warn(f"leadsignal: what was printed is lost: {error.strerror}")
+            warn(f"leadsignal: the output is lost: {error.strerror}")
 
 
 def take_any_letter() -> None:
@@ -141,7 +141,7 @@ def _refused(error: Exception) -> WriteError:
     cause = _cause_in(str(error))
     return WriteError(
         f"the temporary files in {tempfile.gettempdir()} cannot be written: {cause}",
-        "Make room, or set TMPDIR to another disk",
+        "Free disk space, or set TMPDIR to another disk",
     )
 
 

@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         "--accounts-dir",
         type=Path,
         metavar="DIR",
-        help="a folder for the pages of the accounts to call, to which the report links them",
+        help="folder for the pages of the accounts to call, to which the report links",
     )
     review = new_command(commands, "review", _review, "write one account's page for a meeting",
                          outputs=writes(out=PAGE))  # fmt: skip

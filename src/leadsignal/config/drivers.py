@@ -76,7 +76,7 @@ def a_driver(value: object) -> str:
     """Accept the name of an allowed ADBC driver package."""
     if not isinstance(value, str) or value not in ADBC_SCHEMES:
         raise OptionError(
-            "must be an ADBC driver package of the list", f"Allowed: {', '.join(ADBC_SCHEMES)}"
+            "must be a supported ADBC driver package", f"Allowed: {', '.join(ADBC_SCHEMES)}"
         )
     return value
 
@@ -130,7 +130,7 @@ def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bo
             r"ODBC Driver \d+ for SQL Server", str(value)
         ):
             raise OptionError(
-                f"driver = {value!r} is not a driver of Microsoft",
+                f"driver = {value!r} is not a Microsoft driver",
                 "Write ODBC Driver 18 for SQL Server",
             )
         if name.lower() == "sslkey" and ":" in str(value):

@@ -46,7 +46,7 @@ def date_patterns(value: object) -> tuple[str, ...]:
     if {("D", "M", "Y"), ("M", "D", "Y")} <= orders:
         named = any("MMM" in one for one in patterns)
         if not named:
-            raise OptionError("03/04/2023 would be two dates", "Keep one order of day and month")
+            raise OptionError("03/04/2023 would be ambiguous", "Keep one order of day and month")
     return patterns
 
 
@@ -61,7 +61,7 @@ def _date_pattern(value: object) -> str:
     joined = whole and len(parts) == len(kinds) and "MMM" not in parts
     if not whole or (joined and {"D", "M"} & set(parts)):
         raise OptionError(
-            "is not a pattern of dates",
+            "is not a date pattern",
             'Write it with DD, MM and YYYY, as "DD.MM.YYYY", "MM/DD/YY", "DD-MMM-YYYY" or '
             '"YYYYMMDD"; or "epoch", "epoch ms" or "excel"',
         )

@@ -141,7 +141,7 @@ def _holdout(value: object) -> float:
 
 def _seed(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise OptionError("is not a seed", "Write a whole number from 0 on")
+        raise OptionError("is not a seed", "Write a whole number of at least 0")
     return value
 
 

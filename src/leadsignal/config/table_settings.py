@@ -235,7 +235,7 @@ def _take_columns(
     for theirs in sorted(set(columns.values())):
         ours = [our for our, their in columns.items() if their == theirs]
         if len(ours) > 1:
-            remedy = "Map each of their columns once"
+            remedy = "Map each column of the source once"
             settings.fault(path, f"maps {' and '.join(ours)} to one column", remedy, theirs)
     return columns
 

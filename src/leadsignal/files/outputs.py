@@ -282,7 +282,7 @@ def _followed(path: Path) -> Path:
             break
         left -= 1
         if not left:
-            raise OptionError(f"{shown(path)} is a link that leads in a circle", "Correct the link")
+            raise OptionError(f"{shown(path)} is a circular link", "Correct the link")
         step = Path(os.path.normpath(Path(os.path.realpath(step.parent)) / os.readlink(step)))
     return Path(os.path.realpath(step))
 
@@ -373,7 +373,7 @@ def _check_held(target: Path, place: Path, kind: FolderKind) -> None:
     if kind.alone and others:
         raise OptionError(
             f"{shown(target)} holds {shown(others[0])}, which is not of {kind.what}",
-            "Move it away, or name a new folder",
+            "Move it elsewhere, or name a new folder",
         )
 
 

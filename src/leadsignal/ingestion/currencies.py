@@ -121,9 +121,7 @@ def _two_rates_of_a_day(intake: Intake) -> Iterator[Fault]:
     )
     for code, day, number in twice:
         problem = f"{code} has several rates on {count_of(number, 'day')}, first on {day}"
-        yield Fault(
-            None, "exchange_rates", None, "rate", None, problem, "Keep one rate of each day."
-        )
+        yield Fault(None, "exchange_rates", None, "rate", None, problem, "Keep one rate per day.")
 
 
 def convert_amounts(intake: Intake, loaded: Loaded) -> None:

@@ -310,7 +310,7 @@ def _own_folder() -> tuple[str, int]:
             said = error.strerror or type(error).__name__
             raise WriteError(
                 f"no temporary folder can be created in {place}: {said}",
-                f"{remedy_for(error.errno)}; TMPDIR says where",
+                f"{remedy_for(error.errno)}; TMPDIR sets the place",
             ) from None
         handle = hold(Path(folder))
         if handle is not None:
@@ -324,7 +324,7 @@ def _temporary() -> Path:
         raise WriteError(f"TMPDIR is {named}, not a folder", "Create it, or correct TMPDIR")
     if named and not os.access(named, os.W_OK | os.X_OK):
         raise WriteError(
-            f"TMPDIR is {named}, which cannot be written to", "Allow it, or correct TMPDIR"
+            f"TMPDIR is {named}, which cannot be written to", "Grant permission, or correct TMPDIR"
         )
     try:
         return Path(tempfile.gettempdir())

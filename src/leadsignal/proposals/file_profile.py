@@ -35,9 +35,9 @@ DATES = (
     "MM-DD-YYYY", "DD.MM.YY", "DD/MM/YY", "MM/DD/YY", "YYYY-MM", "MM/YYYY", "MMM YYYY", "MMM-YY",
     "DD-MMM-YY", "excel",
 )  # fmt: skip
-"""Date notations to try; the first stands for dates that need no setting."""
+"""Date notations to try; None means dates that need no setting."""
 DECIMALS = (None, ".", ",")
-"""Decimal separators to try; the first stands for plain numbers."""
+"""Decimal separators to try; None means plain numbers."""
 FIRST_DAY, LAST_DAY = "1990-01-01", "2100-01-01"
 """Dates outside this range are numbers mistaken for dates."""
 _DATE = re.compile(r"\d{4}|\d[./ -]\d|\d[./ -]?[A-Za-z]{3}|[A-Za-z]{3}[./ -]\d")

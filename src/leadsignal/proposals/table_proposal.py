@@ -210,7 +210,7 @@ def _with_open_questions(table: TableProposal) -> TableProposal:
         dated = [c.name for c in table.file.columns if c.is_dated]
         return table.asking(f"{QUESTIONS['end_of_contract']} Dates are in: {', '.join(dated)}.")
     cancelled = headers["cancelled_on"]
-    column = _column("ended_on", table.file.column(cancelled), "the only day of an end")
+    column = _column("ended_on", table.file.column(cancelled), "the only end date")
     kept = tuple(one for one in table.columns if one.column != "cancelled_on")
     return replace(table, columns=(*kept, column)).asking(
         f"Is {cancelled} the day on which a contract ended, or the day of the notice?"
@@ -238,7 +238,7 @@ def why_unknown(file: FileProfile) -> str:
         return "its columns match no table; extract fields from its JSON with a query"
     if not any(column.is_dated for column in file.columns):
         return (
-            "it has no dates: one row a customer is enough for a comparison of risks"
+            "it has no dates: one row per customer is enough for a comparison of risks"
             " (leadsignal.model.one_row), not for a list of accounts"
         )
     return "its columns match no table"
@@ -259,7 +259,7 @@ def monthly_usage(file: FileProfile, account: str) -> TableProposal | None:
         ColumnProposal(name, name, "made by the query")
         for name in ("account_id", "used_on", "amount")
     )
-    question = f"Do the months of {file.path} hold how much each account used?"
+    question = f"Do the months of {file.path} contain the usage of each account?"
     options = {"query": query}
     return TableProposal("usage", file, "a column for each month", columns, options, (question,))
 

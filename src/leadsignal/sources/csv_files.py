@@ -187,7 +187,7 @@ class CsvFile:
                 self.table,
                 self.shown,
                 "a quote is never closed",
-                "Close it, or double it where it belongs to the text.",
+                "Close it, or double it if it is part of the text.",
                 opened,
             )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 50_000
 """Rows per batch, if the driver allows a choice."""
-INSTALL = 'Install what reads it: python3 -m pip install "leadsignal[databases]"'
+INSTALL = 'Install the drivers: python3 -m pip install "leadsignal[databases]"'
 ADBC_DRIVERS = {
     "postgresql": "adbc_driver_postgresql",
     "postgres": "adbc_driver_postgresql",
@@ -103,21 +103,21 @@ KINDS: tuple[tuple[str, str, str], ...] = (
      "Check user_env and password_env, or the credentials file"),
     (r"database .* does not exist|unknown database", "has no such database",
      "Correct the last part of its URL"),
-    (NOT_REACHED, "cannot be reached", "Check host and port, and that the database runs"),
-    (LOST, "ended the connection", "Run again; if it ends again, ask who runs the database"),
+    (NOT_REACHED, "cannot be reached", "Check host and port, and that the database is running"),
+    (LOST, "ended the connection", "Run again; if it fails again, ask the database administrator"),
     ("bytes cannot be read", "holds bytes, which cannot be read",
      "Leave the column out, or turn it into text in the query"),
     ("permission denied|command denied|not authorized|insufficient privilege",
      "does not allow {request} to be {doing}",
      "Ask for the permission (GRANT)"),
     ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
-     "A query is one SELECT; write where writing is allowed"),
+     "A query must be a single SELECT; write to a database that allows it"),
     (NO_COLUMN, "has no such column for {request}", "Correct the name"),
     (NO_TABLE, "has no table {request}", "Correct the name"),
     ("statement timeout|canceling statement|query canceled", "gave up on {request}",
      "Ask for fewer rows, or for a longer statement_timeout"),
     ("database is locked|could not set lock|conflicting lock", "is in use by another program",
-     "End it, or run again later"),
+     "Close it, or run again later"),
     ("file is not a database|not a valid duckdb", "is not a database file", "Correct the path"),
     ("syntax error|parser error|incomplete input", "cannot understand {request}",
      "Correct the query; it is one SELECT, in the database's own SQL"),

@@ -49,7 +49,7 @@ def _arrow(table: str, frame: Any) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_stream(frame)
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow().to_reader()
-    remedy = "Give a pandas frame, an Arrow table, a path, or any frame that speaks Arrow."
+    remedy = "Give a pandas frame, an Arrow table, a path, or a frame that exports Arrow."
     problem = f"a {type(frame).__name__} is not a frame"
     raise UnreadableError(Fault(None, table, None, None, None, problem, remedy))
 

@@ -220,7 +220,7 @@ def why_unusable(path: Path) -> tuple[str, str] | None:
     if not stat.S_ISREG(mode):
         return "is a device, not a file", "Put the file itself there, or remove it."
     if not os.access(path, os.R_OK):
-        return "may not be read: permission denied", "Give this user the right to read it."
+        return "may not be read: permission denied", "Grant this user read permission."
     return None
 
 
@@ -246,7 +246,7 @@ def _why_not_read(name: str) -> tuple[str, str] | None:
     if ending(name).startswith(".parquet."):
         return "is compressed twice", "Unpack it; Parquet is compressed inside."
     if ending(name) in OTHER_WORKBOOKS:
-        return "is a workbook of a kind that is not read", "Save it as .xlsx or .csv."
+        return "is a workbook in an unsupported format", "Save it as .xlsx or .csv."
     return None
 
 

@@ -87,7 +87,7 @@ def refuse_too_wide(table: str, file: str, columns: int) -> None:
 def too_large(table: str, file: str | None, limit: int) -> UnreadableError:
     """Return the error of a file that takes more disk space than allowed."""
     problem = f"unpacks to more than {limit:,} bytes, with what was read before"
-    remedy = "Check the file; if it is what it should be, set LEADSIGNAL_UNPACKED=50GB."
+    remedy = "Check the file; if it is correct, set LEADSIGNAL_UNPACKED=50GB."
     return UnreadableError(Fault(file, table, None, None, None, problem, remedy))
 
 

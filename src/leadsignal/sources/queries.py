@@ -38,11 +38,11 @@ _ACTS = re.compile(
 )
 """Functions that access files, other programs, other servers or the server's state."""
 _AMBIGUOUS: tuple[tuple[str, str, str], ...] = (
-    (r"\\['\"`]", "has a backslash before a quote", "Write a quote in a text as two of them"),
-    (r"\$\w*\$", "has a text between dollar signs", "Write texts in single quotes"),
+    (r"\\['\"`]", "has a backslash before a quote", "Double a quote inside a string"),
+    (r"\$\w*\$", "has a string between dollar signs", "Write strings in single quotes"),
     (r"/\*[!+]|/\*M!", "has a comment that a database may execute", "Remove the comment"),
-    (r"(?i)(?<!\w)n?q'|(?<!\w)u&['\"]", "has a text in a special notation",
-     "Write texts in single quotes"),
+    (r"(?i)(?<!\w)n?q'|(?<!\w)u&['\"]", "has a string in a special notation",
+    "Write strings in single quotes"),
     (r"\r(?!\n)", "has a carriage return without a line feed", "Break lines with line feeds"),
     (r"[\x00-\x08\x0e-\x1f\x7f]", "has control characters", "Remove them"),
 )  # fmt: skip
