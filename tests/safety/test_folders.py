@@ -96,7 +96,7 @@ def test_what_is_named_like_a_table_and_cannot_be_read_is_a_fault(
     (fault,) = ls.check_tables(folder).faults
     kinds = {"pipe": "is a pipe", "socket": "is a socket", "device": "is a device"}
     assert fault.table == "usage"
-    assert kinds.get(what, "is a link to a file that is not there") in fault.problem
+    assert kinds.get(what, "is a link to a file that does not exist") in fault.problem
 
 
 @pytest.mark.parametrize("what", ["pipe", "device", "dangling"])
