@@ -391,7 +391,7 @@ def _process(settings: Settings, index: int, content: object) -> Process | None:
 
 def _check_sizes(settings: Settings, path: tuple[str | int, ...], taken: dict[str, Any]) -> None:
     if taken.get("by_users", 1) > max(1, taken.get("at_least", float("inf"))):
-        remedy = "Require at least one event per user: raise at_least or lower by_users"
+        remedy = "Ask for at least one event a user: raise at_least or lower by_users"
         settings.fault((*path, "by_users"), "is above at_least", remedy, taken["by_users"])
     if not taken.get("behavior", ("any",)):
         settings.fault((*path, "behavior"), "names no behaviour", "Name at least one")

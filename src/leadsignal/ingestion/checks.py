@@ -376,7 +376,7 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
     if keyed and not versions:
         key = str(table.key)
         repeated = _later_of(intake, loaded, [key], f"{key} IS NOT NULL")
-        remedy = "Give each row its own; for versions of a row, add recorded_at to the table."
+        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
         if key == "account_id":
             remedy += " If each row is a contract, call the table contracts: docs/tables.md."
         if repeated:

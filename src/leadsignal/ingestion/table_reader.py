@@ -225,7 +225,7 @@ class TableReader:
                         part.header_line if part else None,
                         name,
                         None,
-                        "is declared as an attribute but is not a column of accounts",
+                        "is declared as an attribute but is no column of accounts",
                         f"{one_of(choices, name)}.",
                     )
                 )
