@@ -28,7 +28,7 @@ TOO_YOUNG, UNKNOWN = "too young", "unknown"
 VERDICTS = (SIGNALLED, UNEXPECTED, TOO_YOUNG, UNKNOWN)
 RED = "red"
 WARN_BY = ("usage_low", "flags_open", "health_band")
-"""The indicators that warnings are read from."""
+"""The indicators from which warnings are derived."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

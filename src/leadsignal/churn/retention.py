@@ -127,7 +127,7 @@ class Retention(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note on missing ARR, for the last period in which some is missing."""
+        """A note on missing ARR, for the last period with any."""
         total = self.total()
         missing = total[total["arr_known"] < total["accounts"]]
         if not len(missing) or not total["arr_known"].any():

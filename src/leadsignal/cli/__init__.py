@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors suggest the most similar choice, command or option."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the error, and exit with code 2."""
+        """Print the usage and the error message, and exit with code 2."""
         super().error(message + self._hint(message))
 
     def _hint(self, message: str) -> str:

@@ -68,7 +68,7 @@ def read_options(options: argparse.Namespace) -> Project:
     """Return the project that the options name, with their overrides."""
     from leadsignal.config.project import read_project
 
-    names = (*PROJECT_OPTIONS, "holdout")  # only score takes the last
+    names = (*PROJECT_OPTIONS, "holdout")  # only score has the last
     settings = {name: getattr(options, name, None) for name in names}
     return read_project(options.project).replace(**settings)
 

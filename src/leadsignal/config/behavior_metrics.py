@@ -36,7 +36,7 @@ OPTIONAL = ("expected_sign", "why")
 
 @dataclass(frozen=True)
 class BehaviorMetric:
-    """A number computed from some behaviours, which becomes the indicator ``metric_<name>``.
+    """A metric computed from behaviours, which becomes the indicator ``metric_<name>``.
 
     Parameters
     ----------

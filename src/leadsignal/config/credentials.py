@@ -80,7 +80,7 @@ class Access:
 
 
 def _of_environment() -> Iterator[str]:
-    """Yield secrets that drivers find themselves, such as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
+    """Yield secrets that drivers read themselves, such as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
     for name, value in os.environ.items():
         if is_secret_name(name) and len(value) >= SHORTEST:
             yield from _forms(value)
@@ -97,7 +97,7 @@ def is_url(text: object) -> bool:
 
 
 def hide_secrets(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text with secrets, and whatever looks like a password in a URL, as ``***``.
+    """Replace secrets, and whatever looks like a password in a URL, by ``***``.
 
     >>> hide_secrets("cannot reach postgresql://me:pass@host/db")
     'cannot reach postgresql://me:***@host/db'

@@ -99,7 +99,7 @@ class Project:
     behaviors: Behaviors | None = None
 
     def replace(self, **options: Any) -> Project:
-        """Return the project with some options changed; durations are texts such as "28d".
+        """Return the project with some options changed; durations are given as text, such as "28d".
 
         Raises OptionError for an unknown option or a value that is not allowed.
         """

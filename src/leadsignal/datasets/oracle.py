@@ -87,7 +87,7 @@ class Truth:
         first = int(self.who.start.min())
         adopted = np.zeros((len(self.who.slot), self.as_of - first + 2), dtype=bool)
         adopted[:, 1:-1] = _adopted(process, row, day - first, user, adopted.shape)[:, :-2]
-        # A day t counts for an account from its start to its end.
+        # An account is observed from its start to its end.
         days = first + np.arange(-1, adopted.shape[1] - 1)
         last = np.minimum(self.ended, self.as_of)[:, None]
         adopted &= (days >= self.who.start[:, None]) & (days < last)

@@ -122,7 +122,7 @@ def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: 
 
 
 def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
-    """Move expansions to this number of days before a renewal, for accounts that renew only."""
+    """Add expansions this number of days before a renewal, only for accounts that renew."""
     changes = tables["contract_changes"]
     renewals = changes[changes["kind"] == "renewal"]
     chosen = renewals[rng.random(len(renewals)) < 0.4]

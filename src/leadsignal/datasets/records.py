@@ -56,7 +56,7 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     row, week, kind = (np.repeat(index, many) for index in (row, week, kind))
     an_account = np.bincount(row, minlength=len(history.who.slot))
     u = draw_events(seed, history.who.slot, history.who.life, an_account)
-    # Nobody reviews a close on a weekend, and few do anything then.
+    # Nobody reviews a close on a weekend, and there is little other activity.
     day = history.mondays[week] + np.floor(5.35 * u[:, 0]).astype(np.int64)
     pool = np.where(kind == 0, 4, history.who.users[row])
     # Square roots are identical on all processors; powers are not.

@@ -8,7 +8,7 @@ from leadsignal.datasets.simulation import simulate
 
 SEED, ACCOUNTS = 4, 1200
 LARGE = ("behaviors", "usage", "health_scores")
-"""Tables of the sample that are Parquet files."""
+"""Tables of the sample that are stored as Parquet files."""
 
 
 def sample_folder() -> Path:

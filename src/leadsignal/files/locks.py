@@ -89,7 +89,7 @@ def exclusive_lock(path: str | Path) -> Iterator[None]:
     finally:
         if handle >= 0:
             with uncut():
-                # Before the lock is released, so that another process's new lock is not removed.
+                # Remove it before releasing the lock, so that a new lock of another process stays.
                 with suppress(OSError):
                     lock.unlink()
                 os.close(handle)

@@ -58,7 +58,7 @@ def page_paths(
 
 
 def as_url(path: str) -> str:
-    """Return a relative path as a link, whatever characters its folders have.
+    """Return a relative path as a URL, with special characters escaped.
 
     >>> as_url("our pages/a#b.html"), as_url("c:d/e.html")
     ('our%20pages/a%23b.html', 'c%3Ad/e.html')

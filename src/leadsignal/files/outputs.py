@@ -46,7 +46,7 @@ class FolderKind:
     needed: str = ""
     mark: bytes = b""
     alone: bool = True
-    """Whether the folder may contain nothing else."""
+    """Whether the folder must not contain anything else."""
 
 
 _SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,(?:"?(?:name|owner)"?,)*"?snapshot_on"?,"?risk'

@@ -105,7 +105,7 @@ def _old_name(path: Path) -> Path:
 
 @contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
-    """Raise an error of the operating system as WriteError."""
+    """Convert an error of the operating system to WriteError."""
     try:
         yield
     except OSError as error:

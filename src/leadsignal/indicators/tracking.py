@@ -9,7 +9,7 @@ _indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Declare days since, and number in 90 days, for each kind of contact that is tracked."""
+    """Declare the recency and the 90-day count of each kind of contact that is tracked."""
     if not available.has("behaviors"):
         return []
     tracking = available.analysis.tracking

@@ -117,7 +117,7 @@ def _written(
             words = ", ".join(map(literal, column.allowed))
             plain = f"lower({filled})"
             filled = f"CASE WHEN {plain} IN ({words}) THEN {plain} ELSE {filled} END"
-        # Blank cells of files are NULL already.
+        # Blank cells of files are already NULL.
         return Reading(filled if filled.startswith("nullif(") else f"nullif({filled}, '')")
     steps = ((_step(column, "text"), filled),)
     if column.kind in ("day", "moment"):

@@ -24,7 +24,7 @@ NUMBER = (
 
 
 def day_number(day: date) -> int:
-    """Return days since 1970-01-01.
+    """Return the number of days since 1970-01-01.
 
     >>> day_number(date(1970, 1, 5))
     4
@@ -56,7 +56,7 @@ class Dialect(Protocol):
         return kind
 
     def moment(self, day: str) -> str:
-        """Cast a date to the local timestamp of its midnight."""
+        """Convert a date to the local timestamp of its midnight."""
         ...
 
     def floor_divide(self, over: str, under: int | str) -> str:

@@ -51,12 +51,12 @@ State = Literal["on time", "silent", "thin", "empty", "missing", "ended", "too y
 class FeedHealth:
     """Whether the records of a table arrive as usual, on one day.
 
-    ``silent_days`` have passed without a record, in which ``expected`` records should have come;
+    No record has arrived for ``silent_days``, in which ``expected`` records would be usual;
     ``bound`` is the number of missing records from which a feed counts as broken. ``share`` is
     the number of records of the last 14 days over the expected number. A silence is detected
     once it is ``detected_after`` days long; None if this is unknown. ``usual_days`` is the 95 %
     quantile of the gaps between days with records. ``stopped`` says whether the table has fallen
-    silent: by its usual rate, or, if it is too young to have one, by its usual gap.
+    silent, judged by its usual rate, or by its usual gap if it is too young to have a rate.
     """
 
     table: str
@@ -138,7 +138,7 @@ def assess_feed(table: str, first: date, counts: Floats, chance: float) -> FeedH
     bound; usual is the second longest silence so far (the longest may have been an outage), or the
     longest in the same season a year before. It is longer in days than all but one silence of the
     last year, since a growing rate raises the expected records of a month but not its days.
-    Records in regular waves are missed when the next wave is overdue. A table too young to have a
+    A feed with regular waves is silent once the next wave is overdue. A table too young to have a
     usual rate is silent after 5 times the 95 % quantile of its gaps, and at least 14 days.
     """
     days = np.flatnonzero(counts)

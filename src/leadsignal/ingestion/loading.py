@@ -191,7 +191,7 @@ class Intake:
             return []
 
     def _rows(self, table: str, source: TableSource) -> list[Part]:
-        """Open the rows of a database; report a source that cannot be reached only once."""
+        """Open the rows of a database; an unreachable source is reported only once."""
         if source.source == FILES and FILES not in self.project.sources:
             return list(self._opened(lambda: self._of_files(table, str(source.query))))
         try:

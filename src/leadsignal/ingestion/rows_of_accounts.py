@@ -37,7 +37,7 @@ def with_accounts(intake: Intake, loaded: Loaded) -> str:
 
 
 def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
-    """Check that the account of each row exists, and that the row is within its life."""
+    """Check that the account of each row exists, and that the row falls within its lifetime."""
     if loaded.table.name in ALONE:
         return
     gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
@@ -149,7 +149,7 @@ def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
 
 
 def outside_message(table: str, before: int, after: int) -> str:
-    """Describe how many rows are left out because they are outside their account's life."""
+    """Return the message on rows left out because they are outside their account's lifetime."""
     rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
     return (
         f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "

@@ -262,7 +262,7 @@ def bytes_in(folder: str) -> int:
     total = 0
     for where, _, files in os.walk(folder):
         for name in files:
-            with contextlib.suppress(OSError):  # Files of the store come and go.
+            with contextlib.suppress(OSError):  # The store may remove files in the meantime.
                 total += os.stat(os.path.join(where, name)).st_size
     return total
 
@@ -355,7 +355,7 @@ def reading_of(
 ) -> Reading | Fault:
     """Return how to read a column of a part, or the fault that it has the wrong type.
 
-    Texts are first read plainly; `Store.read_again` reads the rest.
+    Texts are first read as ISO dates or bare numbers; `Store.read_again` reads the rest.
     """
     reading = read_cell(column, part.columns[theirs], source, zone, spelling, plainly=True)
     if reading is not None:

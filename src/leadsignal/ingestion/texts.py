@@ -115,7 +115,7 @@ def counted_date(text: str, patterns: Sequence[str]) -> str | None:
     for pattern in patterns:
         if pattern in EPOCHS:
             micros = f"CAST({number} * 1000000 / {EPOCHS[pattern]} AS BIGINT)"
-            # 1e11 seconds are the year 5138.
+            # 1e11 seconds after 1970 is the year 5138.
             near = f"abs({number}) < {10**11 * EPOCHS[pattern]}"
             moment = f"strftime(make_timestamp({micros}), '%Y-%m-%d %H:%M:%S.%f') || 'Z'"
             cases.append(f"WHEN {near} THEN {moment}")

@@ -96,7 +96,7 @@ class DuckdbDatabase(Database):
     def rows(
         self, request: RowRequest, names: list[str]
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the columns named, and their rows in batches."""
+        """Return the schema of the named columns, and their rows in batches."""
         listed = ", ".join(quoted(name) for name in names)
         found: Any = self.connection.sql(f"SELECT {listed} FROM {request.relation()}")
         # DuckDB 2 renamed this method.

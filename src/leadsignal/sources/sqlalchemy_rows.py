@@ -127,7 +127,7 @@ class SqlalchemyDatabase(Database):
         return select(*listed).select_from(from_table(self.engine, request.table or ()))
 
     def tables(self) -> list[str]:
-        """Return the tables of the default schema."""
+        """Return the names of the tables in the default schema."""
         from sqlalchemy import inspect
 
         with self._recovering():

@@ -24,7 +24,7 @@ _TOTAL = re.compile(
 """Pattern of the first cell of a line of totals, or of a remark."""
 
 Row = tuple[int, list[str]]
-"""A line number, counted from 1, and the cells of the line."""
+"""A line number, counted from 1, and the cells of that line."""
 
 
 @dataclass(frozen=True)
