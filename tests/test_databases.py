@@ -623,7 +623,7 @@ def test_what_a_table_may_not_say(table: str, told: str, tmp_path: Path) -> None
         ("", "has no url"),
         ('url = "host"', "must be a URL"),
         ('url_env = "a b"', "must be the name of an environment variable"),
-        ('url = "x://y"\ndriver = "os"', "must be an ADBC driver package"),
+        ('url = "x://y"\ndriver = "os"', "must be a supported ADBC driver package"),
         ('url = "x://y"\nurls = "z"', "is not a known key"),
         ('url = "x://y"\ncredentials = "/nowhere/x.toml"', "no such file"),
     ],
