@@ -400,7 +400,7 @@ DAMAGES: Mapping[str, Callable[[Path], Any]] = {
     "an empty entry": lambda folder: truncate(folder / ENTRY, 0),
     "half an entry": lambda folder: truncate(folder / ENTRY, 0.5),
     "an entry that says something else": lambda folder: change(
-        folder / ENTRY, "repeat another", "repeat no other"
+        folder / ENTRY, " another in every", " no other in every"
     ),
     "an entry of another kind": lambda folder: (folder / ENTRY).write_text("[1]"),
     "an entry nested deeply": lambda folder: (folder / ENTRY).write_text("[" * 100_000),
