@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("success_analysis",),
     ("evaluation",),
     ("scoring",),
-    ("monitoring", "experiments", "spark"),
+    ("monitoring", "experiments", "spark", "mlflow"),
     ("report",),
     ("datasets",),
     ("demo",),

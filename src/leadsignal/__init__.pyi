@@ -4,6 +4,7 @@ from . import config as config
 from . import datasets as datasets
 from . import evaluation as evaluation
 from . import experiments as experiments
+from . import mlflow as mlflow
 from . import model as model
 from . import monitoring as monitoring
 from . import panel as panel

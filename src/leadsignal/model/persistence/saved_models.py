@@ -71,7 +71,7 @@ def model_bytes(model: ChurnModel) -> bytes:
 
     Raises ModelError if they could not be read back.
     """
-    _refuse_classifier(model)
+    refuse_classifier(model)
     recipe = _recipe(model)
     _model_of(Path(RECIPE), recipe)
     text = json.dumps(recipe, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -83,7 +83,8 @@ def model_from_bytes(content: bytes) -> ChurnModel:
     return _model_of(Path(RECIPE), _parse(Path(), content))
 
 
-def _refuse_classifier(model: ChurnModel) -> None:
+def refuse_classifier(model: ChurnModel) -> None:
+    """Raise ModelError where the estimator of a model is not a built-in one."""
     if isinstance(model.estimator, str):
         return
     kind = type(model.estimator)
