@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.evaluation.folds import past_folds
 from leadsignal.evaluation.methods import thinned
-from leadsignal.evaluation.tuning import _folds
 
 
 def test_folds_keep_accounts_and_days_apart(business_panel: ls.Panel) -> None:
     seen = 0
-    for known, rows in _folds(thinned(business_panel), 180, 2):
+    for known, rows in past_folds(thinned(business_panel), 180, 2):
         cut = pd.Timestamp(known.as_of_date)
         assert not set(known.frame["customer_id"]) & set(rows["customer_id"])
         assert (rows["snapshot_on"] >= cut).all()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import ENGINES, Behaviors, Engine
@@ -112,6 +112,15 @@ class Panel(Result):
             for indicator in self.indicators
             if role in (None, indicator.role) and family in (None, indicator.family)
         ]
+
+    @property
+    def iloc(self) -> NoReturn:
+        """Refuse rows by position, which scikit-learn would split without regard to time."""
+        raise OptionError(
+            "a panel has no rows by position, which scikit-learn needs",
+            "Give cross_val_score the folds of evaluation.panel_folds(panel), and"
+            " permutation_importance rows of panel.frame with the columns that the model reads",
+        )
 
     def current(self) -> pd.DataFrame:
         """Return the rows on ``as_of_date``: accounts active then, notice given or not."""

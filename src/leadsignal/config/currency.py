@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from leadsignal.config.toml_files import Settings, near
@@ -34,7 +33,7 @@ class Currency:
     """
 
     base: str | None = None
-    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def a_currency(value: object) -> str:
@@ -74,4 +73,4 @@ def take_currency(settings: Settings, value: object) -> Currency:
     if rates and "base" not in section:
         remedy = 'Add the currency that the rates are in, as in base = "EUR"'
         settings.fault(path, "there are rates and no base", remedy)
-    return Currency(base, MappingProxyType(rates))
+    return Currency(base, rates)

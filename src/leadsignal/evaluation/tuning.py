@@ -15,7 +15,8 @@ from sklearn.base import clone
 from leadsignal.arguments import checked
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
-from leadsignal.evaluation.methods import cut_offs, thinned
+from leadsignal.evaluation.folds import past_folds
+from leadsignal.evaluation.methods import thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
 from leadsignal.model.classifier import estimator_name
 from leadsignal.panel import Panel
@@ -24,10 +25,6 @@ from leadsignal.stats.row_estimates import mean_of
 from leadsignal.workers import each
 
 Floats = NDArray[np.float64]
-
-
-PARTS = 3
-"""Number of folds: each holds out the customers of one part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +82,7 @@ def tune_model(
             "the candidates have different horizons", "Compare models of the same horizon"
         )
     horizon = horizons.pop()
-    tests = list(_folds(thinned(panel), horizon, folds))
+    tests = list(past_folds(thinned(panel), horizon, folds))
     tasks = [(one, known, rows) for known, rows in tests for one in models]
     values = sum(known.frame.size for _, known, _ in tasks)
     found = list(each(partial(_loss, panel, horizon), tasks, values=values, progress=progress))
@@ -125,25 +122,3 @@ def _plain(setting: Mapping[str, Any]) -> dict[str, Any]:
         name: estimator_name(value) if hasattr(value, "get_params") else value
         for name, value in setting.items()
     }
-
-
-def _folds(panel: Panel, horizon: int, folds: int) -> Any:
-    """Yield what most customers showed by a cut-off, and the held-out ones' rows after it."""
-    from dataclasses import replace
-
-    frame = panel.frame
-    customer = frame["customer_id"].fillna(frame["account_id"])
-    part = pd.factorize(customer, sort=True)[0] % PARTS
-    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
-    cuts = cut_offs(panel, horizon, folds)
-    if len(cuts) < folds:
-        raise OptionError(
-            f"the panel has {len(cuts)} cut-offs followed for {horizon} days, not {folds}",
-            "Give fewer folds, a shorter horizon or a longer history",
-        )
-    for cut, until in zip(cuts, [*cuts[1:], last.date()], strict=True):
-        within = frame["snapshot_on"].between(pd.Timestamp(cut), pd.Timestamp(until))
-        within &= (frame["snapshot_on"] <= last) & ~frame["notice_given"]
-        for fold in range(PARTS):
-            known = replace(panel, frame=frame[part != fold].reset_index(drop=True)).as_of(cut)
-            yield known, frame[within & (part == fold)]
