@@ -52,13 +52,15 @@ NEEDED = {
 OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
-    "fit": {"--out": ""},
+    "fit": {"--out": "", "--metrics": ".prom"},
     "score": {
         "--out": ".csv",
         "--call-list": ".csv",
         "--accounts-dir": "",
         "--record": ".run.json",
+        "--metrics": ".prom",
     },
+    "monitor": {"--metrics": ".prom"},
     "compare": {"--out": ".csv"},
     "report": {"--out": ".html", "--accounts-dir": ""},
     "review": {"--out": ".html"},

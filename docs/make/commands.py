@@ -80,7 +80,7 @@ OUTPUTS = """
 No command destroys what it did not write. An output may replace
 
 - a file that is empty, or that looks like one of the same kind of ours: scores, a panel, a report, a comparison, a
-  run record, the JSON of a command. `files/outputs.py` defines each kind;
+  run record, the metrics of a run, the JSON of a command. `files/outputs.py` defines each kind;
 - a model's folder (`fit --out`) or one of account pages (`--accounts-dir`) that is empty, or holds one of our models,
   or our pages, and nothing else. Into a folder of scores (`score --out FOLDER`) dates are only added.
 

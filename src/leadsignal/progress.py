@@ -1,17 +1,18 @@
 """What is running and for how long: a line on a terminal, a bar in a notebook, plain in a log.
 
 A function with a parameter ``progress`` shows one by itself in a notebook (``arguments.checked``);
-LEADSIGNAL_PROGRESS=0 turns that off.
+LEADSIGNAL_PROGRESS=0 turns that off. It also logs how long it took, by the logger "leadsignal".
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from html import escape
@@ -21,6 +22,8 @@ from typing import Any, Self, TextIO
 Progress = Callable[[int, int], None]
 TICK = 1.0
 """Seconds between two updates while nothing is reported."""
+_logger = logging.getLogger("leadsignal")
+_logger.addHandler(logging.NullHandler())  # silent, unless the program has configured logging
 _shown: ContextVar[bool] = ContextVar("shown", default=False)
 
 
@@ -157,13 +160,27 @@ def is_notebook() -> bool:
 
 @contextmanager
 def by_default(what: str) -> Iterator[Progress | None]:
-    """Show a bar in a notebook, unless one is shown already; elsewhere nothing."""
-    if _shown.get() or not is_notebook():
+    """Show a bar in a notebook, and log how long it took; not of what runs inside another."""
+    if _shown.get():
         yield None
         return
     mark = _shown.set(True)
     try:
-        with in_notebook(what) as progress:
+        with timed(what), in_notebook(what) if is_notebook() else nullcontext() as progress:
             yield progress
     finally:
         _shown.reset(mark)
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Log that something is done, and how long it took."""
+    began = time.monotonic()
+    yield
+    _logger.info("%s: done in %s", what, in_words(time.monotonic() - began))
+
+
+def log_warnings(what: str, warnings: Iterable[object]) -> None:
+    """Log what is odd: a line for each."""
+    for one in warnings:
+        _logger.warning("%s: %s", what, one)

@@ -32,6 +32,7 @@ from leadsignal.ingestion.plausibility import find_warnings, hidden_rows
 from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader, read_beside
+from leadsignal.progress import timed
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.session_cache import in_use, note_use
 from leadsignal.sources.project_inputs import note_project
@@ -409,13 +410,14 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
-    read = _read(
-        source,
-        project,
-        {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-        {"attributes": attributes, "columns": columns, "options": options},
-        drop_bad_rows,
-    )
+    with timed("read tables"):
+        read = _read(
+            source,
+            project,
+            {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
+            {"attributes": attributes, "columns": columns, "options": options},
+            drop_bad_rows,
+        )
     if isinstance(read, TableReader):
         raise TablesError(read.faults, read.more)
     return read

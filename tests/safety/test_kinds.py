@@ -20,6 +20,7 @@ from leadsignal.files import outputs
 from leadsignal.files.outputs import (
     BULLSEYE,
     COMPARISON,
+    METRICS,
     OUTCOME,
     PAGE,
     PANEL,
@@ -31,6 +32,8 @@ from leadsignal.files.outputs import (
     is_ours,
 )
 from leadsignal.report import summarise
+from leadsignal.scoring.batch import read_record
+from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import Scores, write_scores
 
 Write = Callable[[Path], object]
@@ -58,6 +61,7 @@ def unrelated(path: Path) -> None:
                 ".html": "<!DOCTYPE html><title>Mine</title><style>p {color: red}</style>",
                 ".md": "# My notes\n\n| cohort | mine |\n",
                 ".json": json.dumps({"name": "mine", "rows": 1}, indent=2),
+                ".prom": "# TYPE mine gauge\nmine 1\n",
                 ".toml": "# My processes\n\n[[process]]\n",
             }[ending]
         )
@@ -135,6 +139,11 @@ def test_a_picture(ending: str, found: ls.Discovery, tmp_path: Path) -> None:
 def test_run_records(small: Path, tmp_path: Path) -> None:
     record = (small / "m.run.json").read_bytes()
     same_kind(tmp_path / "x.run.json", RUN_RECORD, lambda path: path.write_bytes(record))
+
+
+def test_metrics(small: Path, tmp_path: Path) -> None:
+    record = RunRecord("fit", inputs=read_record(small / "m")["inputs"])
+    same_kind(tmp_path / "x.prom", METRICS, record.write_metrics)
 
 
 GIVEN = ["--every", "84d", "--quiet", "--json", "told.json"]

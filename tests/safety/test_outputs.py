@@ -46,13 +46,15 @@ NEEDED = {
 OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
-    "fit": {"--out": ""},
+    "fit": {"--out": "", "--metrics": ".prom"},
     "score": {
         "--out": ".csv",
         "--call-list": ".csv",
         "--accounts-dir": "",
         "--record": ".run.json",
+        "--metrics": ".prom",
     },
+    "monitor": {"--metrics": ".prom"},
     "compare": {"--out": ".csv"},
     "report": {"--out": ".html", "--accounts-dir": ""},
     "review": {"--out": ".html"},
@@ -69,7 +71,7 @@ CASES = [
 
 def test_every_output_option_is_here() -> None:
     """What writes is found in the parser by its name."""
-    words = ("out", "json", "call-list", "accounts-dir", "picture", "record")
+    words = ("out", "json", "call-list", "accounts-dir", "picture", "record", "metrics")
     (choices,) = [a.choices for a in _parser()._actions if isinstance(a.choices, dict)]
     found = {
         (name, option)

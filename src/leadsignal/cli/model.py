@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import Kind
+from leadsignal.cli.outputs import Kind, writes
 from leadsignal.cli.printing import done, log, progress_bar, say, say_details
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,
+    METRICS,
     MODEL,
     RUN_RECORD,
     SCORES,
@@ -99,9 +101,17 @@ def add_commands(commands: Any) -> None:
         help="run record and lock file when there is no --out (default: beside the model)",
     )
     monitor = new_command(
-        commands, "monitor", _monitor, "compare past scores with outcomes, and today with the past"
-    )
+        commands, "monitor", _monitor, "compare past scores with outcomes, and today with the past",
+        outputs=writes(metrics=METRICS),
+    )  # fmt: skip
     monitor.set_defaults(every="7d")
+    for command in (fit, score, monitor):
+        command.add_argument(
+            "--metrics",
+            type=Path,
+            metavar="FILE.prom",
+            help="metrics of the run, as OpenMetrics text",
+        )
     for command in (score, monitor):
         add_details(command)
     monitor.add_argument(
@@ -118,7 +128,11 @@ def add_commands(commands: Any) -> None:
 def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
     from leadsignal.scoring.record import RunRecord
 
-    return [(options.out, MODEL), (RunRecord.place(options.out), RUN_RECORD)]
+    return [
+        (options.out, MODEL),
+        (RunRecord.place(options.out), RUN_RECORD),
+        *writes(metrics=METRICS)(options),
+    ]
 
 
 def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
@@ -138,7 +152,7 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
         found.append((options.accounts_dir, ACCOUNT_PAGES))
     if options.record is not None:
         found.append((options.record, RUN_RECORD))
-    return found
+    return [*found, *writes(metrics=METRICS)(options)]
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -148,9 +162,8 @@ def _fit(options: argparse.Namespace) -> int:
     from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel
     from leadsignal.scoring.feeds import without_late_feeds
-    from leadsignal.scoring.record import recorded
 
-    with exclusive_lock(options.out), recorded("fit", options.out) as record:
+    with exclusive_lock(options.out), _recorded(options, options.out) as record:
         project = read_options(options)
         with record.stage("read"):
             tables, analysis = read_given_tables(options, project), read_analysis(project)
@@ -167,7 +180,7 @@ def _fit(options: argparse.Namespace) -> int:
         record.inputs["feeds"] = [feed.to_dict() for feed in late]
         with record.stage("write"):
             save_model(model, options.out)
-        record.write(options.out, "done in part" if late else "done", force=options.force)
+        record.write(options.out, force=options.force)
     say(
         options,
         "\n".join(
@@ -194,6 +207,15 @@ def _fit(options: argparse.Namespace) -> int:
     return done(options, content, IN_PART if late else 0)
 
 
+def _recorded(
+    options: argparse.Namespace, output: Path | None
+) -> AbstractContextManager[RunRecord]:
+    """Return the record of the run, which is written where it fails, and its metrics."""
+    from leadsignal.scoring.record import recorded
+
+    return recorded(options.command, output, metrics=options.metrics, force=options.force)
+
+
 def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
     """Print warnings to stderr."""
     if not options.quiet:
@@ -204,12 +226,11 @@ def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
 def _score(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.scoring.record import recorded
 
     project = read_options(options)
     options.source = _source(options, project)
     place = _place(options)
-    with exclusive_lock(place), recorded("score", place) as record:
+    with exclusive_lock(place), _recorded(options, place) as record:
         if options.model is not None:
             with record.stage("model"):
                 model = load_model(options.model)
@@ -284,7 +305,7 @@ def _score_table(
     _warn_of_hindsight(options, model, [scores])
     with record.stage("write"):
         code = _report_scores(options, tables, scores, {})
-    record.write(place, "done in part" if scores.feeds else "done", force=options.force)
+    record.write(place, force=options.force)
     return code
 
 
@@ -339,7 +360,7 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
             progress=progress,
         )
     in_part = any(one.in_part for one in dates)
-    record.write(options.out, "done in part" if in_part else "done", force=options.force)
+    record.write(options.out, force=options.force)
     for one in dates:
         say(options, one)
     _warn_of_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
@@ -398,18 +419,22 @@ def _monitor(options: argparse.Namespace) -> int:
     from leadsignal.scoring.batch import read_scores, tables_of_runs
     from leadsignal.scoring.holdout import read_contacts
 
-    scores = read_scores(options.scores)
-    contacts = read_contacts(options.contacts) if options.contacts else None
-    tables, panel = build_given_panel(options)
-    with progress_bar(options, "monitoring"):
-        found = monitor_scores(
-            panel,
-            tables,
-            scores,
-            contacts=contacts,
-            known_tables=tables_of_runs(options.scores),
-            false_alarms=options.false_alarms,
-        )
+    with _recorded(options, None) as record:
+        scores = read_scores(options.scores)
+        contacts = read_contacts(options.contacts) if options.contacts else None
+        with record.stage("panel"):
+            tables, panel = build_given_panel(options)
+        record.note_tables(tables)
+        with record.stage("monitor"), progress_bar(options, "monitoring"):
+            found = monitor_scores(
+                panel,
+                tables,
+                scores,
+                contacts=contacts,
+                known_tables=tables_of_runs(options.scores),
+                false_alarms=options.false_alarms,
+            )
+        record.monitoring = found.to_dict()
     say(options, found)
     say_details(options, found.feed_table())
     return done(options, found.to_dict(), 0 if found.ok else FOUND)

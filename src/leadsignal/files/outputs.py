@@ -65,6 +65,7 @@ PAGE = FileKind(
     "a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src (?:'|&#x27;)sha256-")}
 )
 RUN_RECORD = FileKind("the record of a run", {"": (rb'\A\{\s+"command": "\w+",\s+"outcome":',)})
+METRICS = FileKind("metrics of a run", {"": (rb"\A# TYPE leadsignal_run_info gauge\n",)})
 _KEYS = (
     b"ok|tables|rows|accounts|events|indicators|by|warning_time_days|model|as_of|as_of_date|panel"
     b"|snapshot_on|origins|findings|account|account_id|scores|horizon|horizon_days|cohorts"

@@ -40,7 +40,7 @@ from leadsignal.model.stacked_model import (
     sample_sizes,
 )
 from leadsignal.panel import Panel, in_order
-from leadsignal.progress import by_default
+from leadsignal.progress import by_default, log_warnings
 from leadsignal.results import Result, rounded
 from leadsignal.session_cache import fitted_once
 
@@ -193,6 +193,7 @@ class ChurnModel(EstimatorBase):
         self.version_ = self._version(rows)
         self.origin_ = Origin.of(panel)
         self.warnings_: tuple[DataWarning, ...] = affecting(panel.warnings, "fit")
+        log_warnings("fit", self.warnings_)
         return self
 
     def _learn(self, panel: Panel, rows: pd.DataFrame, names: list[str]) -> Learned:

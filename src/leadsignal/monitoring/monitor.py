@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,10 @@ from leadsignal.monitoring.realised import (
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
 from leadsignal.panel import Panel
+from leadsignal.progress import log_warnings
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
+from leadsignal.scoring.metrics import FindingKind as Kind
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.tables import Tables
@@ -60,11 +62,6 @@ MAX_CLIPPED = 0.1
 """More of the accounts may not have values that the model has never seen."""
 NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
 SHOWN = 12
-
-Kind = Literal[
-    "feed", "feed_loss", "indicator", "score", "alerts", "churn", "calibration", "catch", "holdout",
-    "clipped",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -226,6 +223,7 @@ def monitor_scores(
         *_of_outcomes(realised, OUTCOMES * a_run),
         *_of_arms(arms),
     ]
+    log_warnings(f"monitoring on {tables.as_of_date}", findings)
     return Monitoring(
         tuple(findings),
         tables.as_of_date,

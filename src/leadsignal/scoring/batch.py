@@ -80,7 +80,7 @@ class DateScored:
 def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
     content = scores.to_dict()
-    keys = ("accounts", "alerts", "notice_given", "held_out", "feeds")
+    keys = ("accounts", "alerts", "expected_churns", "notice_given", "held_out", "feeds")
     warnings = [{"kind": o.kind, "table": o.table, "column": o.column} for o in scores.warnings]
     numbers = {key: content[key] for key in (*keys, "accounts_clipped", "clipped", "hindsight")}
     # Without their messages, which may hold names of behaviours.
@@ -234,7 +234,7 @@ def write_recorded(
     with whole_files([path, record.place(path)], kinds, force=force) as (part, beside):
         with record.stage("write"):
             write_rows(scores.frame, part, path.suffix)
-        beside.write_text(record.to_json("done in part" if scores.feeds else "done"), "utf-8")
+        beside.write_text(record.to_json(record.outcome), "utf-8")
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:

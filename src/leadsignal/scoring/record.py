@@ -11,19 +11,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import InputError, LeadsignalError, OptionError
 from leadsignal.files.interruptions import SIGNALS, Interrupted, came
-from leadsignal.files.outputs import RUN_RECORD, shown
+from leadsignal.files.outputs import METRICS, RUN_RECORD, shown
 from leadsignal.files.writing import atomic_write
 from leadsignal.model.persistence.saved_models import versions
+from leadsignal.scoring.metrics import Outcome, openmetrics
 
 if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.tables import Tables
 
-Outcome = Literal["done", "done in part", "failed", "interrupted"]
 ENDING = ".run.json"
 MAX_NAMED = 120
 """Characters of a table's name in a path; folders hold names of 255 bytes."""
@@ -40,6 +40,7 @@ class RunRecord:
     model: dict[str, Any] = field(default_factory=dict)
     dates: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    monitoring: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def place(output: str | Path) -> Path:
@@ -100,6 +101,14 @@ class RunRecord:
                 for (table, column), count in listed
             ]
 
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a run that did not fail: in part where feeds or dates are missing."""
+        late = self.inputs.get("feeds") or any(
+            one.get("feeds") or one["outcome"] == "not scored" for one in self.dates
+        )
+        return "done in part" if late else "done"
+
     def to_dict(self, outcome: Outcome, dates: Sequence[dict[str, Any]] | None = None) -> Any:
         """Return the record, ready for JSON."""
         now = datetime.now(UTC)
@@ -123,10 +132,25 @@ class RunRecord:
         """Return the record as text."""
         return json.dumps(self.to_dict(outcome, dates), indent=2) + "\n"
 
-    def write(self, output: str | Path, outcome: Outcome, *, force: bool = False) -> None:
+    def write(
+        self, output: str | Path, outcome: Outcome | None = None, *, force: bool = False
+    ) -> None:
         """Write the record beside an output, whole or not at all."""
         with atomic_write(self.place(output), RUN_RECORD, force=force) as part:
-            part.write_text(self.to_json(outcome), encoding="utf-8")
+            part.write_text(self.to_json(outcome or self.outcome), encoding="utf-8")
+
+    def to_openmetrics(self, outcome: Outcome | None = None, *, run: str | None = None) -> str:
+        """Return the metrics of the run as text; its label ``run`` is the command by default."""
+        record = self.to_dict(outcome or self.outcome)
+        return openmetrics(record, monitoring=self.monitoring, run=run)
+
+    def write_metrics(
+        self, file: str | Path, outcome: Outcome | None = None, *, force: bool = False
+    ) -> None:
+        """Write the metrics of the run, labelled with the file's name, whole or not at all."""
+        text = self.to_openmetrics(outcome, run=Path(file).stem)
+        with atomic_write(file, METRICS, force=force) as part:
+            part.write_text(text, encoding="utf-8")
 
 
 def table_place(model: str | Path, source: str, table: str) -> Path:
@@ -143,15 +167,31 @@ def table_place(model: str | Path, source: str, table: str) -> Path:
 
 
 @contextmanager
-def recorded(command: str, output: str | Path) -> Iterator[RunRecord]:
-    """Give a record to fill; if the block fails or is interrupted, write it beside the output."""
+def recorded(
+    command: str,
+    output: str | Path | None,
+    *,
+    metrics: str | Path | None = None,
+    force: bool = False,
+) -> Iterator[RunRecord]:
+    """Give a record to fill; if the block fails or is interrupted, write it beside the output.
+
+    The metrics, where a file for them is named, are written in either case.
+    """
     record = RunRecord(command)
     try:
         yield record
     except (Exception, KeyboardInterrupt) as error:
         stopped = isinstance(error, KeyboardInterrupt) or came() is not None
         record.note_error(Interrupted(came() or SIGNALS[0]) if stopped else error)
+        outcome: Outcome = "interrupted" if stopped else "failed"
         # The first error counts; a full disk has no room for this one either.
         with suppress(LeadsignalError, OSError):
-            record.write(output, "interrupted" if stopped else "failed")
+            if metrics is not None:
+                record.write_metrics(metrics, outcome, force=force)
+        with suppress(LeadsignalError, OSError):
+            if output is not None:
+                record.write(output, outcome)
         raise
+    if metrics is not None:
+        record.write_metrics(metrics, force=force)

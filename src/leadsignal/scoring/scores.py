@@ -32,6 +32,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_l
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
+from leadsignal.progress import log_warnings
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.feeds import (
@@ -328,7 +329,9 @@ def _with_warnings(
 ) -> Scores:
     expected = float(scores.frame["risk"].sum())
     doubt = doubt_of_expected(expected, len(scores.frame), last, scores.horizon)
-    return replace(scores, warnings=(*affecting(warnings, "score"), *doubt))
+    known = (*affecting(warnings, "score"), *doubt)
+    log_warnings(f"scores of {scores.as_of_date}", (*scores.feeds, *known))
+    return replace(scores, warnings=known)
 
 
 def _active(panel: Panel) -> pd.DataFrame:
