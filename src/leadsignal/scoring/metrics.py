@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 
 Outcome = Literal["done", "done in part", "failed", "interrupted"]
@@ -59,6 +60,7 @@ COUNTS = {
 Sample = tuple[str, dict[str, str], float]
 
 
+@checked
 def openmetrics(
     record: Mapping[str, Any] | str | Path,
     *,
@@ -94,7 +96,7 @@ def openmetrics(
     --------
     >>> record = {"command": "fit", "outcome": "failed", "finished_at": "2025-01-06T06:00:14+00:00",
     ...           "seconds": {"read": 1.5, "total": 2.0}}
-    >>> print("\\n".join(openmetrics(record).splitlines()[8:11]))
+    >>> print("\\n".join(openmetrics(record).splitlines()[9:12]))
     # TYPE leadsignal_run_finished_timestamp_seconds gauge
     # UNIT leadsignal_run_finished_timestamp_seconds seconds
     # HELP leadsignal_run_finished_timestamp_seconds When the run ended.
