@@ -507,7 +507,9 @@ def _steps(
     validator.level(level)
     validator.one_of("scale", scale, SCALES)
     validator.close()
-    codes: Ints = np.where(case_weights > 0, causes, 0).astype(np.intp)
+    codes: Ints = causes.astype(np.intp)
+    if weights is not None:
+        codes[case_weights <= 0] = 0
     origin = 0.0 if starts is None else float(starts.min())
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))
 

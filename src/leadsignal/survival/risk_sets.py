@@ -39,9 +39,8 @@ class RiskSets:
     ) -> RiskSets:
         """Return the event groups and the range of groups of every row."""
         if strata is None or len(strata) == 1:
-            time = np.unique(stop[event])
+            time, lower, upper = _times_and_ranks(stop, event, start)
             stratum = np.zeros(len(time), dtype=np.intp)
-            lower, upper = _ranks(time, stop, start)
             first = np.array([0, len(time)], dtype=np.intp)
         else:
             time, stratum, lower, upper = _ranks_by_stratum(stop, event, start, strata)
@@ -75,7 +74,8 @@ class RiskSets:
         """Return, for each group, the sum of ``values`` (n) over the rows at risk."""
         size = len(self) + 1
         change = sums_by_code(self.upper, values, size)
-        change -= sums_by_code(self.lower, values, size)
+        if self.lower.strides != (0,):  # else all are at risk from the first group on
+            change -= sums_by_code(self.lower, values, size)
         return from_the_last(change[1:])
 
     def at_events(self, values: Floats) -> Floats:
@@ -102,10 +102,30 @@ def from_the_first(values: Floats) -> Floats:
     return running
 
 
+def _times_and_ranks(stop: Floats, event: Bools, start: Floats | None) -> tuple[Floats, Ints, Ints]:
+    """Return the distinct times of events, and the ranks of all rows among them.
+
+    Of whole numbers of a short range (days, months) a table of the range answers, without sorting.
+    """
+    whole = _whole_from_the_lowest(stop) if start is None else None
+    if whole is None:
+        time = np.unique(stop[event])
+        return time, *_ranks(time, stop, start)
+    seen = np.bincount(whole[event], minlength=int(whole.max()) + 1) > 0
+    time = np.flatnonzero(seen) + stop.min()
+    upper: Ints = np.cumsum(seen)[whole]
+    return time, _from_the_beginning(len(stop)), upper
+
+
+def _from_the_beginning(rows: int) -> Ints:
+    """Return the rank 0 for each row, as one number that is not copied."""
+    return np.broadcast_to(np.intp(0), rows)
+
+
 def _ranks(time: Floats, stop: Floats, start: Floats | None) -> tuple[Ints, Ints]:
     upper = _times_through(time, stop)
     if start is None:
-        return np.zeros(len(stop), dtype=np.intp), upper
+        return _from_the_beginning(len(stop)), upper
     # In a panel most rows begin where the previous row ended, so the rank is already known.
     lower = np.empty_like(upper)
     lower[1:] = upper[:-1]
@@ -120,16 +140,27 @@ def _times_through(time: Floats, moments: Floats) -> Ints:
     For integers in a short range (days, months), a lookup table is used; it is ten times faster
     than a binary search per row.
     """
-    if len(moments) < 10_000 or not len(time):
+    whole = _whole_from_the_lowest(moments) if len(time) else None
+    if whole is None:
         return np.searchsorted(time, moments, side="right")
     low, high = moments.min(), moments.max()
-    whole = moments.astype(np.int64) if high - low < len(moments) else None
-    if whole is None or not bool((whole == moments).all()):
-        return np.searchsorted(time, moments, side="right")
     table = np.searchsorted(time, np.arange(low, high + 1), side="right")
-    whole -= int(low)
     ranks: Ints = table[whole]
     return ranks
+
+
+def _whole_from_the_lowest(moments: Floats) -> Ints | None:
+    """Return whole numbers less the lowest of them; None for others, few, or a wide range."""
+    if len(moments) < 10_000:
+        return None
+    low = moments.min()
+    if moments.max() - low >= len(moments):
+        return None
+    whole = moments.astype(np.intp)
+    if not bool((whole == moments).all()):
+        return None
+    whole -= int(low)
+    return whole
 
 
 def _ranks_by_stratum(

@@ -62,17 +62,16 @@ class Steps:
         origin: float,
     ) -> Steps:
         """Count the rows at risk and the events at each time of each group."""
-        sets = RiskSets.of(stop, cause > 0, start, groups)
-        causes = np.unique(cause[cause > 0])
-        if not len(causes):
-            causes = np.array([1])
+        ends = cause > 0
+        sets = RiskSets.of(stop, ends, start, groups)
+        causes = np.unique(cause[ends]) if cause.max() > 1 else np.array([1])
         at_risk = sets.at_risk(weights)
         if len(causes) == 1:
-            events, row_cause = sets.at_events(weights)[None], (cause > 0) - 1
+            events, row_cause = sets.at_events(weights)[None], ends - 1
         else:
             of_cause = (np.where(cause == c, weights, 0.0) for c in causes)
             events = np.stack([sets.at_events(values) for values in of_cause])
-            row_cause = np.where(cause > 0, np.searchsorted(causes, cause), -1)
+            row_cause = np.where(ends, np.searchsorted(causes, cause), -1)
         left = 1 - events.sum(axis=0) / at_risk
         left[np.isclose(left, 0, atol=1e-13)] = 0.0
         survival, before = np.empty_like(left), np.empty_like(left)
@@ -82,7 +81,10 @@ class Steps:
             before[part] = np.concatenate(([1.0], survival[part][:-1]))
             incidence[:, part] = np.cumsum(before[part] * events[:, part] / at_risk[part], axis=1)
         last = np.full(len(groups), -np.inf)
-        np.maximum.at(last, groups.codes, np.where(weights > 0, stop, -np.inf))
+        if len(groups) == 1:
+            last[0] = stop.max(where=weights > 0, initial=-np.inf)
+        else:
+            np.maximum.at(last, groups.codes, np.where(weights > 0, stop, -np.inf))
         return cls(
             groups.names, sets.first, tuple(causes.tolist()), sets.time, at_risk, events, before,
             survival, incidence, origin, last,
