@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.model.growing import Binned, Growth, grown_trees
 from leadsignal.model.person_period import Layout, design
-from leadsignal.model.trees import splits_of, trees_of
+from leadsignal.model.trees import Node, Split, splits_of
 from leadsignal.scoring.batch import dates_to_score
 from leadsignal.scoring.scores import write_scores
 from small_business import write_small_business
@@ -337,36 +337,39 @@ def test_the_same_bytes_with_any_order_of_rows_and_threads(
     assert written[0] == written[1]
 
 
-def test_trees_by_columns_are_scikit_learns_to_the_bit(
-    ensemble: ls.ChurnModel, panel: ls.Panel
-) -> None:
+def value_of(node: Node, row: np.ndarray) -> float:
+    """Walk a tree with one row."""
+    while isinstance(node, Split):
+        value = row[node.column]
+        if np.isnan(value):
+            left = node.missing_left
+        elif node.codes is None:
+            left = value <= node.threshold
+        else:
+            left = (value in node.codes) != node.missing_left
+        node = node.left if left else node.right
+    return node
+
+
+def test_trees_by_columns_are_walks_to_the_bit(ensemble: ls.ChurnModel, panel: ls.Panel) -> None:
     hazards = ensemble.hazards_
     rows = panel.frame.sample(9_000, replace=True, random_state=1)
     matrix = ensemble.features_.matrix(rows)
     matrix[np.random.default_rng(0).random(matrix.shape) < 0.1] = np.nan
     row, step = np.repeat(np.arange(len(rows)), 6), np.tile(np.arange(6), len(rows))
     stacked = design(hazards.features, matrix, hazards.ends, row, step)
-    estimator = HistGradientBoostingClassifier(
-        max_iter=20, categorical_features=Layout.of(hazards.features, hazards.ends).is_category
-    )
-    few = stacked[:3_000]
-    estimator.fit(few, np.random.default_rng(1).random(len(few)) < 0.2 + 0.3 * (few[:, 0] == 1))
-    trees = trees_of(estimator, few)
-    assert any(split.codes for tree in trees.trees for split in splits_of(tree))
-    assert np.array_equal(trees(stacked), estimator.decision_function(stacked))
     in_blocks = hazards.step_hazards(matrix)[0]
     assert np.array_equal(in_blocks, hazards.churn.probability(stacked).reshape(-1, 6))
-
-
-def test_trees_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(0).normal(size=(200, 2))
-    estimator = HistGradientBoostingClassifier(max_iter=3).fit(rows, rows[:, 0] > 0)
-    estimator._baseline_prediction = estimator._baseline_prediction + 1
-    expected = estimator.decision_function(rows)
-    assert np.array_equal(trees_of(estimator, rows)(rows), expected)
-    monkeypatch.setattr(estimator, "decision_function", lambda rows: np.zeros(len(rows)))
-    with pytest.raises(ls.ModelError, match=r"trees of scikit-learn \S+ cannot be read"):
-        trees_of(estimator, rows)
+    few, layout = stacked[:3_000], Layout.of(hazards.features, hazards.ends)
+    ended = np.random.default_rng(1).random(len(few)) < 0.2 + 0.3 * (few[:, 0] == 1)
+    binned = Binned.of(few, np.ones(len(few)), layout.is_category)
+    growth = Growth(10, 8, 1.0, 20.0)
+    trees = grown_trees(binned, ended, np.ones(len(few)), 0 * layout.signs, growth, 0)
+    assert any(split.codes for tree in trees.trees for split in splits_of(tree))
+    walked = np.full(300, trees.baseline)
+    for tree in trees.trees:
+        walked += [value_of(tree, one) for one in stacked[-300:]]
+    assert np.array_equal(trees(stacked)[-300:], walked)
 
 
 def test_kills_leave_the_old_or_the_new() -> None:

@@ -13,6 +13,7 @@ from leadsignal.model.learners import (
     MAX_ALIKE,
     Boosting,
     Logistic,
+    Prepared,
     TrainingData,
     penalty_factors,
 )
@@ -36,9 +37,9 @@ def training_of(rows: int, columns: int, seed: int) -> tuple[Layout, TrainingDat
     features = Features(tuple(f"c{number}" for number in range(columns)))
     row, ones = np.arange(rows), np.ones(rows)
     stacked = design(features, matrix, ENDS, row, np.zeros(rows, dtype=np.int64))
-    return Layout.of(features, ENDS), TrainingData(
-        stacked, ended, ones, 0 * ones, 30 * ones, 1.0, row
-    )
+    layout = Layout.of(features, ENDS)
+    prepared = Prepared(layout, stacked, ones, row)
+    return layout, TrainingData(prepared, row, ended, ones, 0 * ones, 30 * ones, 1.0)
 
 
 class LightLogistic(Logistic):

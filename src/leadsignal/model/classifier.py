@@ -42,14 +42,15 @@ class ClassifierHazard:
     """
 
     def __init__(self, template: Classifier, layout: Layout, seed: int) -> None:
-        self.template, self.seed = template, seed
+        self.template, self.layout, self.seed = template, layout, seed
         self.columns = LinearColumns(layout)
 
     def fit(self, training: TrainingData) -> ClassifierHazard:
         """Fit the hazard of a step."""
         from sklearn.base import clone
 
-        columns = self.columns.fit(training.rows)
+        self.columns = training.prepared.columns
+        columns = training.prepared.flat[training.places]
         self.classifier: Any = clone(self.template)
         _seed(self.classifier, self.seed)
         weighted = _weight_name(self.classifier)
@@ -61,6 +62,14 @@ class ClassifierHazard:
         sampled = float(_log_odds(np.array([training.ended.mean()]))[0])
         self.correction = self.middle - sampled if weighted is None else 0.0
         return self
+
+    def again(self, training: TrainingData) -> ClassifierHazard:
+        """Return a learner like this, fitted on other rows of the same design."""
+        return ClassifierHazard(self.template, self.layout, self.seed).fit(training)
+
+    def held_out(self, training: TrainingData) -> Floats:
+        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        return self.log_odds(training.rows)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of an event in each row, shape (n,)."""

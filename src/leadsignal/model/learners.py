@@ -9,21 +9,24 @@ that no test uses, by log-loss and AUC on later rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.model.growing import Binned, Growth, grown_trees
 from leadsignal.model.person_period import Layout
-from leadsignal.model.trees import Bins, trees_of
 from leadsignal.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from leadsignal.stats.penalised_logit import SharedRows
+    from leadsignal.stats.penalised_logit import LogitFit, SharedRows
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 RIDGE = 600.0
 """Penalty on half the square of each coefficient, for each row in which one end is seen."""
@@ -39,6 +42,8 @@ RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
 MIN_TERM = 3
 """Contracts that run for fewer months renew all the time."""
 NEAREST = 1e-7
+TIMING = ("tenure_days", "days_to_renewal", "step_begin", "renews", "days_to_renewal_now")
+"""Columns that say when."""
 
 
 def _products(rows: Floats, coefficients: Floats) -> Floats:
@@ -47,13 +52,46 @@ def _products(rows: Floats, coefficients: Floats) -> Floats:
     return total
 
 
-def _with_values(rows: Floats) -> Floats:
-    """Return the rows with 0 in columns without any value: scikit-learn cannot bin these.
+class Prepared:
+    """A stacked design, and what learners make of its columns, once for all fits on its rows.
 
-    What is rarely known may be known nowhere in a sample, or among the accounts not held out.
+    Attributes
+    ----------
+    rows : array of shape (n, columns)
+        The design.
+    weight : array of shape (n,)
+        Weight of each row.
+    owner : array of shape (n,)
+        Number of the panel row that each is a step of.
     """
-    unknown = np.isnan(rows).all(axis=0)
-    return np.where(unknown, 0.0, rows) if unknown.any() else rows
+
+    def __init__(self, layout: Layout, rows: Floats, weight: Floats, owner: Ints) -> None:
+        self.layout, self.rows, self.weight, self.owner = layout, rows, weight, owner
+
+    @cached_property
+    def binned(self) -> Binned:
+        """The columns as numbers of bins."""
+        return Binned.of(self.rows, self.weight, self.layout.is_category)
+
+    @cached_property
+    def _linear(self) -> tuple[LinearColumns, SharedRows]:
+        columns = LinearColumns(self.layout)
+        return columns, columns.fit_shared(self.rows, self.owner)
+
+    @property
+    def columns(self) -> LinearColumns:
+        """How a linear model reads the design."""
+        return self._linear[0]
+
+    @property
+    def shared(self) -> SharedRows:
+        """A constant, timing and, shared by each owner's rows, indicators."""
+        return self._linear[1]
+
+    @cached_property
+    def flat(self) -> Floats:
+        """Timing and indicators of a linear model, shape (n, columns)."""
+        return self.columns.columns(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,41 +100,51 @@ class TrainingData:
 
     Attributes
     ----------
-    rows : array of shape (n, columns)
-        The design.
+    prepared : Prepared
+        A design that holds them.
+    places : array of shape (n,)
+        Which of its rows they are.
     ended, weight : arrays of shape (n,)
         Whether each row ended, and its weight.
     start, stop : arrays of shape (n,)
         Days ahead on which its time at risk begins and stops.
     overlap : float
         Number of rows in which one end is seen, on average.
-    owner : array of shape (n,)
-        Number of the panel row that each is a step of.
     """
 
-    rows: Floats
+    prepared: Prepared
+    places: Ints
     ended: NDArray[np.bool_]
     weight: Floats
     start: Floats
     stop: Floats
     overlap: float
-    owner: NDArray[np.int64]
 
     @property
     def ends(self) -> float:
         """Number of distinct ends."""
         return float(self.weight[self.ended].sum() / self.overlap)
 
-    def part(self, chosen: NDArray[np.bool_]) -> TrainingData:
-        """Return the chosen rows."""
+    @property
+    def owner(self) -> Ints:
+        """Number of the panel row that each is a step of, shape (n,)."""
+        return self.prepared.owner[self.places]
+
+    @property
+    def rows(self) -> Floats:
+        """The design, shape (n, columns)."""
+        return self.prepared.rows[self.places]
+
+    def part(self, chosen: NDArray[np.bool_] | Ints, weight: Floats | None = None) -> TrainingData:
+        """Return the chosen rows, with another ``weight`` of each if it is given."""
         return TrainingData(
-            self.rows[chosen],
+            self.prepared,
+            self.places[chosen],
             self.ended[chosen],
-            self.weight[chosen],
+            self.weight[chosen] if weight is None else weight,
             self.start[chosen],
             self.stop[chosen],
             self.overlap,
-            self.owner[chosen],
         )
 
 
@@ -114,31 +162,29 @@ class Boosting:
 
     def fit(self, training: TrainingData) -> Boosting:
         """Learn the hazard of a step."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        mean_weight = training.weight.mean() if len(training.weight) else 1.0
-        estimator = HistGradientBoostingClassifier(
-            learning_rate=0.1,
-            max_iter=self.tree_count,
-            max_leaf_nodes=self.leaf_count if training.ends >= FEW_ENDS else self.few_leaves,
-            max_features=self.column_share,
-            min_samples_leaf=max(20, int(self.leaf_rows / mean_weight)),
-            l2_regularization=10.0,
-            categorical_features=self.layout.is_category,
-            monotonic_cst=self.layout.signs,
-            early_stopping=False,
-            random_state=self.seed,
+        growth = Growth(
+            self.tree_count,
+            self.leaf_count if training.ends >= FEW_ENDS else self.few_leaves,
+            self.column_share,
+            self.leaf_rows / max(1.0, float(training.weight.mean())),
+            tuple(at for at, name in enumerate(self.layout.names) if name in TIMING),
         )
-        rows = _with_values(training.rows)
-        bins = Bins.of(rows, training.weight, self.layout.is_category)
-        with one_thread():
-            estimator.fit(bins.numbers(rows), training.ended, sample_weight=training.weight)
-            self.trees = trees_of(estimator, rows, bins)
+        binned = training.prepared.binned.part(training.places)
+        signs = self.layout.signs
+        self.trees = grown_trees(binned, training.ended, training.weight, signs, growth, self.seed)
         return self
+
+    def again(self, training: TrainingData) -> Boosting:
+        """Return a learner like this, fitted on other rows of the same design."""
+        return type(self)(self.layout, self.seed).fit(training)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
         return self.trees(rows)
+
+    def held_out(self, training: TrainingData) -> Floats:
+        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        return self.log_odds(training.rows)
 
 
 def penalty_factors(columns: Floats, weight: Floats) -> Floats:
@@ -156,11 +202,12 @@ def penalty_factors(columns: Floats, weight: Floats) -> Floats:
     if not columns.shape[1]:
         return np.ones(0)
     step = slice(None, None, max(1, -(-len(columns) // COMPARED_ROWS)))
-    rows, weight = columns[step], weight[step, None] / weight[step].sum()
+    weight = (weight[step, None] / weight[step].sum()).astype(np.float32)
+    rows = columns[step].astype(np.float32)
     centred = (rows - (weight * rows).sum(axis=0)) * np.sqrt(weight)
     size = np.sqrt((centred**2).sum(axis=0))
     unit = centred / np.where(size > 0, size, 1.0)
-    alike = ((unit.T @ unit) ** 2).sum(axis=0)
+    alike = ((unit.T @ unit).astype(np.float64) ** 2).sum(axis=0)
     factors: Floats = np.maximum(alike / MAX_ALIKE, 1.0) ** 2
     return factors
 
@@ -175,23 +222,13 @@ class LinearColumns:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        timing = {"tenure_days", "days_to_renewal", "step_begin", "renews", "days_to_renewal_now"}
-        self.how = np.array([name not in timing for name in layout.names])
+        self.how = np.array([name not in TIMING for name in layout.names])
         self.edges = [edge for edge in RENEWAL_EDGES if edge < layout.ends[-1]]
 
     @property
     def timing_count(self) -> int:
         """Number of columns that say when."""
         return 2 * len(self.layout.ends) + len(self.edges) + 3
-
-    def fit(self, rows: Floats) -> Floats:
-        """Learn the scales; return timing and indicators, shape (n, columns)."""
-        from leadsignal.model.encoding import IndicatorEncoder
-
-        self.encoder = IndicatorEncoder(self.layout.is_category[self.how])
-        if self.how.any():
-            self.encoder.fit(rows[:, self.how])
-        return self.columns(rows)
 
     def fit_shared(self, rows: Floats, owner: NDArray[np.int64]) -> SharedRows:
         """Learn the scales; return a constant, timing and, shared by each owner's, indicators."""
@@ -203,8 +240,8 @@ class LinearColumns:
         _, first, among = np.unique(owner, return_index=True, return_inverse=True)
         if not self.how.any():
             return SharedRows(own, np.zeros((len(first), 0)), among)
-        how = np.ascontiguousarray(rows[:, self.how])
-        return SharedRows(own, self.encoder.fit(how).transform(how[first]), among)
+        how = rows[np.ix_(first, np.flatnonzero(self.how))]
+        return SharedRows(own, self.encoder.fit_transform(how), among)
 
     def columns(self, rows: Floats) -> Floats:
         """Return timing and indicators, shape (n, columns)."""
@@ -261,6 +298,8 @@ class Logistic:
 
     ridge = RIDGE
 
+    near: LogitFit | None = None
+
     def __init__(self, layout: Layout, seed: int) -> None:
         self.columns = LinearColumns(layout)
 
@@ -268,20 +307,33 @@ class Logistic:
         """Learn the hazard of a step."""
         from leadsignal.stats.penalised_logit import penalised_logit
 
+        self.columns = training.prepared.columns
         with one_thread():
-            columns = self.columns.fit_shared(training.rows, training.owner)
+            columns = training.prepared.shared.part(training.places)
             seen = np.bincount(columns.owner, training.weight, len(columns.shared)).astype(float)
             penalty = np.full(columns.width, TIMING_RIDGE)
-            factors = penalty_factors(columns.shared, seen)
-            penalty[columns.own.shape[1] :] = self.ridge * training.overlap * factors
+            if self.near is None:
+                self.factors = penalty_factors(columns.shared, seen)
+            penalty[columns.own.shape[1] :] = self.ridge * training.overlap * self.factors
             penalty[0] = 0.0
-            found = penalised_logit(columns, training.ended, training.weight, penalty)
-        self.intercept, self.coefficients = float(found[0]), found[1:]
+            self.near = penalised_logit(
+                columns, training.ended, training.weight, penalty, self.near
+            )
+        self.intercept, self.coefficients = float(self.near.coef[0]), self.near.coef[1:]
         return self
+
+    def again(self, training: TrainingData) -> Logistic:
+        """Return a learner like this, fitted on other rows of the same design."""
+        return copy(self).fit(training)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
         return self.intercept + _products(self.columns.columns(rows), self.coefficients)
+
+    def held_out(self, training: TrainingData) -> Floats:
+        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        shared = training.prepared.shared.part(training.places)
+        return shared.times(np.append(self.intercept, self.coefficients))
 
 
 class LandmarkCox:
@@ -299,7 +351,8 @@ class LandmarkCox:
         """Learn the hazard of a day."""
         from leadsignal.survival.cox import fit_cox
 
-        columns = self.columns.fit(training.rows)
+        self.columns = training.prepared.columns
+        columns = training.prepared.flat[training.places]
         ridge = np.full(columns.shape[1], TIMING_RIDGE)
         timing = self.columns.timing_count
         with one_thread():
@@ -320,6 +373,14 @@ class LandmarkCox:
         since = np.searchsorted(baseline.time, self.layout.begins, side="right")
         self.increments = days[at] - days[since]
         return self
+
+    def again(self, training: TrainingData) -> LandmarkCox:
+        """Return a learner like this, fitted on other rows of the same design."""
+        return type(self)(self.layout, 0).fit(training)
+
+    def held_out(self, training: TrainingData) -> Floats:
+        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        return self.log_odds(training.rows)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""

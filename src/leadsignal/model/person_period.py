@@ -52,12 +52,20 @@ class Stacked:
     weight: NDArray[np.float64]
 
     def sampled(self, most: int, rng: np.random.Generator) -> Stacked:
-        """Return at most ``most`` rows: the ends, and of the others a weighted random sample.
+        """Return at most ``most`` rows: the ends, and of the others a weighted random sample."""
+        kept, weight = self.drawn(most, rng)
+        return Stacked(self.row[kept], self.step[kept], self.churned[kept], self.left[kept], weight)
 
-        Where ends are more than half of ``most``, they are sampled too.
+    def drawn(
+        self, most: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the places of at most ``most`` rows, and the weight that each then has.
+
+        They are the ends, and of the others a random sample. Where ends are more than half of
+        ``most``, they are sampled too.
         """
         if len(self.row) <= most:
-            return self
+            return np.arange(len(self.row)), self.weight
         ended = self.churned | self.left
         kept_ends, weight_ends = _draw(np.flatnonzero(ended), most // 2, rng)
         kept_others, weight_others = _draw(np.flatnonzero(~ended), most - len(kept_ends), rng)
@@ -65,13 +73,7 @@ class Stacked:
         weight = np.repeat([weight_ends, weight_others], [len(kept_ends), len(kept_others)])
         order = np.argsort(kept, kind="stable")
         kept = kept[order]
-        return Stacked(
-            self.row[kept],
-            self.step[kept],
-            self.churned[kept],
-            self.left[kept],
-            self.weight[kept] * weight[order],
-        )
+        return kept, self.weight[kept] * weight[order]
 
 
 def _draw(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from leadsignal.errors import ModelError
 from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_of
 from leadsignal.model.features import Features
-from leadsignal.model.learners import Learner, LearnerTypes, TrainingData
+from leadsignal.model.learners import Learner, LearnerTypes, Prepared, TrainingData
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
 from leadsignal.threads import one_thread
@@ -235,7 +235,9 @@ def fit_stacked_rows(
     stacked = stacked.sampled(FITTED.of(stacked), rng)
     account = np.arange(len(matrix)) if account is None else account
     layout = Layout.of(features, ends)
-    fit = _HazardFit(features, matrix, ended_within, layout, account, learners, seed)
+    rows = design(features, matrix, ends, stacked.row, stacked.step)
+    prepared = Prepared(layout, rows, stacked.weight, stacked.row)
+    fit = _HazardFit(prepared, ended_within, layout, account, learners, seed)
     other = fit.stacked_model(stacked, rng, churn=False)[0] if stacked.left.any() else None
     churn, auc = fit.stacked_model(stacked, rng, churn=True)
     return Hazards(features, ends, churn, other, auc)
@@ -245,8 +247,7 @@ def fit_stacked_rows(
 class _HazardFit:
     """Data and learners of a fit."""
 
-    features: Features
-    matrix: Floats
+    prepared: Prepared
     ended_within: Floats
     layout: Layout
     account: NDArray[np.int64]
@@ -265,10 +266,8 @@ class _HazardFit:
         members = tuple(
             learner(self._layout(churn), self.seed).fit(training) for learner in self.learners
         )
-        sample = stacked.sampled(CROSS_FITTED.of(stacked), rng)
-        if sample is not stacked:
-            training = self.training_data(sample, churn)
-        score = self.held_out(training, self.account[sample.row], churn, rng)
+        training = training.part(*stacked.drawn(CROSS_FITTED.of(stacked), rng))
+        score = self.held_out(training, members, rng)
         if score is None:
             equal = np.full(len(members), 1 / len(members))
             return StackedModel(members, equal, 0.0), None
@@ -284,44 +283,42 @@ class _HazardFit:
         return replace(self.layout, signs=np.zeros_like(self.layout.signs))
 
     def training_data(self, stacked: Stacked, churn: bool) -> TrainingData:
-        """Return the stacked rows as learners read them."""
+        """Return the stacked rows, all of the design, as learners read them."""
         ended = stacked.churned if churn else stacked.left
         within = self.ended_within[stacked.row]
         last = self.layout.ends[stacked.step].astype(float)
         accounts = len(np.unique(self.account[stacked.row[ended]]))
         return TrainingData(
-            design(self.features, self.matrix, self.layout.ends, stacked.row, stacked.step),
+            self.prepared,
+            np.arange(len(ended)),
             ended,
             stacked.weight,
             self.layout.begins[stacked.step].astype(float),
             np.where(stacked.churned | stacked.left, within, last),
             # Without an end, none is counted twice.
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
-            stacked.row,
         )
 
     def held_out(
         self,
         training: TrainingData,
-        account: NDArray[np.int64],
-        churn: bool,
+        members: tuple[Learner | ClassifierHazard, ...],
         rng: np.random.Generator,
     ) -> Floats | None:
         """Return the log-odds of each member for accounts held out in turn, (rows, members).
 
         None where all ends, or all that is no end, are in one fold.
         """
-        codes = np.unique(account, return_inverse=True)[1]
+        codes = np.unique(self.account[training.owner], return_inverse=True)[1]
         fold = rng.permutation(codes.max() + 1)[codes] % FOLDS
-        score = np.zeros((len(fold), len(self.learners)))
+        score = np.zeros((len(fold), len(members)))
         for number in range(FOLDS):
             held_out = fold == number
-            others = training.part(~held_out)
+            others, rest = training.part(~held_out), training.part(held_out)
             if not others.ended.any() or others.ended.all():
                 return None
-            for column, learner in enumerate(self.learners):
-                fitted = learner(self._layout(churn), self.seed).fit(others)
-                score[held_out, column] = fitted.log_odds(training.rows[held_out])
+            for column, member in enumerate(members):
+                score[held_out, column] = member.again(others).held_out(rest)
         return _on_one_level(score, fold)
 
 

@@ -1,16 +1,11 @@
-"""Boosted trees, taken from a fitted scikit-learn estimator and evaluated column by column.
+"""Boosted trees, evaluated column by column.
 
-scikit-learn walks each tree once per row. Here each split is one comparison of a whole column, with
-the same scores, bit for bit, in less time. Rows are independent: blocks of them run in threads.
-
-Columns with many values are cut into bins at weighted quantiles before the trees are grown.
-scikit-learn 1.9 finds the same bins, but sorts the column again for each of the 254 quantiles: that
-takes longer than growing the trees. Older versions ignore the weights.
+Each split is one comparison of a whole column, in less time than walking each tree once per row.
+Rows are independent: blocks of them run in threads.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,73 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.errors import ModelError
 from leadsignal.threads import threads
 
 Floats = NDArray[np.float64]
-MAX_BINS = 255
-"""scikit-learn takes each value of a column with at most this many for a bin."""
-
-
-@dataclass(frozen=True, eq=False)
-class Bins:
-    """The bins of the columns that have more than `MAX_BINS` values.
-
-    Attributes
-    ----------
-    edges : mapping of int to array
-        By column, the largest value of each bin but the last, in ascending order.
-    """
-
-    edges: Mapping[int, Floats]
-
-    @classmethod
-    def of(cls, rows: Floats, weight: Floats, is_category: NDArray[np.bool_]) -> Bins:
-        """Return the bins of rows, each of about the same total weight."""
-        found = {at: _edges(rows[:, at], weight) for at in np.flatnonzero(~is_category).tolist()}
-        return cls({at: edges for at, edges in found.items() if edges is not None})
-
-    def numbers(self, rows: Floats) -> Floats:
-        """Return the rows with the numbers of their bins; missing values stay missing."""
-        numbered = rows.copy()
-        for at, edges in self.edges.items():
-            bins = np.searchsorted(edges, rows[:, at])
-            numbered[:, at] = np.where(np.isnan(rows[:, at]), np.nan, bins)
-        return numbered
-
-    def value(self, column: int, threshold: float) -> float:
-        """Return the value of a threshold that lies between the numbers of two bins."""
-        edges = self.edges.get(column)
-        if edges is None or threshold > len(edges):
-            return threshold
-        # Between 3 and 5, if bin 4 has no row: the value is the edge of bin 3.
-        return float(edges[int(np.ceil(threshold)) - 1])
-
-
-NO_BINS = Bins({})
-
-
-def _edges(values: Floats, weight: Floats) -> Floats | None:
-    """Return the edges of a column's bins; None where each value is a bin."""
-    counted = ~np.isnan(values) & (weight != 0)
-    values, weight = values[counted], weight[counted]
-    order = np.argsort(values)
-    values, total = values[order], np.cumsum(weight[order])
-    if np.count_nonzero(values[1:] != values[:-1]) < MAX_BINS:
-        return None
-    rank = np.linspace(0, 100, MAX_BINS + 1)[1:-1] / 100 * total[-1]
-    at = np.minimum(np.searchsorted(total, rank), len(values) - 1)
-    after = np.minimum(at + 1, len(values) - 1)
-    # Hyndman and Fan (1996), definition 2: where a quantile lies between two values, their mean.
-    between = total[at] - rank <= np.finfo(float).eps
-    edges: Floats = np.unique(np.where(between, (values[at] + values[after]) / 2, values[at]))
-    return edges
-
-
 BLOCK, MIN_BLOCK = 1024, 512
 """Rows at once: few enough that they stay in the processor's cache, enough to be worth it."""
-CHECKED = 64
-"""Number of training rows on which the scores are compared with scikit-learn's."""
 MISSING = 256
 """Code of a category whose value is missing; boosting distinguishes at most 255 others."""
 
@@ -194,69 +127,3 @@ class BoostedTrees:
         for tree in self.trees:
             score += tree_values(tree, columns)
         return score
-
-
-def trees_of(estimator: Any, rows: Floats, bins: Bins = NO_BINS) -> BoostedTrees:
-    """Return the trees of a `HistGradientBoostingClassifier` that is fitted on the ``bins``.
-
-    Raises ModelError where their scores of some of the ``rows`` are not scikit-learn's: a future
-    version may build its trees in another way.
-    """
-    checked = np.ascontiguousarray(rows[:: -(-len(rows) // CHECKED)])
-    try:
-        trees = _taken_from(estimator, bins)
-        expected = estimator.decision_function(bins.numbers(checked))
-        same = np.array_equal(expected, trees(checked))
-    except (AttributeError, ValueError, TypeError, LookupError):
-        same = False
-    if not same:
-        from sklearn import __version__ as version
-
-        raise ModelError(
-            f"the boosted trees of scikit-learn {version} cannot be read",
-            'Install an older scikit-learn, or use estimator="logistic"',
-        )
-    return trees
-
-
-def _taken_from(estimator: Any, bins: Bins) -> BoostedTrees:
-    places, known = _order_of(estimator)
-
-    def node(tree: Any, number: int) -> Node:
-        fields = dict(zip(tree.nodes.dtype.names, tree.nodes[number].tolist(), strict=True))
-        if fields["is_leaf"]:
-            return float(fields["value"])
-        column, missing_left = fields["feature_idx"], bool(fields["missing_go_to_left"])
-        # scikit-learn writes infinity where only missing values go right.
-        threshold: float | None = bins.value(
-            places[column], min(fields["num_threshold"], sys.float_info.max)
-        )
-        codes = None
-        if fields["is_categorical"]:
-            left = _members(tree.raw_left_cat_bitsets[fields["bitset_idx"]])[: len(known[column])]
-            threshold, codes = None, tuple(known[column][left != missing_left].astype(int).tolist())
-        branches = node(tree, fields["left"]), node(tree, fields["right"])
-        return Split(places[column], missing_left, threshold, codes, *branches)
-
-    baseline = float(estimator._baseline_prediction.ravel()[0])
-    return BoostedTrees(baseline, tuple(node(tree, 0) for (tree,) in estimator._predictors))
-
-
-def _order_of(estimator: Any) -> tuple[list[int], list[Floats]]:
-    """Return the columns in the estimator's order, and the known codes of its categories.
-
-    Its encoder puts the categories first; what it does not know is missing.
-    """
-    is_category = estimator.is_categorical_
-    if is_category is None:
-        return list(range(estimator.n_features_in_)), []
-    encoder = estimator._preprocessor.named_transformers_["encoder"]
-    known = [np.asarray(values, dtype=np.float64) for values in encoder.categories_]
-    places = np.r_[np.flatnonzero(is_category), np.flatnonzero(~is_category)]
-    return places.tolist(), [values[~np.isnan(values)] for values in known]
-
-
-def _members(bitset: Any) -> NDArray[np.bool_]:
-    """Return which of 0 to 255 a set of 8 words of 32 bits holds."""
-    words = np.asarray(bitset, dtype=np.uint32)
-    return ((words[:, None] >> np.arange(32, dtype=np.uint32)) & 1).astype(bool).ravel()
