@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader, read_beside
 from leadsignal.progress import timed
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.session_cache import in_use, note_use
+from leadsignal.session_cache import in_use, note_use, once_for
 from leadsignal.sources.project_inputs import note_project
 
 if TYPE_CHECKING:
@@ -232,7 +232,8 @@ class Tables:
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
         """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
         counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({self.sql(table)}) GROUP BY 1"
-        return {str(text): n for text, n in self._store.query(counted) if text is not None}
+        found = once_for(self, ("accounts with", counted), partial(self._store.query, counted))
+        return {str(text): n for text, n in found if text is not None}
 
     def with_behaviors(self, behaviors: Behaviors | None) -> Tables:
         """Return the tables with these behaviours having indicators of their own."""

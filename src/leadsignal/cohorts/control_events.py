@@ -32,14 +32,9 @@ def control_names(context: AsOfContext, excluded: frozenset[str]) -> tuple[str, 
     tables = context.tables
     if "behaviors" not in tables.names:
         return ()
-    found = _queried(
-        context,
-        "SELECT behavior, count(DISTINCT account_id) AS accounts"
-        f" FROM ({tables.sql('behaviors')}) AS t GROUP BY behavior"
-        " ORDER BY accounts DESC, behavior",
-    )
+    found = tables.accounts_with("behaviors", "behavior")
     enough = MIN_SHARE_OF_ACCOUNTS * len(context.accounts)
-    names = found.loc[found["accounts"] >= enough, "behavior"].astype(str)
+    names = sorted((name for name in found if found[name] >= enough), key=lambda n: (-found[n], n))
     return tuple(name for name in names if name not in excluded)[:MAX_CONTROLS]
 
 
@@ -68,7 +63,7 @@ def lapsing_controls(
     The number of events required is chosen so that accounts meet it in about the ``share`` of
     their windows; by default in as many windows as they meet ``rule``.
     """
-    counts = _window_counts(context, names, rule.within)
+    counts = _window_counts(context, names, rule.within, by_users=rule.by_users > 1)
     windows = _windows(context, rule.within)
     if share is None:
         share = _windows_met(context, rule) / windows
@@ -130,15 +125,19 @@ def _last_days(context: AsOfContext, lives: pd.DataFrame) -> pd.Series[Any]:
     return ended.where(ended <= as_of, as_of)
 
 
-def _window_counts(context: AsOfContext, names: tuple[str, ...], within: int) -> pd.DataFrame:
+def _window_counts(
+    context: AsOfContext, names: tuple[str, ...], within: int, *, by_users: bool
+) -> pd.DataFrame:
     """Return how many windows have each number of events and of users, by behaviour.
 
-    A window is one of an account, ``within`` days long.
+    A window is one of an account, ``within`` days long. Users are counted, which takes long, only
+    ``by_users``; else there is one.
     """
-    key = ("window counts", names, within)
+    key = ("window counts", names, within, by_users)
     if key not in context.computed:
         tables = context.tables
-        users = "count(DISTINCT user_id)" if "user_id" in tables.columns("behaviors") else "1"
+        known = by_users and "user_id" in tables.columns("behaviors")
+        users = "count(DISTINCT user_id)" if known else "1"
         context.computed[key] = _queried(
             context,
             "SELECT behavior, events, users, count(*) AS windows FROM ("

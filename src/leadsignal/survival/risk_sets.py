@@ -113,7 +113,7 @@ def _times_and_ranks(stop: Floats, event: Bools, start: Floats | None) -> tuple[
         return time, *_ranks(time, stop, start)
     seen = np.bincount(whole[event], minlength=int(whole.max()) + 1) > 0
     time = np.flatnonzero(seen) + stop.min()
-    upper: Ints = np.cumsum(seen)[whole]
+    upper: Ints = np.cumsum(seen, dtype=np.intp)[whole]
     return time, _from_the_beginning(len(stop)), upper
 
 
