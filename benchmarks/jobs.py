@@ -1,13 +1,17 @@
 """What an analyst waits for: CPU and wall seconds and peak memory of each job, by size.
 
-Simulated businesses of the leading world, written as CSV files. Each line is a fresh process; a
-job's seconds are those of its own part, its children's included, and "memory" is the largest so
-far in the process. "growth" is the exponent of CPU seconds between the two sizes. With --before,
-another checkout of leadsignal runs the same jobs, in turn. The last jobs are what an analyst would
-write: counts by behaviour in pandas with scikit-learn's boosting, and lifelines' Cox regression.
-The load of the machine is printed at the beginning and at the end: figures of a busy one say less.
+Simulated businesses of the leading world, written as CSV files. Each job is a fresh process; a
+part's seconds are its own, its children's included, and "GB" is the largest so far in the process.
+"growth" is the exponent of CPU seconds between the first size and the last. With --before, another
+checkout of leadsignal runs the same jobs, in turn. The last jobs are what an analyst would write:
+counts by behaviour in pandas with scikit-learn's boosting, and lifelines' Cox regression. Jobs that
+do not depend on the number of accounts stand in the first column. What is not done after --limit
+minutes is cut off, and said so. The last line says how much of the processors other programs took
+meanwhile: figures of a busy machine say less.
 
-    python benchmarks/jobs.py [--accounts 2000 20000] [--before FOLDER] [--runs 3] [--only chain]
+    git worktree add /tmp/before 5760656
+    python benchmarks/jobs.py --before /tmp/before [--accounts 2000 20000] [--limit 20] [--runs 1]
+    python benchmarks/jobs.py --only chain discover
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import json
 import math
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +35,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 Measured = dict[str, tuple[float, float, float]]
 """By part: CPU seconds, wall seconds, gigabytes."""
+QUIET = 0.05
+"""Largest share of the processors' time that other programs take on a quiet machine."""
 
 
 def cpu() -> float:
@@ -40,11 +47,18 @@ def cpu() -> float:
 
 @contextmanager
 def part(name: str, measured: Measured) -> Iterator[None]:
-    """Measure one part of a job."""
+    """Measure one part of a job, and print what is measured so far."""
     worked, clock = cpu(), time.perf_counter()
     yield
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     measured[name] = (cpu() - worked, time.perf_counter() - clock, gigabytes)
+    print(json.dumps(measured), flush=True)
+
+
+def imports(_folder: Path, measured: Measured) -> None:
+    """Import the model, as a script's first line does."""
+    with part("from leadsignal import ChurnModel", measured):
+        from leadsignal import ChurnModel  # noqa: F401
 
 
 def chain(folder: Path, measured: Measured) -> None:
@@ -65,6 +79,7 @@ def chain(folder: Path, measured: Measured) -> None:
         names = [f"{which}{one}" for one in ("read", "panel", "fit", "score")]
         sums = [sum(measured[name][k] for name in names) for k in (0, 1)]
         measured[f"{which}read to score"] = (sums[0], sums[1], measured[names[-1]][2])
+    print(json.dumps(measured), flush=True)
 
 
 def backtest(folder: Path, measured: Measured) -> None:
@@ -91,6 +106,33 @@ def discover(folder: Path, measured: Measured) -> None:
     tables = ls.read_tables(folder)
     with part("discover", measured):
         ls.discover_processes(tables)
+
+
+def many_events(folder: Path, measured: Measured) -> None:
+    """Build the panel of 10 million events of 30 behaviours, a row each 7 days."""
+    import leadsignal as ls
+    from panel import make
+
+    make(folder, 10_000_000, 30)
+    tables = ls.read_tables(folder, as_of="2024-01-06")
+    with part("panel of 10 M events", measured):
+        ls.build_panel(tables, every="7d")
+
+
+def arrays(_folder: Path, measured: Measured) -> None:
+    """Fit Cox and Kaplan-Meier on a million rows; Kaplan-Meier with lifelines too."""
+    from cox import panel
+    from curves import calls
+    from leadsignal.survival import fit_cox
+
+    X, start, stop, event = panel(1_000_000, "day")
+    with part("Cox, 1 M rows, 20 columns", measured):
+        fit_cox(X, stop, event, start=start)
+    ours, theirs = calls(1_000_000, "days")["Kaplan-Meier"]
+    for name, call in (("Kaplan-Meier, 1 M rows", ours), ("analyst: lifelines, same", theirs)):
+        call()
+        with part(name, measured):
+            call()
 
 
 def pandas_features(folder: Path, measured: Measured) -> None:
@@ -156,27 +198,61 @@ def counted(folder: Path) -> Any:
 
 
 JOBS: dict[str, Callable[[Path, Measured], None]] = {
+    "import": imports,
     "chain": chain,
     "discover": discover,
     "backtest": backtest,
+    "events": many_events,
+    "arrays": arrays,
     "pandas": pandas_features,
     "lifelines": lifelines_cox,
 }
-OURS = ("chain", "discover", "backtest")
+OF_ONE_SIZE = ("import", "events", "arrays")
+ANALYST = ("pandas", "lifelines")
 
 
-def run(job: str, folder: Path, source: Path) -> Measured:
-    """Run a job in a fresh process, with the code of one checkout."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--job", job, "--folder", str(folder)],
-        env={**os.environ, "PYTHONPATH": str(source / "src")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        print(f"{job} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
-        return {}
-    found: Measured = json.loads(done.stdout.splitlines()[-1])
+def run(job: str, folder: Path, source: Path, limit: float) -> Measured:
+    """Run a job in a fresh process, with the code of one checkout, for ``limit`` minutes at most.
+
+    Of a job that fails or is cut off, return the parts that were done.
+    """
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as faults:
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--job", job, "--folder", str(folder)],
+            env={**os.environ, "PYTHONPATH": str(source / "src")},
+            stdout=told, stderr=faults, start_new_session=True,
+        )  # fmt: skip
+        try:
+            if process.wait(60 * limit):
+                faults.seek(0)
+                print(f"{job} of {source} failed: {faults.read().strip().splitlines()[-1]}")
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            print(f"{job} of {source} was cut off after {limit:g} minutes", flush=True)
+        told.seek(0)
+        lines = [line for line in told.read().splitlines() if line.startswith("{")]
+    found: Measured = json.loads(lines[-1]) if lines else {}
     return found
+
+
+def busy() -> float:
+    """Return the CPU seconds that all programs of the machine have taken; NaN if not told."""
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    except OSError:
+        return math.nan
+    user, nice, system, _idle, _waiting, *interrupts = map(int, first[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def told_of_others(took: float, own: float, clock: float) -> str:
+    """Say which share of the processors other programs took, and whether that is quiet."""
+    if math.isnan(took):
+        return "how busy the machine was is not known"
+    share = max(0.0, took - own) / (clock * (os.cpu_count() or 1))
+    word = "quiet" if share <= QUIET else "NOT quiet"
+    return f"the machine was {word}: other programs took {share:.0%} of its processors"
 
 
 def business(accounts: int, folder: Path) -> None:
@@ -218,6 +294,7 @@ def main() -> None:
     parser.add_argument("--accounts", nargs="+", type=int, default=[2000, 20_000])
     parser.add_argument("--before", type=Path, help="another checkout of leadsignal")
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=20, help="minutes that a job may take")
     parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("--folder", type=Path)
@@ -225,9 +302,9 @@ def main() -> None:
     if options.job:
         measured: Measured = {}
         JOBS[options.job](options.folder, measured)
-        print(json.dumps(measured))
         return
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    began, took, own = time.perf_counter(), busy(), cpu()
     print(" " * 40 + "".join(f"{size:>12,} accounts     " for size in options.accounts))
     print(
         f"{'':39}" + f"{'CPU s':>10} {'wall s':>9} {'GB':>6}" * len(options.accounts) + "  growth"
@@ -235,16 +312,18 @@ def main() -> None:
     checkouts = {"now": ROOT} | ({"before": options.before.resolve()} if options.before else {})
     for job in options.only:
         found: dict[str, dict[tuple[str, int], Measured]] = {whose: {} for whose in checkouts}
-        for size in options.accounts:
+        for size in options.accounts[:1] if job in OF_ONE_SIZE else options.accounts:
             with tempfile.TemporaryDirectory() as folder:
-                business(size, Path(folder))
+                if job not in OF_ONE_SIZE:
+                    business(size, Path(folder))
                 for whose, source in checkouts.items():
-                    if whose == "now" or job in OURS:
-                        runs = [run(job, Path(folder), source) for _ in range(options.runs)]
+                    if whose == "now" or job not in ANALYST:
+                        given = (job, Path(folder), source, options.limit)
+                        runs = [run(*given) for _ in range(options.runs)]
                         found[whose][job, size] = medians(runs)
         for whose, one in found.items():
             show(one, options.accounts, whose)
-    print(f"load {os.getloadavg()[0]:.1f}")
+    print(told_of_others(busy() - took, cpu() - own, time.perf_counter() - began))
 
 
 if __name__ == "__main__":

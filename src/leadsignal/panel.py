@@ -397,9 +397,9 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
     account = pd.factorize(rows["account_id"], sort=True)[0]
     order = np.lexsort((rows["snapshot_on"].to_numpy(), account))
-    if (order[1:] > order[:-1]).all():
-        return rows.reset_index(drop=True)
-    return rows.iloc[order].reset_index(drop=True)
+    found = rows.copy(deep=False) if (order[1:] > order[:-1]).all() else rows.iloc[order]
+    found.index = pd.RangeIndex(len(found))
+    return found
 
 
 @checked

@@ -178,7 +178,9 @@ class ChurnModel(EstimatorBase):
         self._check_enough(panel, rows, names, step)
         _check_horizon(panel, rows, horizon)
         vars(self).pop("recalibration_", None)
-        learn, content = partial(self._learn, panel, rows, names), self._content(panel, rows, names)
+        seen = _digest(rows)
+        learn = partial(self._learn, panel, rows, names)
+        content = self._content(panel, rows, names, seen)
         with by_default("fit"):
             learned = learn() if content is None else fitted_once(content, learn)
         self.features_, self.hazards_ = learned.features, learned.hazards
@@ -190,7 +192,7 @@ class ChurnModel(EstimatorBase):
         self.rows_ = len(rows)
         self.accounts_: int | None = int(rows["account_id"].nunique())
         self.events_ = int(_churned(panel, rows)["account_id"].nunique())
-        self.version_ = self._version(rows)
+        self.version_ = self._version(seen)
         self.origin_ = Origin.of(panel)
         self.warnings_: tuple[DataWarning, ...] = affecting(panel.warnings, "fit")
         log_warnings("fit", self.warnings_)
@@ -216,17 +218,16 @@ class ChurnModel(EstimatorBase):
         groups = learn_groups(features, rows, families, _customers(rows), self.random_state)
         return Learned(features, hazards, worse, groups)
 
-    def _content(self, panel: Panel, rows: pd.DataFrame, names: list[str]) -> str | None:
+    def _content(
+        self, panel: Panel, rows: pd.DataFrame, names: list[str], seen: bytes
+    ) -> str | None:
         """Return a digest of all that `_learn` reads; None where the estimator is not ours."""
-        import pandas as pd
-
         if not isinstance(self.estimator, str):
             return None
         indicators = [repr(i) for i in panel.indicators if i.name in names]
         settings = [self.plain_parameters(), panel.as_of_date.isoformat(), list(rows.columns)]
         causes = [sorted(_churns(panel)), indicators, sample_sizes()]
-        seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-        return hashlib.sha256(repr([settings, causes]).encode() + seen.tobytes()).hexdigest()
+        return hashlib.sha256(repr([settings, causes]).encode() + seen).hexdigest()
 
     def _check_enough(self, panel: Panel, rows: pd.DataFrame, names: list[str], step: int) -> None:
         if not names:
@@ -263,15 +264,12 @@ class ChurnModel(EstimatorBase):
         named = {"estimator": estimator_name(self.estimator), "roles": list(self.roles)}
         return {**self.get_params(deep=False), **durations, **named}
 
-    def _version(self, rows: pd.DataFrame) -> str:
+    def _version(self, seen: bytes) -> str:
         """Return a short fingerprint of the parameters and the rows that the model has seen."""
-        import pandas as pd
-
-        seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
         content = json.dumps(
             [self.plain_parameters(), self.trained_through_.isoformat()], sort_keys=True
         )
-        digest = hashlib.sha256(content.encode() + seen.tobytes()).hexdigest()
+        digest = hashlib.sha256(content.encode() + seen).hexdigest()
         return f"{self.trained_through_:%Y%m%d}-{digest[:8]}"
 
     @property
@@ -509,6 +507,13 @@ class ChurnModel(EstimatorBase):
             typical,
             np.array(subjects),
         )
+
+
+def _digest(rows: pd.DataFrame) -> bytes:
+    """Return what tells these rows from others."""
+    import pandas as pd
+
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
 
 
 def at_risk(panel: Panel) -> pd.DataFrame:
