@@ -167,7 +167,7 @@ def grown_trees(
     rng = np.random.default_rng(seed)
     columns = len(binned.numbers)
     others = np.setdiff1d(np.arange(columns), growth.always)
-    drawn = min(len(others), max(1, round(growth.share * len(others))))
+    count = min(len(others), max(1, round(growth.share * len(others))))
     rate = float(np.average(ended, weights=weight))
     tiny = np.finfo(np.float64).eps
     baseline = float(logit(np.clip(rate, tiny, 1 - tiny)))
@@ -177,7 +177,7 @@ def grown_trees(
     for _ in range(growth.trees if columns else 0):
         chance = expit(score)
         slope, curvature = weight * (chance - ended), weight * chance * (1 - chance)
-        read = np.sort(np.append(rng.choice(others, drawn, replace=False), growth.always)).astype(
+        read = np.sort(np.append(rng.choice(others, count, replace=False), growth.always)).astype(
             np.int64
         )
         both, units = _packed(slope, curvature)
