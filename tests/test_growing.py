@@ -44,7 +44,7 @@ def test_edges_by_hand() -> None:
     # Between two numbers without one in between, the edge is the lower.
     next_one = np.nextafter(1.0, 2.0)
     assert bin_edges(np.array([1.0, next_one]), np.ones(2)).tolist() == [1.0]
-    assert len(bin_edges(np.arange(MAX_BINS), np.ones(MAX_BINS))) == MAX_BINS - 1
+    assert len(bin_edges(np.arange(float(MAX_BINS)), np.ones(MAX_BINS))) == MAX_BINS - 1
 
 
 def test_a_weight_is_a_number_of_rows() -> None:
@@ -69,7 +69,7 @@ def test_numbers_of_bins_lead_back_to_their_edges() -> None:
 def gain(left: np.ndarray, slope: np.ndarray, curvature: np.ndarray, ridge: float) -> float:
     sides = [(slope[side].sum(), curvature[side].sum()) for side in (left, ~left)]
     whole = slope.sum() ** 2 / (curvature.sum() + ridge)
-    return sum(s**2 / (c + ridge) for s, c in sides) - whole
+    return float(sum(s**2 / (c + ridge) for s, c in sides) - whole)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -152,7 +152,7 @@ def test_where_only_missing_values_differ_all_numbers_go_left() -> None:
     values = np.r_[np.arange(50.0), np.full(50, np.nan)]
     rows, ended, ones = values[:, None], np.isnan(values), np.ones(100)
     binned = Binned.of(rows, ones, np.array([False]))
-    (split,) = grown_trees(binned, ended, ones, np.zeros(1), Growth(1, 2, 1.0, 1.0), 0).trees
+    (split,) = grown_trees(binned, ended, ones, EITHER_WAY[:1], Growth(1, 2, 1.0, 1.0), 0).trees
     assert isinstance(split, Split)
     assert not split.missing_left
     assert split.goes_left(np.array([-1e300, 0.0, 1e300])).all()
@@ -162,6 +162,6 @@ def test_nothing_to_learn_is_a_level() -> None:
     rows, ones = np.zeros((10, 2)), np.ones(10)
     binned = Binned.of(rows, ones, np.zeros(2, dtype=bool))
     growth = Growth(3, 5, 1.0, 1.0)
-    trees = grown_trees(binned, ones < 0, ones, np.zeros(2), growth, 0)
+    trees = grown_trees(binned, ones < 0, ones, EITHER_WAY[:2], growth, 0)
     assert (trees(rows) < -30).all()
     assert np.isfinite(trees(rows)).all()
