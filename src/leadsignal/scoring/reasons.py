@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,7 +195,7 @@ class _Reasons:
         if not parts:
             return [[] for _ in range(len(self.rows))]
         best = moving_parts(self.model, self.rows, self.others, parts, requested, with_gaps=gaps)
-        typical = typical_values(self.others, self.model.features_.names)
+        typical = self._typical
         effect = self.shares.to_numpy()
         order = np.argsort(-effect, axis=1, kind="stable")
         return [
@@ -205,6 +206,11 @@ class _Reasons:
             ][:REASONS]
             for row in range(len(self.rows))
         ]
+
+    @cached_property
+    def _typical(self) -> dict[str, Any]:
+        """The typical value of each indicator."""
+        return typical_values(self.others, self.model.features_.names)
 
     def _compares(self, part: Part) -> bool:
         """Whether values of different accounts mean the same; each may have its own metric."""
