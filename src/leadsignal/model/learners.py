@@ -404,12 +404,12 @@ LEARNERS: Mapping[str, LearnerTypes] = {
 
 
 class CustomerBoosting(Boosting):
-    """Boosting with more and larger trees: each churn is seen in one row only."""
+    """Boosting with more and larger trees of all columns: each churn is seen in one row only."""
 
     tree_count = 200
     leaf_count = few_leaves = 8
-    column_share = 0.5
-    leaf_rows = 20
+    column_share = 1.0
+    leaf_rows = 8
 
 
 class CustomerLogistic(Logistic):
