@@ -39,6 +39,7 @@ import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import Rung, weigh_evidence
 from leadsignal.config.project import read_project
+from leadsignal.phrases import share_text
 from leadsignal.scoring.scores import proven_effects
 
 PROCESSES = ("weekly_reconciliation", "monthly_close_review")
@@ -224,7 +225,7 @@ def _share(hits: list[bool]) -> str:
         return ""
     share = float(np.mean(hits))
     error = float(np.sqrt(share * (1 - share) / len(hits)))
-    return f"{share:.0%} ± {error:.0%}"
+    return f"{share_text(share)} ± {share_text(error)}"
 
 
 def rows_of(seen: dict[str, list[Seen]]) -> Iterator[dict[str, Any]]:

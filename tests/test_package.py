@@ -41,7 +41,7 @@ def unpacked(built: Path) -> Path:
 def test_the_wheel_is_typed_and_holds_sample_style_and_licences(unpacked: Path) -> None:
     package = unpacked / "leadsignal"
     assert (package / "py.typed").exists()
-    assert (package / "report" / "style.css").exists()
+    assert (package / "page_style.css").exists()
     kept = {file.name for file in (ROOT / "data" / "sample").iterdir()}
     assert {file.name for file in (package / "sample").iterdir()} == kept
     licences = {file.name for file in unpacked.glob("*.dist-info/licenses/*")}

@@ -14,8 +14,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
+from leadsignal.html_pages import tag, text
 from leadsignal.report.account.parts import Risk
-from leadsignal.report.html import tag, text
 
 ATTACK = '<script>alert("x")</script>'
 ANALYSIS = ls.SuccessAnalysis.from_toml("""

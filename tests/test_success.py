@@ -69,7 +69,7 @@ def test_it_can_be_shown_and_written() -> None:
     assert "weekly_reconciliation: 4 reconciliation_completed by 2 users in 30 days" in repr(
         analysis
     )
-    assert "<b>close</b>" in analysis._repr_html_()
+    assert ">close</td>" in analysis._repr_html_()
     assert list(analysis.to_frame()["name"]) == ["weekly_reconciliation", "close"]
     assert analysis.to_dict()["processes"][1]["behaviors"] == ["closed", "locked"]
     assert SuccessAnalysis.from_toml(analysis.to_toml()) == analysis

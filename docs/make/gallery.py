@@ -19,6 +19,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
+from leadsignal.phrases import share_text
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
 INTRO = """\
@@ -94,8 +95,8 @@ def immortal_time() -> Entry:
     return Entry(
         "Customers who measure stay longer",
         "Accounts are sorted by whether they *ever* recorded a result, and their lifetimes compared.",
-        f"measured customers stay {longer.estimate - 1:.0%} longer (of the first"
-        f" {found.horizon:.0f} days) and churn {1 - n.estimate:.0%} less often",
+        f"measured customers stay {share_text(longer.estimate - 1)} longer (of the first"
+        f" {found.horizon:.0f} days) and churn {share_text(1 - n.estimate)} less often",
         f"measuring does nothing in this world; the time-dependent hazard ratio is {h.estimate:.2f}"
         f" ({h.low:.2f} to {h.high:.2f})",
         "a measurement programme for every account, justified by a number that the chart makes"
@@ -143,8 +144,8 @@ def the_survivors() -> Entry:
         "The customers from before the data began",
         "The CRM was introduced in 2021. Accounts that started earlier are in it if they were still"
         " there, and are counted from their start.",
-        f"of customers from before 2021, {wrong.at([days])[0]:.0%} are still here after a year",
-        f"of all customers, {right.at([days])[0]:.0%} are; the early ones that left had no row to"
+        f"of customers from before 2021, {share_text(wrong.at([days])[0])} are still here after a year",
+        f"of all customers, {share_text(right.at([days])[0])} are; the early ones that left had no row to"
         " leave from",
         f"a loss that looks {(1 - right.at([days])[0]) / (1 - wrong.at([days])[0]):.1f} times worse"
         " than it used to be, and a search for what went wrong in 2021",
@@ -191,8 +192,8 @@ def alerted_at_some_time() -> Entry:
         "«We had them on the list»",
         "An alert counts as a success if the account was alerted at any time in the year before it"
         " left. Here the list is drawn **at random**, a tenth of the accounts each month.",
-        f"the random list caught {ever:.0%} of {churned} churned accounts, many of them months ahead",
-        f"{in_time:.0%} of them were on it at the last date that left 90 days to act",
+        f"the random list caught {share_text(ever)} of {churned} churned accounts, many of them months ahead",
+        f"{share_text(in_time)} of them were on it at the last date that left 90 days to act",
         "a vendor's tool that does nothing, bought on its catch rate",
         "count only alerts at that last date, and compare with a random list of equal length"
         " ([before usage drops](before-usage-drops.md#alerts))",
@@ -230,8 +231,8 @@ def usage_as_the_alarm() -> Entry:
         "Accounts whose usage has fallen the most are called first. In this world usage falls in the"
         " last two to six weeks before the end is known, and only in three accounts of ten.",
         "low usage before churn looks like a cause to act on: it *is* lower just before many churns",
-        f"a tenth of the accounts called by usage holds {a:.0%} of those who leave, 90 days ahead;"
-        f" called at random {b:.0%}, by processes and results {c:.0%}",
+        f"a tenth of the accounts called by usage holds {share_text(a)} of those who leave, 90 days ahead;"
+        f" called at random {share_text(b)}, by processes and results {share_text(c)}",
         f"the same number of calls by processes and results reaches {c / a:.1f} times as many who"
         " leave while there is time",
         "`run_backtest` beside random, usage and context at equal numbers"
@@ -281,8 +282,8 @@ def the_league_table() -> Entry:
     return Entry(
         "The league table of sales reps",
         f"Churn by rep, sorted. {len(accounts)} reps; who sells makes **no** difference here.",
-        f"the best rep lost {accounts['mean'].min():.0%} of accounts, the worst"
-        f" {accounts['mean'].max():.0%}",
+        f"the best rep lost {share_text(accounts['mean'].min())} of accounts, the worst"
+        f" {share_text(accounts['mean'].max())}",
         f"all reps are equal. Drawn towards the average by what chance allows, their rates lie"
         f" between {min(rates):.2f} and {max(rates):.2f} times what is expected",
         "a bonus and a dismissal at random",
@@ -312,9 +313,9 @@ def leavers_as_if_they_could_still() -> Entry:
         "How many will adopt, with leavers censored",
         "Time to adoption by one minus Kaplan-Meier: accounts that left before adopting are treated"
         " like accounts not followed any longer.",
-        f"{wrong:.0%} of customers adopt {process.replace('_', ' ')} within two years",
-        f"{right:.0%} do; the others had left by then, and cannot adopt any more",
-        f"a plan for {wrong / right - 1:.0%} more adopters than come",
+        f"{share_text(wrong)} of customers adopt {process.replace('_', ' ')} within two years",
+        f"{share_text(right)} do; the others had left by then, and cannot adopt any more",
+        f"a plan for {share_text(wrong / right - 1)} more adopters than come",
         "`adoption_curves`, in which leaving competes ([competing ends](statistics.md#competing-ends))",
     )
 
@@ -332,8 +333,8 @@ def totals_over_tenure() -> Entry:
         "One row a customer that started in 2021: all its events so far, and whether it has left."
         " Behaviour means nothing in this world.",
         f"a customer who stayed has more events than one who left in"
-        f" {auc(total, ~accounts['ended']):.0%} of pairs",
-        f"by events *a day* it is {auc(rate, ~accounts['ended']):.0%}; 50 % is chance. Who left early"
+        f" {share_text(auc(total, ~accounts['ended']))} of pairs",
+        f"by events *a day* it is {share_text(auc(rate, ~accounts['ended']))}; 50 % is chance. Who left early"
         " had less time to do anything",
         "a target for logins, and a model that ranks the past well and the present by age",
         "divide by tenure, or better give dated events; `read_totals` names the columns"

@@ -22,7 +22,14 @@ from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.persistence.saved_models import save_model
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel, build_panel
-from leadsignal.phrases import how_often, how_often_between, interval_text, of_hundred, share_text
+from leadsignal.phrases import (
+    how_often,
+    how_often_between,
+    interval_text,
+    money,
+    of_hundred,
+    share_text,
+)
 from leadsignal.scoring.call_list import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success_analysis.discovery.search import discover_processes
@@ -200,7 +207,7 @@ class DemoResult:
                 f" will leave within {s.horizon} days; the {s.frame['alert'].sum()} riskiest are"
                 " alerted.",
                 f"Call first: {shown_name(first['account_id'], first['name'])}, looked after by"
-                f" {first['owner']}, {first['arr']:,.0f} {first['currency']} a year, renewal on"
+                f" {first['owner']}, {money(first['arr'], first['currency'])} a year, renewal on"
                 f" {first['next_renewal'].date()}. Of 100 accounts like it,"
                 f" {of_hundred(first['risk'])} leave.",
                 f"Why: {first['why']}. Next step: {first['next_step'] or 'none open'}.",

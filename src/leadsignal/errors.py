@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from leadsignal.phrases import count_of
+
 EXIT_CODES = {
     0: ("done", "go on"),
     1: ("a bug", "report it"),
@@ -194,7 +196,7 @@ class InputError(LeadsignalError, ValueError):
         self.faults = tuple(faults)
         self.more = dict(Counter(more or {}))
         self.count = len(self.faults) + sum(self.more.values())
-        head = f"{self.count:,} fault{'' if self.count == 1 else 's'} in the {self.what}:"
+        head = f"{count_of(self.count, 'fault')} in the {self.what}:"
         super().__init__("\n  ".join([head, *list_faults(self.faults, self.more)]))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:

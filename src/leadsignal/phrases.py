@@ -1,6 +1,10 @@
-"""How shares and ratios are written for people, the same wherever one is shown."""
+"""How numbers and dates are written for people, the same wherever one is shown."""
 
 from __future__ import annotations
+
+from datetime import date
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def of_hundred(share: float | None) -> str:
@@ -18,22 +22,15 @@ def of_hundred(share: float | None) -> str:
     return f"about {share * 100:.0f}"
 
 
-def share_text(share: float | None) -> str:
+def share_text(share: float | None, decimals: int = 0, *, signed: bool = False) -> str:
     """Return a share in percent, or a dash where it cannot be said.
 
-    >>> share_text(0.286), share_text(None)
-    ('29 %', '–')
+    >>> share_text(0.286), share_text(1.003, 1), share_text(0.05, signed=True), share_text(None)
+    ('29 %', '100.3 %', '+5 %', '–')
     """
-    return "–" if share is None or share != share else f"{share * 100:.0f} %"
-
-
-def p_text(p: float) -> str:
-    """Return a p-value as it is written everywhere.
-
-    >>> p_text(0.0002), p_text(0.0412)
-    ('< 0.001', '0.041')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if share is None or share != share:
+        return "–"
+    return f"{share * 100:{'+' if signed else ''}.{decimals}f} %"
 
 
 def rate_text(share: float | None) -> str:
@@ -42,18 +39,125 @@ def rate_text(share: float | None) -> str:
     >>> rate_text(0.0412), rate_text(1.003), rate_text(None)
     ('4.1 %', '100.3 %', '–')
     """
-    return "–" if share is None or share != share else f"{share * 100:.1f} %"
+    return share_text(share, 1)
 
 
-def interval_text(low: float | None, high: float | None) -> str:
+def interval_text(
+    low: float | None, high: float | None, decimals: int = 0, *, signed: bool = False
+) -> str:
     """Return the limits of a share in percent.
 
-    >>> interval_text(0.18, 0.4)
-    '18 to 40 %'
+    >>> interval_text(0.18, 0.4), interval_text(-0.02, 0.1, signed=True), interval_text(None, 1)
+    ('18 to 40 %', '-2 to +10 %', '–')
     """
-    if low is None or high is None or low != low or high != high:
+    limits = [share_text(limit, decimals, signed=signed) for limit in (low, high)]
+    return "–" if "–" in limits else f"{limits[0].removesuffix(' %')} to {limits[1]}"
+
+
+def share_between(
+    share: float | None,
+    low: float | None,
+    high: float | None,
+    decimals: int = 0,
+    *,
+    signed: bool = False,
+) -> str:
+    """Return a share in percent with its limits.
+
+    >>> share_between(0.29, 0.24, 0.34)
+    '29 % (24 to 34 %)'
+    """
+    limits = interval_text(low, high, decimals, signed=signed)
+    return f"{share_text(share, decimals, signed=signed)} ({limits})"
+
+
+def level_text(level: float) -> str:
+    """Return a confidence level in percent, with the decimals that it has.
+
+    >>> level_text(0.95), level_text(0.995)
+    ('95 %', '99.5 %')
+    """
+    return f"{100 * level:g} %"
+
+
+def level_in_name(level: float) -> str:
+    """Return a confidence level as names of columns have it: "exp(coef) lower 95%", as in R.
+
+    >>> level_in_name(0.95)
+    '95%'
+    """
+    return level_text(level).replace(" ", "")
+
+
+def unbroken(text: str) -> str:
+    """Return a text in which a number stays on one line with its percent sign.
+
+    >>> unbroken("29 % leave")
+    '29\\xa0% leave'
+    """
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as it is written everywhere.
+
+    >>> p_text(0.0002), p_text(0.0412), p_text(float("nan"))
+    ('< 0.001', '0.041', '–')
+    """
+    if p != p:
         return "–"
-    return f"{low * 100:.0f} to {high * 100:.0f} %"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_phrase(p: float) -> str:
+    """Return a p-value with its letter.
+
+    >>> p_phrase(0.0002), p_phrase(0.0412)
+    ('p < 0.001', 'p = 0.041')
+    """
+    return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
+
+
+def money(amount: float | None, currency: str | None = None, *, signed: bool = False) -> str:
+    """Return an amount in whole units, with its currency where it is known.
+
+    >>> money(12345.6, "EUR"), money(900.0), money(None, "EUR"), money(900.0, signed=True)
+    ('12,346 EUR', '900', '', '+900')
+    """
+    if amount is None or amount != amount:
+        return ""
+    return f"{amount:{'+' if signed else ''},.0f} {currency or ''}".rstrip()
+
+
+def day_text(value: date, *, year: bool = True) -> str:
+    """Return a date as people write it, the same under every locale.
+
+    >>> day_text(date(2024, 3, 7)), day_text(date(2024, 3, 7), year=False)
+    ('7 Mar 2024', '7 Mar')
+    """
+    return f"{value.day} {month_text(value)}" if year else f"{value.day} {_month(value)}"
+
+
+def month_text(value: date) -> str:
+    """Return a month as people write it, the same under every locale.
+
+    >>> month_text(date(2024, 11, 1))
+    'Nov 2024'
+    """
+    return f"{_month(value)} {value.year}"
+
+
+def _month(value: date) -> str:
+    return MONTHS[value.month - 1]
+
+
+def days_text(days: float | None) -> str:
+    """Return a number of days, rounded to whole ones, or a dash where it is unknown.
+
+    >>> days_text(1.2), days_text(1300.5), days_text(None)
+    ('1 day', '1,301 days', '–')
+    """
+    return "–" if days is None or days != days else count_of(int(days + 0.5), "day")
 
 
 def how_often(ratio: float) -> str:

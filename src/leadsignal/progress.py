@@ -19,6 +19,8 @@ from html import escape
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from leadsignal.phrases import share_text
+
 Progress = Callable[[int, int], None]
 TICK = 1.0
 """Seconds between two updates while nothing is reported."""
@@ -52,7 +54,7 @@ def line_of(what: str, done: int, total: int, seconds: float) -> str:
     >>> line_of("panel", 3, 12, 8.4), line_of("fitting", 0, 0, 8.4)
     ('panel: 25 %, 8 s', 'fitting: 8 s')
     """
-    share = f"{100 * done // total} %, " if total else ""
+    share = f"{share_text(100 * done // total / 100)}, " if total else ""
     return f"{what}: {share}{in_words(seconds)}"
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from leadsignal.phrases import p_text, share_text
+from leadsignal.phrases import p_text, rate_text, share_text, unbroken
+from leadsignal.picture_style import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ ONE_DECIMAL = ("logo", "gross", "net")
 BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|.*recall.*|alert_precision|chance")
 """Columns of shares that have a bar in each cell of a notebook."""
 P_VALUES = ("p", "p_holm", "q_value", "p, corrected", "p value")
-BAR = "linear-gradient(90deg,#56B4E966 {share:.0f}%,transparent {share:.0f}%)"
+BAR = f"linear-gradient(90deg,{COLOURS[4]}66 {{share:.0f}}%,transparent {{share:.0f}}%)"
 TEXT, NUMBER = (
     "text-align:left;white-space:normal;max-width:22em;overflow-wrap:anywhere",
     "text-align:right",
@@ -71,7 +72,7 @@ def heading(name: object) -> str:
     if text in HEADINGS:
         return HEADINGS[text]
     text = re.sub(r"_(\d+)d$", r", \1 days", text)
-    return re.sub(r"_days$", ", days", text).replace("_", " ")
+    return re.sub(r"_days$", ", days", text).replace("_", " ").replace("%", " %")
 
 
 def cell_texts(name: object, column: pd.Series[Any]) -> list[str]:
@@ -110,7 +111,7 @@ def _cell(name: str, value: Any, *, share: bool, whole: bool) -> str:
     if name in P_VALUES:
         return p_text(value)
     if name in ONE_DECIMAL and share:
-        return f"{100 * value:.1f} %"
+        return rate_text(value)
     if share:
         return share_text(value)
     return f"{value:,.0f}" if whole or abs(value) >= 1000 else _few_digits(value)
@@ -165,7 +166,7 @@ def html_table(table: pd.DataFrame, max_rows: int | None) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td style="{style[line]}">{escape(cells[line])}</td>'
+            f'<td style="{style[line]}">{escape(unbroken(cells[line]))}</td>'
             for cells, style in zip(texts, styles, strict=True)
         )
         + "</tr>"

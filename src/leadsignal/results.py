@@ -12,6 +12,7 @@ from leadsignal.errors import OptionError, quoted
 from leadsignal.files.outputs import check_file
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import atomic_write
+from leadsignal.phrases import unbroken
 from leadsignal.readable_tables import html_table
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None =
     '<p>2 accounts &lt;b&gt;</p>'
     """
     lines = "<br>".join(escape(line).replace("  ", "&ensp;") for line in text.splitlines())
-    return f"<p>{lines}</p>{'' if table is None else html_table(table, max_rows)}"
+    return f"<p>{unbroken(lines)}</p>{'' if table is None else html_table(table, max_rows)}"
 
 
 def rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
@@ -175,8 +176,8 @@ def or_dash(value: float, spec: str) -> str:
 
     Examples
     --------
-    >>> or_dash(0.25, ".0%"), or_dash(float("nan"), "6.1%")
-    ('25%', '     –')
+    >>> or_dash(0.25, ".2f"), or_dash(float("nan"), "6.1f")
+    ('0.25', '     –')
     """
     if value == value:
         return format(value, spec)

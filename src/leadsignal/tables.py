@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,8 @@ from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader, read_beside
 from leadsignal.progress import timed
+from leadsignal.readable_tables import html_table
+from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.session_cache import in_use, note_use, once_for
 from leadsignal.sources.project_inputs import note_project
@@ -299,16 +300,19 @@ class Tables:
         return "\n  ".join([*lines, *([self.hidden_line()] if self.hidden else [])])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{known.rows:,}</td>"
-            f"<td>{known.complete_from or ''}</td><td>{known.complete_through or ''}</td></tr>"
-            for name, known in self.coverage.items()
+        doubts = [one for one in self.warnings if one.affects]
+        import pandas as pd
+
+        known = list(self.coverage.values())
+        table = pd.DataFrame({"table": list(self.coverage), "rows": [one.rows for one in known]})
+        for name in ("complete_from", "complete_through"):
+            days = [getattr(one, name) for one in known]
+            if any(days):
+                table[name.replace("_", " ")] = [str(day or "") for day in days]
+        above = to_html("\n".join([*warning_lines(doubts), f"Tables as of {self.as_of_date}"]))
+        return (
+            above + html_table(table, None) + (to_html(self.hidden_line()) if self.hidden else "")
         )
-        head = "<tr><th>table</th><th>rows</th><th>complete from</th><th>through</th></tr>"
-        hidden = html.escape(self.hidden_line())
-        below = f"<tfoot><tr><td colspan=4>{hidden}</td></tr></tfoot>" if hidden else ""
-        title = f"<caption>Tables as of {self.as_of_date}</caption>"
-        return f"<table>{title}{head}{rows}{below}</table>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return rows, warnings and what was dropped, ready for JSON."""

@@ -103,7 +103,7 @@ def test_pages(business: ls.Tables, business_panel: ls.Panel, tmp_path: Path) ->
     same_kind(tmp_path / "r.html", PAGE, review)
 
 
-@pytest.mark.parametrize("ending", [".md", ".html", ".csv", ".xlsx"])
+@pytest.mark.parametrize("ending", [".md", ".csv", ".xlsx"])
 def test_a_comparison(
     ending: str, business: ls.Tables, business_analysis: ls.SuccessAnalysis, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.survival.plots import COLOURS, axes_of
+from leadsignal.picture_style import COLOURS, FAINT, LABEL, axes_of, write_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +33,12 @@ def churns_by_quarter(
     for verdict in sorted(verdicts, key=lambda one: one not in HUES):
         height = rows[f"{verdict.replace(' ', '_')}_accounts"].to_numpy(dtype=float)
         if height.any():
-            colour = HUES.get(verdict, "#DDDDDD")
+            colour = HUES.get(verdict, FAINT)
             axes.bar(names, height, bottom=below, color=colour, label=verdict, edgecolor="white")
             below += height
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(axis="x", rotation=45)
     axes.set(xlabel="quarter in which the end was known", ylabel="churned accounts")
-    axes.set_title(title, loc="left", fontsize=11, pad=24)
-    axes.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    write_title(axes, title, room=24)
+    axes.legend(frameon=False, fontsize=LABEL, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return axes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
+from leadsignal.phrases import share_between
 from leadsignal.results import Result, to_html
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.tables import Tables
@@ -68,7 +69,7 @@ class Rescues(Result):
         again = int(self.frame["flagged_again"].sum())
         lines = [f"{len(self.frame):,} flags cleared: {outcomes}; {again:,} flagged again"]
         if len(self.known):
-            lines.append(f"{share:.0%} ({low:.0%} to {high:.0%}) there after the second renewal")
+            lines.append(f"{share_between(share, low, high)} there after the second renewal")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -13,8 +13,17 @@ from leadsignal.arguments import checked
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.results import MAX_ROWS, Result, or_dash
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
+from leadsignal.phrases import share_text
+from leadsignal.picture_style import (
+    COLOURS,
+    GREY,
+    LABEL,
+    STYLES,
+    axes_of,
+    percent_axis,
+    write_title,
+)
+from leadsignal.results import MAX_ROWS, Result
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -115,7 +124,7 @@ class Retention(Result):
         lines = [f"{head}; over all, the last {self.every}s:"]
         lines += [
             f"  {row['period']}: {row['accounts']:,.0f} {self.unit}s, "
-            + ", ".join(f"{name} {or_dash(row[name], '.1%')}" for name in ("logo", "gross", "net"))
+            + ", ".join(f"{name} {share_text(row[name], 1)}" for name in ("logo", "gross", "net"))
             for row in last.to_dict("records")
         ]
         return "\n".join([*lines, *self.notes])
@@ -346,8 +355,6 @@ def retention_picture(
     ``total`` has one row per period, as returned by `Retention.total`; ``span`` is the time that
     each row covers, by default the period.
     """
-    from matplotlib.ticker import PercentFormatter
-
     axes = axes_of(ax, (8.4, 4.4))
     known = [name for name in MEASURES if total[name].notna().any()]
     at = np.arange(len(total))
@@ -362,16 +369,16 @@ def retention_picture(
         ends.append(
             (
                 float(values[last]),
-                f"{f'{unit}s' if name == 'logo' else MEASURES[name]} {values[last]:.1%}",
+                f"{f'{unit}s' if name == 'logo' else MEASURES[name]} {share_text(values[last], 1)}",
                 COLOURS[number],
             )
         )
     step = -(-len(total) // MAX_TICKS)
     shown = at[::-1][::step][::-1]
     axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_axis(axes.yaxis)
     axes.set(ylabel=f"kept over the {span or every}", xlabel=every)
-    axes.set_title(_title(total, known, every, unit), loc="left", fontsize=11)
+    write_title(axes, _title(total, known, every, unit))
     _name_ends(axes, ends)
     return axes
 
@@ -389,7 +396,7 @@ def _title(total: pd.DataFrame, known: list[str], every: str, unit: str) -> str:
     last = total.dropna(subset=said).iloc[-1]
     parts = [
         f"{last['stayed']:,.0f} of {last['accounts']:,.0f} {unit}s stayed",
-        f"net revenue retention was {last['net']:.1%}" if "net" in said else "",
+        f"net revenue retention was {share_text(last['net'], 1)}" if "net" in said else "",
     ]
     return f"{last['period']}: {', '.join(filter(None, parts))}"
 
@@ -402,6 +409,6 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         height = max(value, height + gap)
         axes.annotate(
             text, (1, height), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", color=colour, fontsize=9, va="center",
+            textcoords="offset points", color=colour, fontsize=LABEL, va="center",
             annotation_clip=False,
         )  # fmt: skip

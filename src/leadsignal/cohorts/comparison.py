@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,18 @@ from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
 from leadsignal.cohorts.curves import curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import Evidence
-from leadsignal.cohorts.export import frame_of, html_of, markdown_of, write_table
+from leadsignal.cohorts.export import frame_of, markdown_of, write_table
 from leadsignal.cohorts.plots import curves_picture, forest_picture
 from leadsignal.cohorts.resampling import bootstrapped
 from leadsignal.cohorts.small_groups import SmallGroups
 from leadsignal.cohorts.start_quarters import retention_grid
-from leadsignal.cohorts.text_lines import main_lines, retention_line
+from leadsignal.cohorts.text_lines import Row, main_frame, main_lines, main_rows, retention_line
 from leadsignal.cohorts.verdict import title_of, verdict_of, verdict_of_groups
 from leadsignal.cohorts.wording import cohort_line, contrast_lines, explanation_of
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
-from leadsignal.results import Result
+from leadsignal.phrases import count_of, unbroken
+from leadsignal.readable_tables import html_table
+from leadsignal.results import Result, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,10 +188,24 @@ class Comparison(Result):
         )
 
     def to_html(self) -> str:
-        """Return the table of contrasts as HTML, with the verdict."""
-        caption = f"Cohorts by {self.by}, until the end was known"
-        above = warning_lines(self.warnings)
-        return html_of(caption, self.contrasts, self._findings, self.cautions, above)
+        """Return what a notebook shows: the verdict, its numbers, what limits it first.
+
+        `leadsignal.report.write_comparison` writes the page with the pictures.
+        """
+        above = [*warning_lines(self.warnings), self._head]
+        rest = len(self.cautions) - MAX_CAUTIONS
+        more = [f"{count_of(rest, 'more caution')} in .details"] if rest > 0 else []
+        return (
+            to_html("\n".join(above))
+            + f"<p><b>{escape(unbroken(self.verdict))}</b></p>"
+            + html_table(main_frame(*self._rows), None)
+            + to_html("\n".join(retention_line(self.dated, self.contrasts)).strip())
+            + to_html("\n".join(f"– {one}" for one in self.cautions[:MAX_CAUTIONS] + tuple(more)))
+        )
+
+    @property
+    def _rows(self) -> tuple[str, list[Row]]:
+        return main_rows(self.contrasts, self.groups, self.landmark)
 
     @property
     def _findings(self) -> str:
@@ -200,8 +217,8 @@ class Comparison(Result):
         Parameters
         ----------
         path : str or Path
-            A name that ends in ``.md``, ``.html``, ``.csv`` or ``.xlsx``. Texts that a spreadsheet
-            would run as formulas are written as text.
+            A name that ends in ``.md``, ``.csv`` or ``.xlsx``. Texts that a spreadsheet would run
+            as formulas are written as text. `leadsignal.report.write_comparison` writes the page.
         force : bool, default False
             Replace a file that is no comparison.
 
@@ -216,7 +233,7 @@ class Comparison(Result):
             For another ending, for ``.xlsx`` without openpyxl, and for a file that is no
             comparison and not to be replaced.
         """
-        return write_table(self.to_frame(), self.to_markdown(), self.to_html(), path, force=force)
+        return write_table(self.to_frame(), self.to_markdown(), path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw corrected retention, and thin that of the usual chart; return the Axes."""
@@ -247,7 +264,7 @@ class Comparison(Result):
 
     def __repr__(self) -> str:
         lines = [*warning_lines(self.warnings), self._head, "", self.verdict, ""]
-        lines += main_lines(self.contrasts, self.groups, self.landmark)
+        lines += main_lines(*self._rows)
         lines += [*retention_line(self.dated, self.contrasts), ""]
         lines += [f"- {caution}" for caution in self.cautions[:MAX_CAUTIONS]]
         return "\n".join(lines)

@@ -1,8 +1,7 @@
-"""Comparisons as Markdown, HTML, CSV and XLSX, each number with its interval."""
+"""Comparisons as Markdown, CSV and XLSX, each number with its interval."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from leadsignal.files.writing import atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".md", ".html", ".csv", ".xlsx")
+ENDINGS = (".md", ".csv", ".xlsx")
 HEAD = ("cohort", "against", "method", "adjusted for", "accounts", *QUANTITIES)
 
 
@@ -83,35 +82,15 @@ def _escaped(text: str) -> str:
     return text.replace("\n", " ")
 
 
-def html_of(
-    caption: str,
-    contrasts: Sequence[Contrast],
-    verdict: str,
-    cautions: Sequence[str],
-    above: Sequence[str] = (),
-) -> str:
-    """Return lines ``above``, the contrasts as an HTML table, then verdict and cautions."""
-    first = "".join(f"<p>{html.escape(line)}</p>" for line in above)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in _cells(contrasts)
-    )
-    items = "".join(f"<li>{html.escape(caution)}</li>" for caution in cautions)
-    return (
-        f"{first}<table><caption>{html.escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{html.escape(verdict)}</p><ul>{items}</ul>"
-    )
-
-
 def write_table(
-    frame: pd.DataFrame, markdown: str, page: str, path: str | Path, *, force: bool = False
+    frame: pd.DataFrame, markdown: str, path: str | Path, *, force: bool = False
 ) -> Path:
-    """Write a comparison in the format that the ending names: the frame, Markdown or HTML."""
+    """Write a comparison in the format that the ending names: the frame or Markdown."""
     place, ending = Path(path), Path(path).suffix.lower()
     if ending not in ENDINGS:
-        raise OptionError(f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}")
+        problem = f"{path} ends in {ending or 'nothing'}"
+        page = " (leadsignal.report.write_comparison writes the page)" if ending == ".html" else ""
+        raise OptionError(problem, f"Write to {', '.join(ENDINGS)}{page}")
     if ending == ".xlsx":
         _require_openpyxl()
     with atomic_write(place, COMPARISON, force=force) as part:
@@ -120,7 +99,7 @@ def write_table(
         elif ending == ".xlsx":
             _write_xlsx(frame, part)
         else:
-            part.write_text(markdown if ending == ".md" else page, encoding="utf-8")
+            part.write_text(markdown, encoding="utf-8")
     return place
 
 

@@ -22,6 +22,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError
+from leadsignal.phrases import count_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def _accounts(
     if zero is None and at_once.any():
         stop = np.where(at_once, started + HALF_A_DAY, stop)
         notes.append(
-            f"{at_once.sum():,} account{'' if at_once.sum() == 1 else 's'} ended on the day of the"
+            f"{count_of(at_once.sum(), 'account')} ended on the day of the"
             " start: counted as ending just after it"
         )
     known &= stop > first
@@ -286,7 +287,7 @@ def _known(
             known = ~early
             if early.any():
                 notes.append(
-                    f"{early.sum():,} account{'' if early.sum() == 1 else 's'} started before"
+                    f"{count_of(early.sum(), 'account')} started before"
                     f" {changes.table} is complete"
                     f" ({coverage.complete_from}): what they did before is not known; left out"
                 )

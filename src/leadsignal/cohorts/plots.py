@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.phrases import p_text
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of, plain_log_ticks
+from leadsignal.phrases import level_text, p_phrase
+from leadsignal.picture_style import (
+    COLOURS,
+    GREY,
+    LABEL,
+    SMALL,
+    STYLES,
+    axes_of,
+    percent_axis,
+    write_title,
+)
+from leadsignal.survival.plots import plain_log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +37,6 @@ def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None
 
     ``curves`` is a frame of `curve_frame`; the first cohort is the reference, without interval.
     """
-    from matplotlib.ticker import PercentFormatter
-
     axes = axes_of(ax, (7.6, 4.6))
     for place, (name, rows) in enumerate(curves.groupby("cohort", sort=False)):
         colour = COLOURS[place - 1] if place else GREY
@@ -43,9 +51,9 @@ def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"days since {since}", labelpad=2)
     axes.set_ylabel("still a customer, no notice given")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_title(title, loc="left", fontsize=11, wrap=True)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    percent_axis(axes.yaxis)
+    write_title(axes, title, wrap=True)
+    axes.legend(frameon=False, fontsize=LABEL, loc="best")
     return axes
 
 
@@ -82,20 +90,23 @@ def forest_picture(
             markerfacecolor="white" if method == "naive" else colour,
         )  # fmt: skip
         text = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-        ax.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+        ax.annotate(
+            text, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL
+        )
     ax.set_xscale("log")
     limits = plotted[["hazard_ratio_low", "hazard_ratio_high"]].clip(*RATIO_LIMITS)
     plain_log_ticks(ax, min(limits.min().min(), 0.8), max(limits.max().max(), 1.25))
     against = plotted["against"].iloc[0]
     ax.set_yticks(range(len(cohorts)), [f"{name}\nagainst {against}" for name in cohorts])
     ax.set_ylim(len(cohorts) - 0.45, -0.55)
-    ax.set_xlabel(f"hazard ratio, {level:.0%} interval (below 1: fewer leave)")
+    ax.set_xlabel(f"hazard ratio, {level_text(level)} interval (below 1: fewer leave)")
     title = f"By {by.replace('_', ' ')}: churn, naive beside corrected"
-    ax.set_title(title, loc="left", fontsize=11, pad=24)
+    write_title(ax, title, room=24)
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     ax.legend(unique.values(), unique.keys(), frameon=False, ncols=min(len(unique), 4),
-              loc="lower left", bbox_to_anchor=(0, 1), fontsize=9, handletextpad=0.2)  # fmt: skip
+              loc="lower left", bbox_to_anchor=(0, 1), fontsize=LABEL,
+              handletextpad=0.2)  # fmt: skip
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
@@ -120,9 +131,9 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     )  # fmt: skip
     ax.plot(naive, at - 0.22, "o", color=GREY, markerfacecolor="white", label="naive")
     for place, p in enumerate(plotted["p_holm"]):
-        text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), p {p_text(p)}"
+        text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), {p_phrase(p)}"
         ax.annotate(
-            text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5
+            text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL
         )
     ax.set_xscale("log")
     limits = np.clip(np.concatenate([low, high, naive[~np.isnan(naive)]]), *RATIO_LIMITS)
@@ -135,8 +146,8 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     if len(plotted) < len(lines):
         label += "\nthe cohorts with the lowest p"
     ax.set_xlabel(label)
-    ax.set_title(_overview_title(lines), loc="left", fontsize=11, pad=24)
-    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=9)
+    write_title(ax, _overview_title(lines), room=24)
+    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=LABEL)
     ax.spines["left"].set_visible(False)
     return ax
 
@@ -169,7 +180,7 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     expected = np.linspace(max(0.3, most / 400), most, 400)
     for share, style in ((0.95, "--"), (0.998, ":")):
         for side in (0.5 - share / 2, 0.5 + share / 2):
-            label = f"{share:.1%} of chance".replace(".0%", "%") if side < 0.5 else None
+            label = f"{level_text(share)} of chance" if side < 0.5 else None
             # Poisson limits made continuous: the quantiles of the gamma between two counts.
             limit = gammaincinv(expected + (side > 0.5), side) / expected
             ax.plot(expected, limit, color=GREY, linestyle=style, linewidth=1.1, label=label)
@@ -182,10 +193,8 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     top = max(2.2, 1.1 * float(raw.max(initial=0.0)), 1.05 * float(high.max(initial=0.0)))
     ax.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
     ax.set_xlim(0, most)
-    ax.set_title(
-        f"Churn of {len(groups)} groups, beside what chance allows", loc="left", fontsize=11, pad=24
-    )
-    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
+    write_title(ax, f"Churn of {len(groups)} groups, beside what chance allows", room=24)
+    ax.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
               columnspacing=1.2)  # fmt: skip
     return ax
 
@@ -199,5 +208,5 @@ def _name_outliers(ax: Axes, groups: pd.DataFrame) -> None:
         if not low <= g["ended"] <= high:
             ax.annotate(
                 g["name"], (g["expected"], g["raw"]), xytext=(6, 4), textcoords="offset points",
-                fontsize=9,
+                fontsize=LABEL,
             )  # fmt: skip

@@ -16,6 +16,7 @@ from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.plots import funnel_picture
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
+from leadsignal.phrases import level_text, share_text
 from leadsignal.results import Result
 from leadsignal.stats.shrinkage import shrunken_rates
 from leadsignal.survival.cox import fit_cox
@@ -72,8 +73,8 @@ class SmallGroups(Result):
 
     def __repr__(self) -> str:
         lines = [
-            f"Churn by group, relative to the average of 1 ({self.level:.0%} intervals; spread"
-            f" between groups {self.spread:.2f})"
+            f"Churn by group, relative to the average of 1 ({level_text(self.level)} intervals;"
+            f" spread between groups {self.spread:.2f})"
         ]
         for g in self.groups:
             if g.accounts < MIN_ACCOUNTS:
@@ -81,7 +82,7 @@ class SmallGroups(Result):
                 continue
             lines.append(
                 f"  {g.name}: {g.rate:.2f} ({g.low:.2f} to {g.high:.2f}), {g.ended} ended of"
-                f" {g.expected:.1f} expected, better than average with {g.better:.0%}"
+                f" {g.expected:.1f} expected, better than average with {share_text(g.better)}"
             )
         return "\n".join(lines)
 

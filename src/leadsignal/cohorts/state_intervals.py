@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
+from leadsignal.phrases import count_of
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
 
 CAUSES = 2
@@ -171,5 +172,5 @@ MAX_NAMED = 5
 
 def _refuse_rows(validator: ArrayValidator, wrong: Bools, what: str) -> None:
     if count := int(np.count_nonzero(wrong)):
-        rows = f"{count} row{'' if count == 1 else 's'}"
+        rows = count_of(count, "row")
         validator.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Contrast
 from leadsignal.cohorts.curves import YEARS, curve_frame
@@ -15,49 +16,79 @@ from leadsignal.errors import ModelError
 from leadsignal.phrases import how_often, share_text
 from leadsignal.stats.estimates import Estimate
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def main_lines(
+
+class Row(NamedTuple):
+    """A line of the table below the verdict; ``usual`` is that of the usual chart."""
+
+    name: str
+    ratio: Estimate | None
+    usual: bool = False
+    instead: str = "not known"
+
+    @property
+    def words(self) -> str:
+        """How much less or more often accounts leave, or why this is not said."""
+        return self.instead if self.ratio is None else how_often(self.ratio.estimate)
+
+    @property
+    def digits(self) -> str:
+        """The hazard ratio with its interval; empty where there is none."""
+        return "" if self.ratio is None else in_digits(self.ratio)
+
+
+def main_rows(
     contrasts: Sequence[Contrast], groups: SmallGroups | None, landmark: int
-) -> list[str]:
-    """Return the table that is printed below the verdict, each row with its interval as a line."""
+) -> tuple[str, list[Row]]:
+    """Return the heading of the first column and the lines of the table below the verdict."""
     if not contrasts:
-        return [] if groups is None else _group_lines(groups)
+        return "farthest from the average", [] if groups is None else _group_rows(groups)
     chosen = main_contrasts(contrasts)
     several = len({c.cohort for c in chosen}) > 1
-    names = [f"{c.cohort}: " if several else "" for c in chosen]
-    labels = [
-        name + method_words(c, landmark) for name, c in zip(names, chosen, strict=True)
-    ]  # fmt: skip
-    usual = [c.method == "naive" for c in chosen]
-    ratios = [None if c.suppressed else c.hazard_ratio for c in chosen]
-    few = [f"fewer than {MIN_ACCOUNTS} accounts" if c.suppressed else "" for c in chosen]
-    return _table("counted by", labels, ratios, usual, few)
+    return "counted by", [
+        Row(
+            f"{c.cohort}: {method_words(c, landmark)}" if several else method_words(c, landmark),
+            None if c.suppressed else c.hazard_ratio,
+            c.method == "naive",
+            f"fewer than {MIN_ACCOUNTS} accounts" if c.suppressed else "not known",
+        )
+        for c in chosen
+    ]
 
 
-def _group_lines(groups: SmallGroups) -> list[str]:
+def _group_rows(groups: SmallGroups) -> list[Row]:
     """Return the groups that differ most from the average."""
     public = [g for g in groups.groups if g.accounts >= MIN_ACCOUNTS]
     apart = sorted(public, key=lambda g: -max(g.rate, 1 / g.rate))[:MAX_ROWS]
-    ratios = [Estimate(g.rate, g.low, g.high, float("nan")) for g in apart]
-    names = [f"{g.name} ({g.ended} of {g.accounts} left)" for g in apart]
-    return _table(
-        "farthest from the average", names, ratios, [False] * len(apart), [""] * len(apart)
-    )
+    return [
+        Row(
+            f"{g.name} ({g.ended} of {g.accounts} left)",
+            Estimate(g.rate, g.low, g.high, float("nan")),
+        )
+        for g in apart
+    ]
 
 
-def _table(
-    head: str,
-    labels: Sequence[str],
-    ratios: Sequence[Estimate | None],
-    usual: Sequence[bool],
-    instead: Sequence[str],
-) -> list[str]:
-    axis, *lines = ratio_lines(list(zip(ratios, usual, strict=True)))
-    rows = [(head, "accounts leave", "hazard ratio", axis)]
-    for label, ratio, line, few in zip(labels, ratios, lines, instead, strict=True):
-        words = few or "not known" if ratio is None else how_often(ratio.estimate)
-        rows.append((label, words, "" if ratio is None else in_digits(ratio), line))
-    return aligned(rows)
+def main_lines(head: str, rows: Sequence[Row]) -> list[str]:
+    """Return the table that is printed below the verdict, each row with its interval as a line."""
+    if not rows:
+        return []
+    axis, *lines = ratio_lines([(row.ratio, row.usual) for row in rows])
+    printed = [(head, "accounts leave", "hazard ratio", axis)]
+    printed += [
+        (row.name, row.words, row.digits, line) for row, line in zip(rows, lines, strict=True)
+    ]
+    return aligned(printed)
+
+
+def main_frame(head: str, rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the same table for a notebook."""
+    import pandas as pd
+
+    columns = [head, "accounts leave", "hazard ratio"]
+    return pd.DataFrame([(row.name, row.words, row.digits) for row in rows], columns=columns)
 
 
 def retention_line(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> list[str]:

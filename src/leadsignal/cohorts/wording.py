@@ -18,6 +18,7 @@ from leadsignal.cohorts.contrasts import (
     cohorts_of,
     find_contrast,
 )
+from leadsignal.phrases import share_text
 from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def naive_beside(naive: Estimate, corrected: Estimate, bias: Estimate | None) ->
     factor = f"the naive result is off by a factor of {bias}"
     left = "" if corrected.excludes(1.0) else "; what is left may be chance"
     return BIAS_TEXT[found.kind].format(
-        cause=found.cause, share=f"{found.share:.0%}", factor=factor, left=left
+        cause=found.cause, share=share_text(found.share), factor=factor, left=left
     )
 
 
@@ -167,7 +168,9 @@ def cohort_line(cohort: Cohort, first: str | None) -> str:
     if cohort.rate is not None:
         parts.append(f"{cohort.rate:.1f} per 1,000 account-months{_at_tenure(cohort, first)}")
     read = [("12", cohort.retention_12m), ("24", cohort.retention_24m)]
-    there = [f"{n.estimate:.0%} there at {months} months" for months, n in read if n is not None]
+    there = [
+        f"{share_text(n.estimate)} there at {months} months" for months, n in read if n is not None
+    ]
     if there:
         parts.append(f"{' and '.join(there)} ({TITLES[cohort.curve]})")
     return f"  {cohort.name}: {', '.join(parts)}"

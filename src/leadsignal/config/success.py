@@ -23,6 +23,7 @@ from leadsignal.config.toml_files import (
     whole,
 )
 from leadsignal.errors import Fault, OptionError, SuccessAnalysisError
+from leadsignal.readable_tables import html_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,14 +182,13 @@ class SuccessAnalysis:
         return "\n  ".join(["SuccessAnalysis", *lines, *map(str, (*self.processes, *self.metrics))])
 
     def _repr_html_(self) -> str:
+        import pandas as pd
+
         listed: tuple[_Rules, ...] = (*self.processes, *self.metrics)
-        rows = "".join(
-            f"<tr><td><b>{html.escape(one.name)}</b></td>"
-            f"<td>{html.escape(one.definition)}</td><td>{html.escape(one.why)}</td></tr>"
-            for one in listed
-        )
+        rows = [(one.name, one.definition, one.why) for one in listed]
         head = html.escape(self.bullseye.objective or "Success Analysis")
-        return f"<table><caption>{head}</caption>{rows}</table>"
+        table = pd.DataFrame(rows, columns=["name", "what counts as done", "why"])
+        return f"<p><b>{head}</b></p>{html_table(table, None)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain dictionaries and lists; durations are in days."""

@@ -55,7 +55,7 @@ from leadsignal.model.classifier import Classifier, estimator_name, estimator_pr
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel
-from leadsignal.phrases import share_text
+from leadsignal.phrases import interval_text, share_text
 from leadsignal.progress import Progress
 from leadsignal.results import Result, or_dash, to_html
 
@@ -170,8 +170,8 @@ class Backtest(Result):
             f" {self.warning_time} days before churn was known"
         )
         label = (
-            f"{whom} alerted {self.warning_time} days before, {self.capacity:.0%} of accounts"
-            " alerted\n(blue: more than context alone, beyond chance)"
+            f"{whom} alerted {self.warning_time} days before, {share_text(self.capacity)} of"
+            " accounts alerted\n(blue: more than context alone, beyond chance)"
         )
         return catch_by_method(recall, title, label, ax)
 
@@ -223,7 +223,7 @@ class Backtest(Result):
             f"Backtest over {len(self.cutoffs)} cut-offs from {self.cutoffs[0]} to"
             f" {self.cutoffs[-1]}: {counts['accounts']:,} accounts, {counts['churns']:,} churned,"
             f" {counts['unexpected']:,} of them unexpectedly",
-            f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
+            f"alerted are the {share_text(self.capacity)} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
             *self._whose(),
             HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
@@ -421,11 +421,11 @@ def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
     share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
     caught = backtest.caught(name)
     lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
-    recall = f"{or_dash(share, '4.0%')} ({or_dash(low, '.0%')} to {or_dash(high, '.0%')})"
+    recall = f"{share_text(share):>4} ({interval_text(low, high)})"
     limits = f"{or_dash(one.auc_low, '.3f')} to {or_dash(one.auc_high, '.3f')}"
     return (
         f"{name:12s} {recall}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
-        f" {or_dash(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
+        f" {share_text(one.alert_precision):>6} {lead:>10} {head_start:>12}"
     )
 
 

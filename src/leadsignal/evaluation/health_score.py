@@ -13,6 +13,7 @@ from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
 from leadsignal.panel import Panel
+from leadsignal.phrases import share_between
 from leadsignal.results import Result, or_dash
 from leadsignal.stats.row_estimates import mean_of
 
@@ -114,9 +115,9 @@ class HealthAudit(Result):
             f"{last:,} still at the last snapshot; {self._turn_text}",
         ]
         if self.red_episodes:
+            false = share_between(self.false_alarms, self.false_low, self.false_high)
             lines.append(
-                f"{self.red_episodes:,} times red, {self.false_alarms:.0%}"
-                f" ({self.false_low:.0%} to {self.false_high:.0%}) of them without churn within"
+                f"{self.red_episodes:,} times red, {false} of them without churn within"
                 f" {self.horizon} days"
             )
         return "\n".join(lines)

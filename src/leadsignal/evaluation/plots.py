@@ -10,7 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.evaluation.audit_text import strongest
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
+from leadsignal.phrases import share_text
+from leadsignal.picture_style import (
+    COLOURS,
+    GREY,
+    LABEL,
+    SMALL,
+    STYLES,
+    axes_of,
+    percent_axis,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +65,7 @@ def _name_lines(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         height = max(auc, height + 0.022)
         axes.annotate(
             name, (0, height), xytext=(6, 0), textcoords="offset points", color=colour,
-            fontsize=8.5, va="center", annotation_clip=False,
+            fontsize=SMALL, va="center", annotation_clip=False,
         )  # fmt: skip
 
 
@@ -69,14 +79,14 @@ def _audit_frame(
     axes.annotate(
         f"warning time, {warning_time} days", (warning_time, 1), (-4, -4),
         xycoords=("data", "axes fraction"), textcoords="offset points", ha="right", va="top",
-        fontsize=8.5, color=GREY,
+        fontsize=SMALL, color=GREY,
     )  # fmt: skip
     counts = indicators["verdict"].value_counts()
-    axes.set_title(
+    write_title(
+        axes,
         f"{counts.get('leading', 0)} of {len(indicators)} indicators change {warning_time} days"
         f" before churn, {counts.get('lagging', 0)} only later",
-        loc="left", fontsize=11,
-    )  # fmt: skip
+    )
     axes.set(
         xlabel="days before churn was known",
         ylabel="AUC against matched accounts\n(below 0.5: low values precede churn)",
@@ -90,7 +100,7 @@ def _audit_frame(
         Line2D([], [], color="black", linestyle="--", label="lagging"),
     ]
     axes.legend(
-        handles=handles, frameon=False, fontsize=8.5, ncols=5,
+        handles=handles, frameon=False, fontsize=SMALL, ncols=5,
         loc="upper center", bbox_to_anchor=(0.5, -0.11),
     )  # fmt: skip
 
@@ -116,14 +126,14 @@ def bands_before_churn(
         axes.barh(y + shift, count, height=0.36, color=colour, label=label)
         for place, value in zip(y + shift, count, strict=True):
             axes.annotate(f"{value:,}", (value, place), (4, 0), textcoords="offset points",
-                          va="center", fontsize=9)  # fmt: skip
+                          va="center", fontsize=LABEL)  # fmt: skip
     axes.set_yticks(y, [str(band) for band in bands.index])
     axes.set_ylim(len(bands) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.1)
     axes.set_xlabel("churned accounts")
-    axes.set_title(title, loc="left", fontsize=11, pad=24)
-    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    write_title(axes, title, room=24)
+    axes.legend(frameon=False, fontsize=LABEL, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return axes
 
 
@@ -144,15 +154,15 @@ def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | No
     )  # fmt: skip
     for place, value in enumerate(share):
         axes.annotate(
-            f"{value:.0%}", (high[place], place), (5, 0), textcoords="offset points",
-            va="center", fontsize=9,
+            f"{share_text(value)}", (high[place], place), (5, 0), textcoords="offset points",
+            va="center", fontsize=LABEL,
         )  # fmt: skip
     axes.set_yticks(y, list(recall.index))
     axes.invert_yaxis()
     axes.set_xlim(0, min(1.0, 1.15 * float(np.nanmax(high)) + 0.02))
-    axes.xaxis.set_major_formatter(_percent)
+    percent_axis(axes.xaxis)
     axes.set_xlabel(xlabel)
-    axes.set_title(title, loc="left", fontsize=11)
+    write_title(axes, title)
     return axes
 
 
@@ -179,9 +189,9 @@ def head_starts(
         ylabel="share of churners",
     )
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(_percent)
+    percent_axis(axes.yaxis)
     axes.legend(frameon=False, ncols=2)
-    axes.set_title("How long before the usage drop churners were alerted", loc="left", fontsize=11)
+    write_title(axes, "How long before the usage drop churners were alerted")
     return axes
 
 
@@ -206,10 +216,6 @@ def account_history(
         axes.axvline(date, color="black", linestyle=style, label=label)
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("rank in the list\n(1: the highest risk)")
-    axes.set_title(account_id, loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    write_title(axes, account_id)
+    axes.legend(frameon=False, fontsize=SMALL, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return axes
-
-
-def _percent(value: float, _: Any) -> str:
-    return f"{value:.0%}"

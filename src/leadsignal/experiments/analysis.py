@@ -12,6 +12,7 @@ from leadsignal.arguments import checked
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.experiments.arms import CONTROL, TREATED
+from leadsignal.phrases import share_between
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.proportions import Share
@@ -81,9 +82,9 @@ class ExperimentResult(Result):
     def __repr__(self) -> str:
         lines = [self.finding]
         lines += [
-            f"  {row.arm}: {row.churned:,} of {row.accounts:,} accounts churned by {self.stop_on}"
-            f" ({row.churn:.0%}, {row.low:.0%} to {row.high:.0%})"
-            for row in self.frame.itertuples()
+            f"  {row['arm']}: {row['churned']:,} of {row['accounts']:,} accounts churned by"
+            f" {self.stop_on}: {share_between(row['churn'], row['low'], row['high'])}"
+            for row in self.frame.to_dict("records")
         ]
         if self.not_at_risk:
             lines.append(f"  {self.not_at_risk:,} accounts had ended before they were assigned")

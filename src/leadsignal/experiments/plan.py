@@ -10,6 +10,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.experiments.arms import eligible
+from leadsignal.phrases import level_text, share_text
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.scores import Scores
 from leadsignal.stats.normal import normal_quantile
@@ -90,8 +91,9 @@ class ExperimentPlan(Result):
         )
         return (
             f"{self.accounts:,} accounts for {self.months} months detect a reduction in churn of"
-            f" {self.reduction:.0%} with a probability of {self.power:.0%} ({self.share:.0%} of"
-            f" them treated, {self.level:.0%} confidence); {enough}.\n"
+            f" {share_text(self.reduction)} with a probability of {share_text(self.power)}"
+            f" ({share_text(self.share)} of them treated, {level_text(self.level)} confidence);"
+            f" {enough}.\n"
             f"{self.frame.to_string(index=False, float_format='{:.3f}'.format)}"
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from leadsignal.ingestion.churn_leaks import started_accounts
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
-from leadsignal.phrases import count_of
+from leadsignal.phrases import count_of, share_text
 from leadsignal.sources.parts import quoted
 
 SEPARATES, MIN_ACCOUNTS = 0.9, 20
@@ -82,9 +82,9 @@ def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
         yield DataWarning(
             "ends_on_one_day", "accounts",
-            f"{alike:,} of {count_of(ends, 'end')} ({alike / ends:.0%}) are on {day}: if that is "
-            "the day of the export and these accounts are still customers, leave their ended_on "
-            f'empty, or say so under [tables.accounts]: empty = ["{day}"]',
+            f"{alike:,} of {count_of(ends, 'end')} ({share_text(alike / ends)}) are on {day}: if"
+            " that is the day of the export and these accounts are still customers, leave their"
+            f' ended_on empty, or say so under [tables.accounts]: empty = ["{day}"]',
             "ended_on",
         )  # fmt: skip
     if not active:
@@ -203,15 +203,15 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         )
         if gone - there > 0.5:
             message = (
-                f"{what} is empty or zero for {gone:.0%} of ended accounts and "
-                f"{there:.0%} of the others: it holds today's values and reveals churn"
+                f"{what} is empty or zero for {share_text(gone)} of ended accounts and "
+                f"{share_text(there)} of the others: it holds today's values and reveals churn"
             )
         elif not number and (found := _value_of_ended(rows, cell, as_of)):
             value, n, alike, other = found
             message = (
-                f"{what} is {value!r} for {count_of(n, 'account')}, of which {alike:.0%} ended; "
-                f"of the others, {other:.0%} did: if it was set at the end or later, it reveals "
-                "churn"
+                f"{what} is {value!r} for {count_of(n, 'account')}, of which {share_text(alike)}"
+                f" ended; of the others, {share_text(other)} did: if it was set at the end or"
+                " later, it reveals churn"
             )
         elif (auc := _auc(rows, cell, number, ended, started)) > SEPARATES:
             message = (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from leadsignal.phrases import share_text
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -88,7 +90,9 @@ class FeedHealth:
                 f" in which {self.expected:,.0f} records would be usual"
             )
         if self.state == "thin":
-            return f"{self.table}: {self.share:.0%} of the records usual in {THIN_DAYS} days"
+            return (
+                f"{self.table}: {share_text(self.share)} of the records usual in {THIN_DAYS} days"
+            )
         return f"{self.table}: {self.state}"
 
     def to_dict(self) -> dict[str, Any]:

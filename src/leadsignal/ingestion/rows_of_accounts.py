@@ -150,7 +150,7 @@ def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
 
 def outside_message(table: str, before: int, after: int) -> str:
     """Return the message on rows left out because they are outside their account's lifetime."""
-    rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
+    rows = count_of(before + after, "row")
     return (
         f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "
         f'To treat them as faults, set outside = "fault" under [tables.{table}]'
@@ -187,7 +187,7 @@ def match_written_ids(store: Store, table: str, accounts: str) -> str | None:
         f"WHERE {theirs} = {ours} AND t.account_id <> a.account_id"
     )
     return (
-        f"{ids:,} account id{'' if ids == 1 else 's'} differ{'s' * (ids == 1)} from accounts only "
+        f"{count_of(ids, 'account id')} differ{'s' * (ids == 1)} from accounts only "
         f"by {what}, one to one: matched"
     )
 

@@ -18,6 +18,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
+from leadsignal.phrases import level_text, share_text
 from leadsignal.results import MAX_ROWS, Result, rounded
 from leadsignal.workers import each
 
@@ -57,9 +58,9 @@ class RiskBands(Result):
 
     def __repr__(self) -> str:
         return (
-            f"Risk bands of {len(self.risk):,} rows, {self.level:.0%} over {self.resamples}"
-            f" resamples of accounts: their median limits are {np.median(self.low):.1%}"
-            f" and {np.median(self.high):.1%}"
+            f"Risk bands of {len(self.risk):,} rows, {level_text(self.level)} over {self.resamples}"
+            f" resamples of accounts: their median limits are {share_text(np.median(self.low), 1)}"
+            f" and {share_text(np.median(self.high), 1)}"
         )
 
     def _notebook_table(self) -> pd.DataFrame:
@@ -67,21 +68,17 @@ class RiskBands(Result):
 
     def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
         """Plot the ``most`` riskiest accounts with their bands."""
-        from matplotlib.ticker import PercentFormatter
-
-        from leadsignal.survival.plots import COLOURS, axes_of
+        from leadsignal.picture_style import COLOURS, SMALL, axes_of, percent_axis, write_title
 
         top = self._table().nlargest(most, "risk").iloc[::-1]
         axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))
         at = np.arange(len(top))
         axes.hlines(at, top["risk_low"], top["risk_high"], color=COLOURS[0], linewidth=1.5)
         axes.plot(top["risk"], at, "o", color=COLOURS[0], markersize=4)
-        axes.set_yticks(at, top["account_id"].astype(str), fontsize=8)
+        axes.set_yticks(at, top["account_id"].astype(str), fontsize=SMALL)
         axes.set(xlabel="risk of churn within the horizon", xlim=(0, None))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_title(
-            f"The riskiest accounts, with {self.level:.0%} bands", fontsize=10, loc="left"
-        )
+        percent_axis(axes.xaxis)
+        write_title(axes, f"The riskiest accounts, with {level_text(self.level)} bands")
         return axes
 
 

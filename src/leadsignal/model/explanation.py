@@ -12,7 +12,8 @@ from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.telling import known_value, moving_parts, parts_of
-from leadsignal.phrases import of_hundred
+from leadsignal.phrases import of_hundred, share_text
+from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, write_title
 from leadsignal.results import Result, to_html
 
 if TYPE_CHECKING:
@@ -94,13 +95,13 @@ class Explanation(Result):
         """Plot each subject's share as a bar; bars to the right raise the risk."""
         table = self.table.iloc[::-1]
         title = (
-            f"{self.account_id}: {self.risk:.0%} within {self.horizon} days,"
-            f" a typical account {self.typical_risk:.0%}"
+            f"{self.account_id}: {share_text(self.risk)} within {self.horizon} days,"
+            f" a typical account {share_text(self.typical_risk)}"
         )
         named = zip(table["subject"], table["what"], strict=True)
         labels = [": ".join(filter(None, one)).replace("_", " ") for one in named]
         axes = _bars(labels, table["share"].to_numpy(), title, ax)
-        axes.axvline(0, color="#444444", linewidth=0.8)
+        axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_xlabel("share of the log-odds (right: raises the risk)")
         return axes
 
@@ -255,14 +256,13 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
-    from leadsignal.survival.plots import COLOURS, axes_of
 
     height = 0.34 * len(labels) + 1.2
     axes = axes_of(ax, (7.6, height))
     colours = [COLOURS[1] if size > 0 else COLOURS[0] for size in sizes]
     axes.barh(np.arange(len(labels)), sizes, color=colours, height=0.62)
-    axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL)
+    write_title(axes, title)
     return axes
 
 

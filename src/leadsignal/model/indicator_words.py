@@ -179,7 +179,7 @@ def _amount(value: Any, indicator: Indicator | None) -> str:
         return value
     number = float(value)
     if indicator is not None and indicator.unit.startswith("share"):
-        return f"{number * 100:.0f} %".replace("-", "\N{MINUS SIGN}")
+        return share_text(number).replace("-", "\N{MINUS SIGN}")
     if abs(number) >= 10:
         return f"{number:,.0f}"
     return f"{number:.2g}".replace("-", "\N{MINUS SIGN}")

@@ -21,6 +21,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.phrases import share_text
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -123,8 +125,8 @@ class LastingChange:
     def __str__(self) -> str:
         if self.kind == "feed_loss":
             return (
-                f"{self.subject}: {self.ratio:.0%} of the usual records per active account since"
-                f" {self.since}"
+                f"{self.subject}: {share_text(self.ratio)} of the usual records per active account"
+                f" since {self.since}"
             )
         return (
             f"since {self.since}, {self.observed:,.0f} accounts ended where {self.expected:,.1f}"

@@ -33,6 +33,7 @@ from leadsignal.monitoring.realised import (
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
 from leadsignal.panel import Panel
+from leadsignal.phrases import count_of, share_text
 from leadsignal.progress import log_warnings
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
@@ -154,7 +155,7 @@ class Monitoring(Result):
     def __repr__(self) -> str:
         assessed = int(self.drift["assessed"].sum())
         count = len(self.findings)
-        head = "no findings" if self.ok else f"{count} finding{'' if count == 1 else 's'}"
+        head = "no findings" if self.ok else count_of(count, "finding")
         lines = [
             f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
             f" {assessed} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
@@ -397,7 +398,7 @@ def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]
         if one.caught.of >= MIN_EXPECTED and one.chance_of_catch() < alarms / 2:
             message = (
                 f"{one.caught!r} of the churners were alerted in time; randomly chosen alerts would"
-                f" have caught {one.alert_share:.0%}"
+                f" have caught {share_text(one.alert_share)}"
             )
             found.append(Finding("catch", one.arm, message, one.caught.estimate, one.alert_share))
     return found

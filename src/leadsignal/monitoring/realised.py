@@ -14,6 +14,7 @@ from scipy.special import bdtr
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.calendar_calibration import by_quarter
+from leadsignal.phrases import share_between, share_text
 from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import mean_of
@@ -62,8 +63,8 @@ class Realised:
         return (
             f"{self.arm}: {self.observed:,} churns in {self.rows:,} scores of {self.runs} runs"
             f" ({max(self.low, 0):,.0f} to {self.high:,.0f}), {self.expected:,.1f} expected{slope};"
-            f" {self.caught!r} of the churners had an alert in time, {self.alert_share:.0%} by"
-            " chance"
+            f" {self.caught!r} of the churners had an alert in time, {share_text(self.alert_share)}"
+            " by chance"
         )
 
     def chance_of_catch(self) -> float:
@@ -110,8 +111,8 @@ class Arms:
     def __str__(self) -> str:
         text = (
             f"hold-out: {self.held_out!r} of {self.held_out.of:,} alerted accounts held out"
-            f" churned, {self.acted_on!r} of {self.acted_on.of:,} others: {self.difference:+.0%}"
-            f" ({self.low:+.0%} to {self.high:+.0%})"
+            f" churned, {self.acted_on!r} of {self.acted_on.of:,} others: "
+            f"{share_between(self.difference, self.low, self.high, signed=True)}"
         )
         if self.contacted is None or self.contacted_though_held_out is None:
             return f"{text}; who was contacted is not recorded"

@@ -368,7 +368,7 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
     """Draw changes as dots over their tolerance, the largest first."""
-    from leadsignal.survival.plots import COLOURS, GREY, axes_of
+    from leadsignal.picture_style import COLOURS, FAINT, GREY, SMALL, axes_of, write_title
 
     rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
     order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
@@ -377,9 +377,7 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
     axes = axes_of(ax, size)
     y = np.arange(len(rows))
     tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
-    axes.barh(
-        y, 2 * tolerance, left=-tolerance, height=0.5, color="#E4E8EC", label="within its past"
-    )
+    axes.barh(y, 2 * tolerance, left=-tolerance, height=0.5, color=FAINT, label="within its past")
     found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
     for mine, colour, marker, label in (
         (~found, GREY, "o", "change since the last run"),
@@ -393,9 +391,9 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
     widest = max([0.3, *tolerance, *np.abs(change)])
     axes.set_xlim(-1.08 * widest, 1.08 * widest)
     axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
-    axes.set_title(f"Drift on {as_of}", loc="left", fontsize=11)
+    write_title(axes, f"Drift on {as_of}")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     if len(rows):
-        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes

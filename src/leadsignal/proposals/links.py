@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from leadsignal.ingestion.rows_of_accounts import RULES
 from leadsignal.ingestion.store import Store
+from leadsignal.phrases import share_text
 from leadsignal.proposals.file_profile import FileProfile
 from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal, id_headers
 from leadsignal.sources.parts import literal, quoted
@@ -66,7 +67,7 @@ def linked(
         found = _through(store, table, file, accounts)
         if found is not None:
             return found
-    nearest = f" ({best}: {shares[best]:.0%})" if best is not None and shares[best] else ""
+    nearest = f" ({best}: {share_text(shares[best])})" if best is not None and shares[best] else ""
     question = table.if_unlinked or "Which column identifies the account?"
     return replace(table, is_ready=False).asking(
         f"{question} No column contains ids of {accounts.file.path}{nearest}."
@@ -137,7 +138,7 @@ def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None
 
 def _percent(share: float) -> str:
     """Return a share as text, with 100 % only for all of them."""
-    return f"{share if share == 1 else min(share, 0.99):.0%}"
+    return share_text(share if share == 1 else min(share, 0.99))
 
 
 def _through_users(

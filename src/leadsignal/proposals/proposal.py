@@ -15,6 +15,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PROPOSAL
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.store import Store
+from leadsignal.phrases import share_text
 from leadsignal.proposals.file_profile import FileProfile, Files
 from leadsignal.proposals.known_exports import QUESTIONS
 from leadsignal.proposals.links import Ids, account_header, linked, shared
@@ -376,7 +377,7 @@ def _column(column: ColumnProposal) -> str:
     setting = f"{column.column} = {_value(column.header)}"
     samples = [_short(sample) for sample in column.samples]
     shown = f"; {' | '.join(samples)}" if samples else ""
-    share = "" if column.share == 1.0 else f", {column.share:.0%} of the cells agree"
+    share = "" if column.share == 1.0 else f", {share_text(column.share)} of the cells agree"
     return _one_line(f"{setting:<40}  # {column.reason}{share}{shown}")
 
 

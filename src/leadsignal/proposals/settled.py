@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from leadsignal.phrases import share_text
 from leadsignal.proposals.file_profile import ColumnProfile
 from leadsignal.proposals.table_proposal import ENOUGH, NUMERIC, USERS, TableProposal
 from leadsignal.schema import BY_NAME
@@ -95,7 +96,9 @@ def refused(table: TableProposal) -> TableProposal:
     bad = [one for one in table.columns if one.share < ENOUGH]
     for one in bad:
         what = f"{one.header} (as in {' and '.join(one.samples)})"
-        question = f"{what} cannot be read as {one.column}: {one.share:.0%} of its cells can."
+        question = (
+            f"{what} cannot be read as {one.column}: {share_text(one.share)} of its cells can."
+        )
         table = table.asking(question)
         if one.column in required:
             table = replace(table, is_ready=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from leadsignal.report.html import Html, account_cell, day, join, section, tag
+from leadsignal.html_pages import Html, account_cell, day, join, section, tag
 from leadsignal.report.summary_types import AccountRow, AccountsSummary, OpenProcess, Summary
 from leadsignal.report.wording import money, name_text, of_hundred, share_text, span, step_words
 

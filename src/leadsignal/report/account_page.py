@@ -12,6 +12,17 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import atomic_write
+from leadsignal.html_pages import (
+    Html,
+    day,
+    join,
+    number,
+    page,
+    section,
+    table,
+    tag,
+)
+from leadsignal.phrases import day_text, money
 from leadsignal.report.account.for_customer import for_customer as allowed
 from leadsignal.report.account.parts import (
     DONE,
@@ -24,17 +35,6 @@ from leadsignal.report.account.parts import (
 from leadsignal.report.account.review import Review
 from leadsignal.report.account.timeline import marks_used
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
-from leadsignal.report.html import (
-    Html,
-    day,
-    day_text,
-    join,
-    number,
-    page,
-    section,
-    table,
-    tag,
-)
 from leadsignal.report.wording import effect_words, name_text, sentence, share_text, step_words
 from leadsignal.scoring.next_steps import LAG
 
@@ -125,7 +125,7 @@ def _header(review: Review) -> Html:
 
 
 def _revenue(review: Review) -> str:
-    return f"{number(review.facts['arr'], 6)} {review.facts['currency'] or ''}".strip()
+    return money(review.facts["arr"], review.facts["currency"])
 
 
 def _cell(value: object) -> str:

@@ -12,9 +12,10 @@ from leadsignal.errors import OptionError, quiet
 from leadsignal.files.names import page_name
 from leadsignal.files.outputs import ACCOUNT_PAGES
 from leadsignal.files.writing import whole_folder
+from leadsignal.html_pages import account_cell, page, table, tag
+from leadsignal.phrases import day_text
 from leadsignal.report.account.reading import one_analysis, review_account
 from leadsignal.report.account_page import review_page
-from leadsignal.report.html import account_cell, day_text, page, table, tag
 from leadsignal.report.wording import of_hundred, span, step_words
 from leadsignal.scoring.call_list import on_list
 

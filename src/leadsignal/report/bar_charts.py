@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import log
 from textwrap import wrap
 
+from leadsignal.html_pages import Html, join, tag
 from leadsignal.report.charts import NARROW, WIDE, Scale, shape, svg
-from leadsignal.report.html import Html, join, tag
 
 LINE_HEIGHT = 14
 """Distance of two lines of a label."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil, floor, log10
 
-from leadsignal.report.html import MONTHS, Html, day_text, number, tag
+from leadsignal.html_pages import Html, number, tag
+from leadsignal.phrases import day_text, month_text
 
 NARROW, WIDE = 360, 960
 """Widths at which a chart is drawn: for phones, and for all else. The page shows one of them."""
@@ -189,7 +190,7 @@ def _months(
     for tick in month_ticks(first, last, most):
         at = x(tick.toordinal())
         yield tag("line", x1=at, x2=at, y1=top, y2=bottom, class_="grid")
-        label = f"{MONTHS[tick.month - 1]} {tick.year}"
+        label = month_text(tick)
         if at > x.end - 26:
             yield tag("text", label, x=x.end, y=bottom + 15, class_="tick end")
         else:

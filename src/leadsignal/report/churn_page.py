@@ -14,11 +14,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.names import page_paths
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import atomic_write
-from leadsignal.report.account_list import account_list, next_step_words
-from leadsignal.report.churn_section import churn_section, month_text
-from leadsignal.report.cohort_sections import cohort_section, reason_section
-from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.html import (
+from leadsignal.html_pages import (
     Html,
     account_cell,
     day,
@@ -30,6 +26,11 @@ from leadsignal.report.html import (
     table,
     tag,
 )
+from leadsignal.phrases import days_text
+from leadsignal.report.account_list import account_list, next_step_words
+from leadsignal.report.churn_section import churn_section, month_name
+from leadsignal.report.cohort_sections import cohort_section, reason_section
+from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import success_section
 from leadsignal.report.summary import summarise
@@ -165,8 +166,7 @@ def report_page(summary: Summary) -> str:
         f"Churn report, as of {as_of_text(summary)}",
         tag("a", "Skip to the sections", href="#churn-title", class_="skip"),
         _header(summary),
-        # A number is not parted from its percent sign at the end of a line.
-        Html(main.replace(" %", "\N{NO-BREAK SPACE}%")),
+        main,
         _footer(summary),
         description=f"Churn report as of {summary['as_of']}",
         kind="report",
@@ -240,7 +240,7 @@ def _kept(summary: Summary) -> Html:
         question = "How much revenue stays"
         return _answer(question, "Not known", summary["missing"].get("trailing_retention", ""))
     last = rows[-1]
-    net, gross, until = last["net"], last["gross"], month_text(last["month"])
+    net, gross, until = last["net"], last["gross"], month_name(last["month"])
     there = f"{last['accounts']:,.0f} accounts that were there a year before"
     if net is None:
         return _answer(
@@ -266,7 +266,7 @@ def _unexpected(summary: Summary) -> Html:
         return _answer(question, "Not known", why)
     early = span(churn["warning_time_days"])
     others, first = churn["churned"] - share["of"], churn["first_known"]
-    since = f" since {month_text(first)}" if first else ""
+    since = f" since {month_name(first)}" if first else ""
     arr = churn["unexpected_arr_share"]
     lost = f" That is {share_text(arr)} of the revenue lost with them." if arr is not None else ""
     return _answer(
@@ -321,14 +321,14 @@ def _early(summary: Summary) -> Html:
         return _answer(question, "Not known", "The alerts caught none that early.")
     start = catch["head_start_days"]
     before = (
-        f"Until usage dropped, or until churn was known if it never did: {_days(start)}."
+        f"Until usage dropped, or until churn was known if it never did: {days_text(start)}."
         if start is not None and start > 0 and "low usage" in summary["churn"]["warnings"]
         else ""
     )
     missed = catch["churns"] - catch["caught"]
     return _answer(
         question,
-        _days(catch["lead_days"]),
+        days_text(catch["lead_days"]),
         "is the median time that caught churns had been on the list when they were known to leave.",
         f"Longer than {span(catch['horizon_days'])}, as far as they look, is not counted."
         if catch["lead_days"] >= catch["horizon_days"]
@@ -336,11 +336,6 @@ def _early(summary: Summary) -> Html:
         before,
         f"The other {missed:,} were not alerted that early." if missed else "",
     )
-
-
-def _days(value: float) -> str:
-    count = int(value + 0.5)
-    return "1 day" if count == 1 else f"{count:,} days"
 
 
 # Whom to call -------------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+from leadsignal.html_pages import Html, figure, folded, join, number, section, table, tag
+from leadsignal.phrases import month_text
 from leadsignal.report.bar_charts import Part, both, stack_key
-from leadsignal.report.html import MONTHS, Html, figure, folded, join, number, section, table, tag
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     ChurnSummary,
@@ -56,17 +59,17 @@ def _title(summary: Summary) -> str:
         "has fallen")  # fmt: skip
     return (
         f"Churn {verb}: {rate_text(rates[1])} of accounts in the year to"
-        f" {month_text(rows[-1]['month'])}, {rate_text(rates[0])} in the year before"
+        f" {month_name(rows[-1]['month'])}, {rate_text(rates[0])} in the year before"
     )
 
 
-def month_text(month: str) -> str:
-    """Return a month in words.
+def month_name(month: str) -> str:
+    """Return a month of a table in words.
 
-    >>> month_text("2024-11")
+    >>> month_name("2024-11")
     'Nov 2024'
     """
-    return f"{MONTHS[int(month[5:7]) - 1]} {month[:4]}"
+    return month_text(date.fromisoformat(f"{month[:7]}-01"))
 
 
 def _quarters(churn: ChurnSummary) -> Html:
@@ -137,8 +140,8 @@ def _lines(rows: list[RetentionRow], title: str, source: str) -> Html:
         for name, words in MEASURES if name in _measured(rows)
     ]  # fmt: skip
     periods = [
-        (month_text(row["month"]) if row["month"][5:] in ("01", "04", "07", "10") else "",
-         month_text(row["month"]))
+        (month_name(row["month"]) if row["month"][5:] in ("01", "04", "07", "10") else "",
+         month_name(row["month"]))
         for row in rows
     ]  # fmt: skip
     last = rows[-1]
@@ -173,7 +176,7 @@ def _months(months: list[RetentionRow], years: list[RetentionRow]) -> Html:
     yearly = {row["month"]: row for row in years}
     both_measured = [(name, words) for name, words in MEASURES if name in _measured(months)]
     items = [
-        (month_text(row["month"]), ("number", number(row["accounts"])),
+        (month_name(row["month"]), ("number", number(row["accounts"])),
          *(("number", rate_text(row[name])) for name, _ in both_measured),
          *(("number", rate_text(yearly[row["month"]][name] if row["month"] in yearly else None))
            for name, _ in both_measured))
@@ -195,5 +198,5 @@ def _causes(summary: Summary) -> Html:
         for of in summary["churn"]["causes"]
     ]  # fmt: skip
     since = summary["churn"]["first_known"]
-    caption = "All ends by cause" + (f", since {month_text(since)}" if since else "")
+    caption = "All ends by cause" + (f", since {month_name(since)}" if since else "")
     return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards few")

@@ -21,11 +21,11 @@ from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, shar
 from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.writing import atomic_write
+from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import NARROW
 from leadsignal.report.churn_page import checked_path
 from leadsignal.report.cohort_sections import RATIO_TICKS
-from leadsignal.report.html import Html, figure, folded, join, page, section, table, tag
 from leadsignal.report.retention_charts import HALF, Curve, curve_charts, grid_table
 from leadsignal.report.wording import how_often, name_text, share_text
 
@@ -134,8 +134,8 @@ def comparison_sections(comparison: Comparison) -> list[Html]:
 
 
 def verdict(comparison: Comparison) -> Html:
-    """Return the verdict; percentages stay with their sign."""
-    return tag("p", comparison.verdict.replace(" %", "\N{NO-BREAK SPACE}%"), class_="first")
+    """Return the verdict."""
+    return tag("p", comparison.verdict, class_="first")
 
 
 def cautions(comparison: Comparison) -> Html:

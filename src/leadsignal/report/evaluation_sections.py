@@ -6,11 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import key
-from leadsignal.report.html import (
+from leadsignal.html_pages import (
     Html,
-    day_text,
     figure,
     folded,
     number,
@@ -18,6 +15,9 @@ from leadsignal.report.html import (
     table,
     tag,
 )
+from leadsignal.phrases import day_text, days_text
+from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
+from leadsignal.report.charts import key
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     AuditSummary,
@@ -330,7 +330,7 @@ def _catches(found: BacktestSummary, what: str, early: str, panel: PanelSummary)
     high = min(1.0, (int(top * 10) + 1) / 10)
     count = round(high * 10)
     step = 1 if count <= 5 else 2
-    axis = Axis(0.0, high, [(n / 10, f"{n * 10} %") for n in range(0, count + 1, step)], 0.0)
+    axis = Axis(0.0, high, [(n / 10, share_text(n / 10)) for n in range(0, count + 1, step)], 0.0)
     title = f"Share of {what} caught {early} before, with 95 % intervals"
     description = "; ".join(f"{row.label} {row.estimates[0].text}" for row in rows)
     picture = both(ranges, rows, axis, title=title, description=description)
@@ -341,7 +341,7 @@ def _methods(methods: Sequence[MethodRow], panel: PanelSummary) -> Html:
     head = ("Alerts chosen by", "Known before (median of caught)", "Alerts that came true",
             "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
     rows = [
-        (method_words(one["name"], panel), ("number", _days(one["lead_days_of_caught"])),
+        (method_words(one["name"], panel), ("number", days_text(one["lead_days_of_caught"])),
          ("number", share_text(one["alert_precision"])),
          ("number", number(one["new_alerts_a_month"], 2)),
          ("number", "" if one["auc"] is None else f"{one['auc']:.2f}"))
@@ -349,10 +349,6 @@ def _methods(methods: Sequence[MethodRow], panel: PanelSummary) -> Html:
     ]  # fmt: skip
     listing = table(head, rows, "All methods alert the same number", class_="cards")
     return folded("How early, how often right, and how many alerts", listing)
-
-
-def _days(value: float | None) -> str:
-    return "–" if value is None else f"{int(value + 0.5):,} days"
 
 
 def _come_true(found: BacktestSummary) -> Html:

@@ -19,6 +19,7 @@ from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.writing import atomic_write
+from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
 from leadsignal.phrases import p_text
 from leadsignal.report.bar_charts import Estimate, Row, both, ranges
 from leadsignal.report.charts import key
@@ -36,7 +37,6 @@ from leadsignal.report.comparison_page import (
     small_picture,
     verdict,
 )
-from leadsignal.report.html import Html, figure, folded, join, page, section, table, tag
 from leadsignal.report.wording import how_often, name_text
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from leadsignal.report.html import Html, day_text, number, section, tag
+from leadsignal.html_pages import Html, number, section, tag
+from leadsignal.phrases import day_text
 from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import profile_words, share_text, span
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from leadsignal.html_pages import Html, join, table, tag
 from leadsignal.report.charts import NARROW, Scale, svg
-from leadsignal.report.html import Html, join, table, tag
 from leadsignal.report.wording import share_text
 
 HALF = 560
@@ -118,4 +118,4 @@ def grid_table(head: Sequence[str], rows: Sequence[tuple[str, int, Sequence[floa
 def _shaded(share: float) -> tuple[str, str]:
     if share != share:
         return "number", ""
-    return f"number h{min(int(share * SHADES), SHADES - 1)}", f"{share * 100:.0f}"
+    return f"number h{min(int(share * SHADES), SHADES - 1)}", share_text(share).removesuffix(" %")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.evaluation.audit import LAGGING, LEADING, NEITHER, UNDECIDED
 from leadsignal.files.records import json_ready, json_rows
+from leadsignal.phrases import level_in_name
 from leadsignal.report.wording import by_name, indicator_text
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _audit(panel: Panel, audit: Audit) -> dict[str, Any]:
 
 def _ratios(panel: Panel, ratios: HazardRatios) -> dict[str, Any]:
     indicators = by_name(panel.indicators)
-    label = f"{100 * ratios.level:g}%"
+    label = level_in_name(ratios.level)
     rows = []
     for record in ratios.to_dict()["ratios"]:
         low, high = (record[f"exp(coef) {side} {label}"] for side in ("lower", "upper"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
-from leadsignal.report.html import (
+from leadsignal.html_pages import (
     Html,
     account_cell,
     day,
@@ -18,6 +17,7 @@ from leadsignal.report.html import (
     table,
     tag,
 )
+from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AnalysisSummary,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from leadsignal.html_pages import Html, tag
+from leadsignal.phrases import level_text
 from leadsignal.report.bar_charts import LINE_HEIGHT, Part
 from leadsignal.report.charts import NARROW, WIDE, Scale, svg, value_ticks
-from leadsignal.report.html import Html, tag
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _value_grid(x: Scale, y: Scale) -> Iterator[Html]:
     for value in value_ticks(y.low, y.high):
         kind = "reference" if value == 1.0 else "grid"
         yield tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_=kind)
-        yield _words(f"{100 * value:g} %", x.start - 6, y(value) + 4, "tick end")
+        yield _words(level_text(value), x.start - 6, y(value) + 4, "tick end")
 
 
 def _period_names(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from leadsignal.model.indicator_words import by_name as by_name
 from leadsignal.model.indicator_words import indicator_text as indicator_text
 from leadsignal.model.indicator_words import name_text as name_text
+from leadsignal.phrases import day_text
 from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
+from leadsignal.phrases import money as money
 from leadsignal.phrases import of_hundred as of_hundred
 from leadsignal.phrases import rate_text as rate_text
 from leadsignal.phrases import share_text as share_text
-from leadsignal.report.html import day_text
 
 if TYPE_CHECKING:
     from leadsignal.report.summary_types import PanelSummary, RatioSummary, Summary
@@ -85,15 +86,6 @@ def listed(names: Sequence[str]) -> str:
     'usage, surveys and flags'
     """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def money(amount: float | None, currency: str | None = None) -> str:
-    """Return an amount in whole units, with its currency where it is known.
-
-    >>> money(12345.6, "EUR"), money(900.0), money(None, "EUR")
-    ('12,346 EUR', '900', '')
-    """
-    return "" if amount is None else f"{amount:,.0f} {currency or ''}".rstrip()
 
 
 def span(days: int) -> str:

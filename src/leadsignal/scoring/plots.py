@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
+from leadsignal.phrases import share_text
+from leadsignal.picture_style import COLOURS, GREY, LABEL, SMALL, axes_of, percent_axis, write_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,6 @@ def risk_picture(
 
     ``scores`` are rows of `Scores`; ``typical`` is the risk of the typical account.
     """
-    from matplotlib.ticker import PercentFormatter
-
     axes = axes_of(ax, (9.2, 1.5 + 0.27 * len(scores)))
     at, risk = np.arange(len(scores)), scores["risk"].to_numpy(dtype=float)
     alert = scores["alert"].to_numpy(dtype=bool)
@@ -38,24 +37,24 @@ def risk_picture(
                 risk[chosen], at[chosen], "o", color=colour, markerfacecolor=face, label=label
             )
     if typical is not None:
-        label = f"typical account, {typical:.0%}"
+        label = f"typical account, {share_text(typical)}"
         axes.axvline(typical, color=GREY, linestyle="--", linewidth=1, label=label, zorder=0)
     reasons = scores["reason_1"].fillna("").astype(str)
     for place, (value, reason) in enumerate(zip(risk, reasons, strict=True)):
         axes.annotate(
-            f"{value:.0%}  {_short(reason)}", (value, place), xytext=(8, 0),
-            textcoords="offset points", va="center", fontsize=8.5,
+            f"{share_text(value)}  {_short(reason)}", (value, place), xytext=(8, 0),
+            textcoords="offset points", va="center", fontsize=SMALL,
         )  # fmt: skip
-    axes.set_yticks(at, _labels(scores), fontsize=9)
+    axes.set_yticks(at, _labels(scores), fontsize=LABEL)
     axes.set_ylim(len(scores) - 0.4, -0.6)
     # The reasons stand right of the risks: they need about as much room.
     axes.set_xlim(0, 2.1 * float(risk.max(initial=typical or 0.0)) or 1.0)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, 1.05 * risk.max())])
     axes.spines["bottom"].set_bounds(0, axes.get_xticks()[-1])
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    percent_axis(axes.xaxis)
     axes.set_xlabel(f"risk of churn within {horizon} days, and its first reason", loc="left")
-    axes.set_title(title, loc="left", fontsize=11, pad=24)
-    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    write_title(axes, title, room=24)
+    axes.legend(frameon=False, fontsize=LABEL, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return axes
 
 

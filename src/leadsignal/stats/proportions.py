@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
+from leadsignal.phrases import share_between
 from leadsignal.stats.normal import Floats, normal_quantile
 
 
@@ -25,7 +26,7 @@ class Share:
     Examples
     --------
     >>> Share(3, 10)
-    30% (11% to 60%)
+    30 % (11 to 60 %)
     """
 
     count: int
@@ -43,7 +44,7 @@ class Share:
 
     def __repr__(self) -> str:
         low, high = self.interval
-        return f"{self.estimate:.0%} ({low:.0%} to {high:.0%})" if self.of else "none to count"
+        return share_between(self.estimate, low, high) if self.of else "none to count"
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Return count, of, share, low and high, ready for JSON."""

@@ -26,6 +26,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
+from leadsignal.phrases import level_text
 from leadsignal.results import Result
 from leadsignal.success_analysis.plots import plot_customer_fit
 from leadsignal.survival.curves import aalen_johansen
@@ -93,8 +94,8 @@ class CustomerFit(Result):
         adjusted = ", ".join(("tenure", *self.adjusted_for))
         lines = [
             f"Churn and success by {', '.join(self.by)}, relative to the average of 1, adjusted"
-            f" for {adjusted} ({self.level:.0%} intervals, shrunken); churn is dated by the day it"
-            " was known"
+            f" for {adjusted} ({level_text(self.level)} intervals, shrunken); churn is dated by"
+            " the day it was known"
         ]
         for record in self.frame.to_dict("records"):
             row = {str(name): value for name, value in record.items()}

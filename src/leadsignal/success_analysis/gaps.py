@@ -17,6 +17,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.indicators import Indicator
+from leadsignal.phrases import p_phrase, share_text
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
@@ -100,7 +101,7 @@ class SuccessGaps(Result):
         ]
         for row in self.sets_apart.to_dict("records"):
             text = _difference({str(name): value for name, value in row.items()})
-            lines.append(f"  {text}, p = {row['p_holm']:.2g} (corrected)")
+            lines.append(f"  {text}, {p_phrase(row['p_holm'])} (corrected)")
         if not len(self.sets_apart) and len(self.apart):
             lines.append("  no difference is significant")
         return "\n".join([*lines, *self.notes])
@@ -116,8 +117,8 @@ class SuccessGaps(Result):
 def _difference(row: Mapping[str, Any]) -> str:
     if row["value"]:
         return (
-            f"{row['what']} {row['value']}: {row['gap_share']:.0%} of them,"
-            f" {row['reached_share']:.0%} of those on target"
+            f"{row['what']} {row['value']}: {share_text(row['gap_share'])} of them,"
+            f" {share_text(row['reached_share'])} of those on target"
         )
     side = "higher" if row["auc"] > 0.5 else "lower"
     return (

@@ -16,7 +16,8 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.files.records import json_rows
-from leadsignal.results import Result, or_dash
+from leadsignal.phrases import share_between
+from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.success_analysis.criteria import CRITERIA, best
 from leadsignal.success_analysis.plots import plot_later_retention
@@ -59,12 +60,11 @@ class LaterRetention(Result):
         dates = ", ".join(map(str, self.dates))
         lines = [f"Contract not ended {self.follow_days} days later, chosen on {dates}:"]
         for row in self.frame.to_dict("records"):
-            less = [or_dash(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
-            stayed = [or_dash(row[name], ".1%") for name in ("stayed", "low", "high")]
-            gap = f"; {less[0]} ({less[1]} to {less[2]})"
+            stayed = share_between(row["stayed"], row["low"], row["high"], 1)
+            less = share_between(row["less"], row["less_low"], row["less_high"], 1, signed=True)
             lines.append(
-                f"  {row['list']}: {stayed[0]} ({stayed[1]} to {stayed[2]}) of"
-                f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else gap}"
+                f"  {row['list']}: {stayed} of"
+                f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else f'; {less}'}"
             )
         return "\n".join(lines)
 

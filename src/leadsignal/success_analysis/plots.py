@@ -9,24 +9,26 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.errors import ModelError
+from leadsignal.phrases import level_text, month_text, p_phrase, share_between, share_text
+from leadsignal.picture_style import (
+    COLOURS,
+    FAINT,
+    GREY,
+    LABEL,
+    SMALL,
+    axes_of,
+    percent_axis,
+    write_title,
+)
 from leadsignal.success_analysis.criteria import SelectionCriterion
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-FAINT = "#CCCCCC"
 MAX_ROWS = 12
 """Maximum number of accounts in a plot; the frame has all."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
-
-
-def percent(axis: Any) -> None:
-    """Format the tick labels of an axis of shares as percentages."""
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -> Axes:
@@ -40,18 +42,17 @@ def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -
     axes.scatter(rows["mean_gap"], y, s=34, facecolor="white", edgecolor=COLOURS[1], linewidth=1.5,
                  zorder=3, label="last three results")  # fmt: skip
     for place, row in enumerate(rows.to_dict("records")):
-        text = f"since {row['since']:%b %Y}, {row['trend']}"
+        text = f"since {month_text(row['since'])}, {row['trend']}"
         axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center",
-                      fontsize=8.5)  # fmt: skip
+                      fontsize=SMALL)  # fmt: skip
     axes.set_yticks(y, list(rows["account_id"].map(_literal)))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("beyond target, as a share of it")
-    percent(axes.xaxis)
+    percent_axis(axes.xaxis)
     axes.tick_params(axis="y", length=0)
     more = f", the first {MAX_ROWS}" if len(chosen) > MAX_ROWS else ""
-    axes.set_title(f"{len(chosen)} most successful accounts, {as_of}{more}", loc="left",
-                   fontsize=11, pad=22)  # fmt: skip
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+    write_title(axes, f"{len(chosen)} most successful accounts, {as_of}{more}", room=22)
+    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
     return axes
 
@@ -82,14 +83,14 @@ def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axe
     axes.scatter(x[good], frame.loc[good, "mean_gap"], s=95, facecolor="none", edgecolor=COLOURS[2],
                  linewidth=1.4, label="best by results", zorder=3)  # fmt: skip
     axes.set(xlabel=AXIS_NAMES[criterion.name], ylabel="beyond target, last three results")
-    percent(axes.yaxis)
+    percent_axis(axes.yaxis)
     low, high = criterion.miss.interval
-    axes.set_title(
-        f"{criterion.miss.estimate:.0%} ({low:.0%} to {high:.0%}) of the {criterion.name} miss"
-        f" their target;\n{criterion.miss_all.estimate:.0%} of all {criterion.among}",
-        loc="left", fontsize=11,
-    )  # fmt: skip
-    axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="upper left", columnspacing=0.9,
+    write_title(
+        axes,
+        f"{share_between(criterion.miss.estimate, low, high)} of the {criterion.name} miss"
+        f" their target;\n{share_text(criterion.miss_all.estimate)} of all {criterion.among}",
+    )
+    axes.legend(frameon=False, fontsize=SMALL, ncols=4, loc="upper left", columnspacing=0.9,
                 bbox_to_anchor=(-0.02, -0.13), handletextpad=0.1)  # fmt: skip
     return axes
 
@@ -100,12 +101,13 @@ def plot_later_retention(
     """Plot the share of each list that stayed, with intervals."""
     axes = axes_of(ax, (7.0, 2.6))
     _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
-    percent(axes.xaxis)
+    percent_axis(axes.xaxis)
     axes.set_xlabel(f"contract not ended {follow_days} days later")
-    axes.set_title(f"Chosen on {dates} past dates", loc="left", fontsize=11)
+    write_title(axes, f"Chosen on {dates} past dates")
     for place, row in enumerate(rows.to_dict("records")):
-        axes.annotate(f"{row['stayed']:.0%} of {row['chosen']}", (1.02, place), fontsize=9,
-                      xycoords=("axes fraction", "data"), va="center")  # fmt: skip
+        text = f"{share_text(row['stayed'])} of {row['chosen']}"
+        axes.annotate(text, (1.02, place), fontsize=LABEL, xycoords=("axes fraction", "data"),
+                      va="center")  # fmt: skip
     return axes
 
 
@@ -143,15 +145,14 @@ def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None)
     for label, yes in zip(axes.get_yticklabels(), sure, strict=True):
         label.set_fontweight("bold" if yes else "normal")
     for place, p in enumerate(rows["p_holm"]):
-        text = "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.2g}"
-        axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center",
-                      fontsize=8.5)  # fmt: skip
+        axes.annotate(p_phrase(min(p, 1.0)), (1.02, place), fontsize=SMALL, va="center",
+                      xycoords=("axes fraction", "data"))  # fmt: skip
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
-    percent(axes.xaxis)
+    percent_axis(axes.xaxis)
     axes.set_xlabel("share of the group (p corrected for all comparisons)")
-    axes.set_title(f"What sets {gaps} success gaps apart", loc="left", fontsize=11, pad=22)
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+    write_title(axes, f"What sets {gaps} success gaps apart", room=22)
+    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
     axes.tick_params(axis="y", length=0)
     return axes
@@ -169,7 +170,7 @@ def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None)
         axes.errorbar(row["churn"], n - 0.11, fmt="s", markersize=6, color=colour, elinewidth=2,
                       xerr=[[row["churn"] - row["churn_low"]], [row["churn_high"] - row["churn"]]],
                       )  # fmt: skip
-        axes.annotate(row["verdict"], (1.02, n), xycoords=("axes fraction", "data"), fontsize=9,
+        axes.annotate(row["verdict"], (1.02, n), xycoords=("axes fraction", "data"), fontsize=LABEL,
                       va="center", color=colour)  # fmt: skip
     if "success" in rows and rows["success"].notna().any():
         axes.errorbar(
@@ -187,8 +188,8 @@ def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None)
     axes.set_yticks(y, names)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"relative to the average, {level:.0%} interval, shrunken")
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+    axes.set_xlabel(f"relative to the average, {level_text(level)} interval, shrunken")
+    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

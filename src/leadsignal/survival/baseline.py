@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.phrases import level_text
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
@@ -223,7 +224,7 @@ class PathPrediction(ArrayResult):
     def __repr__(self) -> str:
         return (
             f"Survival along a path: {self.survival[-1]:.4g} at {self.time[-1]:g} "
-            f"({self.level:.0%} {self.lower[-1]:.4g} to {self.upper[-1]:.4g})"
+            f"({level_text(self.level)} {self.lower[-1]:.4g} to {self.upper[-1]:.4g})"
         )
 
 

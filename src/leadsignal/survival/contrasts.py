@@ -45,7 +45,7 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     >>> curves = kaplan_meier([1, 2, 3, 4, 2, 4, 5, 6], [1, 1, 1, 0, 1, 0, 1, 0],
     ...                       group=list("aaaabbbb"))
     >>> probability_at(curves, 3).difference("b", "a")
-    difference in survival at 3, b against a: 0.5 (95% -0.1001 to 1), p = 0.102
+    difference in survival at 3, b against a: 0.5 (95 % -0.1001 to 1), p = 0.102
     """
     steps = _with_steps("probability_at", curves).steps
     k = _cause(steps, cause)
@@ -93,7 +93,7 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
     --------
     >>> from leadsignal.survival import kaplan_meier
     >>> restricted_mean(kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1]), 3)
-    mean time until 3 (95% intervals)
+    mean time until 3 (95 % intervals)
       all: 2.25 (1.437 to 3)
     """
     curves = _with_steps("restricted_mean", curve)

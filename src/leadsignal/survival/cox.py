@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
+from leadsignal.phrases import level_in_name
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
@@ -85,7 +86,7 @@ class CoxFit(CoxEstimate, Result):
         p = two_sided_p(z)
         with np.errstate(divide="ignore"):
             surprise = -np.log2(p)
-        label = f"{100 * level:g}%"
+        label = level_in_name(level)
         return pd.DataFrame(
             {
                 "coef": self.coef,

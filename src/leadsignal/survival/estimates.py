@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from leadsignal.errors import OptionError
+from leadsignal.phrases import level_text, p_phrase
 from leadsignal.results import Result
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile, p_value, without_rounding
@@ -31,7 +32,7 @@ class ChiSquare:
         return cls(name, float(statistic), int(df), float(chdtrc(df, statistic)) if df else 1.0)
 
     def __repr__(self) -> str:
-        return f"{self.name}: chi-square {self.statistic:.4g} on {self.df} df, p = {self.p:.3g}"
+        return f"{self.name}: chi-square {self.statistic:.4g} on {self.df} df, {p_phrase(self.p)}"
 
     def to_dict(self) -> dict[str, object]:
         """Return the test as a plain dictionary, ready for JSON."""
@@ -60,7 +61,7 @@ class Contrast(Estimate):
     def __repr__(self) -> str:
         return (
             f"{self.what}, {self.group} against {self.against}: {self.estimate:.4g} "
-            f"({self.level:.0%} {self.low:.4g} to {self.high:.4g}), p = {self.p:.3g}"
+            f"({level_text(self.level)} {self.low:.4g} to {self.high:.4g}), {p_phrase(self.p)}"
         )
 
     def at(self, level: float) -> Self:
@@ -184,7 +185,7 @@ class Estimates(Result):
             )
         ]
         notes = [f"  {self.note}"] if self.note else []
-        return "\n".join([f"{self.what} ({self.level:.0%} intervals)", *lines, *notes])
+        return "\n".join([f"{self.what} ({level_text(self.level)} intervals)", *lines, *notes])
 
     def _error(self, i: int, j: int, gradient: Floats) -> float:
         """Return the standard error of a contrast, from influence where it is known."""

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
+from leadsignal.phrases import count_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -60,7 +61,7 @@ class ArrayValidator:
         """Raise OptionError with all recorded faults, if there are any."""
         if self.faults:
             count = len(self.faults)
-            head = f"{self.call}: {count} fault{'' if count == 1 else 's'} in the arguments"
+            head = f"{self.call}: {count_of(count, 'fault')} in the arguments"
             raise OptionError("\n  ".join([f"{head}:", *self.faults]))
 
     def one_of(self, name: str, raw: str, allowed: Sequence[str]) -> None:
@@ -173,7 +174,7 @@ class ArrayValidator:
                 return
         for name, wrong in zip(names, (~np.isfinite(matrix)).sum(axis=0), strict=True):
             if wrong:
-                rows = f"{wrong} row{'' if wrong == 1 else 's'}"
+                rows = count_of(wrong, "row")
                 self.refuse(f"X column {name!r} is NaN or infinite in {rows}")
 
     def flags(self, name: str, raw: ArrayLike) -> Bools:
@@ -249,7 +250,7 @@ class ArrayValidator:
     def _no_rows_where(self, wrong: Bools, what: str) -> None:
         count = int(np.count_nonzero(wrong))
         if count:
-            rows = f"{count} row{'' if count == 1 else 's'}"
+            rows = count_of(count, "row")
             self.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
 
 

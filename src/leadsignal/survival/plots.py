@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from leadsignal.picture_style import COLOURS, GREY, LABEL, STYLES, axes_of, write_title
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Okabe & Ito (2008), without yellow, which is too pale for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-STYLES = ("-", "--", "-.", ":")
-GREY = "#777777"
 
 
 def forest(
@@ -43,10 +39,10 @@ def forest(
     for position, (value, low, high) in enumerate(zip(ratio, lower, upper, strict=True)):
         axes.annotate(
             f"{value:.2f} ({low:.2f} to {high:.2f})", (1.02, position),
-            xycoords=("axes fraction", "data"), va="center", fontsize=9,
+            xycoords=("axes fraction", "data"), va="center", fontsize=LABEL,
         )  # fmt: skip
     level = str(summary.filter(like="exp(coef) lower").columns[0]).split()[-1]
-    axes.set_xlabel(f"hazard ratio ({level} interval)")
+    axes.set_xlabel(f"hazard ratio ({level.replace('%', ' %')} interval)")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return axes
@@ -136,7 +132,7 @@ def auc_over_time(
     axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.annotate(
         "no skill", (0.01, 0.5), xycoords=("axes fraction", "data"), xytext=(0, 3),
-        textcoords="offset points", color=GREY, fontsize=9,
+        textcoords="offset points", color=GREY, fontsize=LABEL,
     )  # fmt: skip
     axes.fill_between(time, lower, upper, color=COLOURS[0], alpha=0.18, linewidth=0)
     axes.plot(time, auc, color=COLOURS[0], marker="o", markersize=4, linewidth=1.8)
@@ -181,17 +177,8 @@ def calibration_plot(
         xlabel=f"risk within {horizon:g}", ylabel="observed share", xlim=(0, end), ylim=(0, end),
         aspect="equal",
     )  # fmt: skip
-    axes.set_title(f"slope {slope:.2f}, intercept {intercept:.2f}", fontsize=10, loc="left")
+    write_title(axes, f"slope {slope:.2f}, intercept {intercept:.2f}")
     axes.legend(frameon=False, loc="upper left")
-    return axes
-
-
-def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return ``ax``, or new Axes of ``size`` inches, without the top and right spines."""
-    import matplotlib.pyplot as plt
-
-    axes = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
@@ -227,7 +214,7 @@ def numbers_at_risk(axes: Axes, counts: Mapping[str, Callable[[Floats], Floats]]
     axes.set_xlim(low, high)
     axes.annotate(
         "at risk", (0, 0), xycoords="axes fraction", xytext=(-24, -44), textcoords="offset points",
-        ha="right", fontsize=9, color=GREY,
+        ha="right", fontsize=LABEL, color=GREY,
     )  # fmt: skip
     for line, (group, count_at) in enumerate(counts.items()):
         drop = -44 - 13 * (line + 1 if len(counts) > 1 else 0)
@@ -235,12 +222,12 @@ def numbers_at_risk(axes: Axes, counts: Mapping[str, Callable[[Floats], Floats]]
         if len(counts) > 1:
             axes.annotate(
                 group, (0, 0), xycoords="axes fraction", xytext=(-24, drop), ha="right",
-                textcoords="offset points", fontsize=9, color=colour,
+                textcoords="offset points", fontsize=LABEL, color=colour,
             )  # fmt: skip
         for tick, count in zip(ticks, count_at(np.array(ticks)), strict=True):
             axes.annotate(
                 f"{count:,.0f}", (tick, 0), xycoords=("data", "axes fraction"), xytext=(0, drop),
-                textcoords="offset points", ha="center", fontsize=9, color=colour,
+                textcoords="offset points", ha="center", fontsize=LABEL, color=colour,
             )  # fmt: skip
 
 

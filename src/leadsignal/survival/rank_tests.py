@@ -113,7 +113,7 @@ def logrank(
     Examples
     --------
     >>> logrank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"])
-    log-rank: chi-square 2.882 on 1 df, p = 0.0896
+    log-rank: chi-square 2.882 on 1 df, p = 0.090
       a: 2 observed, 0.833333 expected
       b: 2 observed, 3.16667 expected
     """

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.phrases import level_text
 from leadsignal.stats.proportions import logit_limits
 from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
@@ -54,7 +55,7 @@ class Concordance:
 
     def __repr__(self) -> str:
         return (
-            f"concordance {self.estimate:.4f} ({self.level:.0%} {self.lower:.4f} to "
+            f"concordance {self.estimate:.4f} ({level_text(self.level)} {self.lower:.4f} to "
             f"{self.upper:.4f}), {self.concordant + self.discordant + self.tied:,.6g} pairs"
         )
 
@@ -143,7 +144,7 @@ def concordance(
     Examples
     --------
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
-    concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
+    concordance 0.8000 (95 % 0.2475 to 0.9799), 5 pairs
     """
     validator = ArrayValidator("concordance", length_of("concordance", "stop", stop))
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)

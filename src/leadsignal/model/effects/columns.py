@@ -11,6 +11,7 @@ import pandas as pd
 
 from leadsignal.indicators import Indicator
 from leadsignal.model.effects.cox_design import CoxDesign
+from leadsignal.phrases import share_text
 from leadsignal.survival.inputs import Bools, Floats
 
 MIN_EXPECTED = 5.0
@@ -83,7 +84,7 @@ class DesignEncoder:
         share, expected = float(rows.mean()), self.expected(rows)
         if share >= MIN_SHARE and expected >= MIN_EXPECTED:
             return None
-        return f"{share:.1%} of rows, {expected:.1f} churns expected there"
+        return f"{share_text(share, 1)} of rows, {expected:.1f} churns expected there"
 
     def _number(self, indicator: Indicator, values: Floats) -> Iterator[Coded]:
         known = ~np.isnan(values)

@@ -16,6 +16,7 @@ from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
+from leadsignal.phrases import level_text
 from leadsignal.results import Result, to_html
 from leadsignal.survival.curves import Curves, aalen_johansen
 
@@ -77,7 +78,7 @@ class CumulativeIncidence(Result):
     def __repr__(self) -> str:
         table = self.table.to_string(index=False, float_format=lambda x: f"{x:.3g}")
         head = "Probability of an end by cause, on the day it was known"
-        return f"{head} ({self.level:.0%} intervals)\n{table}"
+        return f"{head} ({level_text(self.level)} intervals)\n{table}"
 
     def _repr_html_(self) -> str:
         return to_html("Probability of an end by cause, on the day it was known", self.table)

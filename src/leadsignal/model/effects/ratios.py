@@ -19,6 +19,7 @@ from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.varying import by_segment, by_thirds, proportionality_table
 from leadsignal.panel import Panel
+from leadsignal.phrases import share_text
 from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
@@ -268,7 +269,7 @@ def without_collinear(
         if share > MAX_SHARED:
             most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
             by = ", ".join(most) or "the others together"
-            reason = f"{share:.1%} of its variance is explained by {by}"
+            reason = f"{share_text(share, 1)} of its variance is explained by {by}"
             left_out.append(LeftOut(column.name, f"collinear: {reason}"))
             continue
         kept.append(j)

@@ -14,10 +14,12 @@ from leadsignal.files.records import json_rows
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
+from leadsignal.phrases import level_in_name
+from leadsignal.picture_style import COLOURS, FAINT, GREY, SMALL, write_title
 from leadsignal.readable_tables import html_table
 from leadsignal.results import MAX_ROWS, Result
 from leadsignal.survival.cox import CoxFit
-from leadsignal.survival.plots import COLOURS, forest
+from leadsignal.survival.plots import forest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +103,7 @@ class HazardRatios(Result):
         return remarks
 
     def _brief(self) -> pd.DataFrame:
-        label = f"{100 * self.level:g}%"
+        label = level_in_name(self.level)
         brief = self.table.rename(
             columns={f"exp(coef) {side} {label}": side for side in ("lower", "upper")}
         )
@@ -159,7 +161,6 @@ def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
     }
 
 
-FAINT = "#DDDDDD"
 """Colour of the lines between families."""
 TOTAL = "exp(coef) all churn"
 """Column with the ratios for all churn."""
@@ -188,9 +189,9 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
     for family in dict.fromkeys(families):
         axes.annotate(
             family, (0.01, families.index(family) - 0.38), xycoords=("axes fraction", "data"),
-            fontsize=8, color="#555555", va="center", style="italic",
+            fontsize=SMALL, color=GREY, va="center", style="italic",
         )  # fmt: skip
-    axes.set_title(title.replace(" (", "\n("), fontsize=10, loc="left")
+    write_title(axes, title.replace(" (", "\n("))
     return axes
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE, Column
 from leadsignal.model.effects.design import Design, with_careful_errors
+from leadsignal.phrases import level_in_name
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.stats.shrinkage import shrunken_means
@@ -65,7 +66,7 @@ def _of_indicator(
             continue
         shrunken = shrunken_means(theta[j], error[j])
         margin = normal_quantile(level) * shrunken.std_err
-        label = f"{100 * level:g}%"
+        label = level_in_name(level)
         frames.append(
             pd.DataFrame(
                 {
@@ -174,7 +175,7 @@ def _by_third(
     places = [(column, part) for column in columns for part in range(len(cuts) + 1)]
     chosen = [fit.names.index(f"{column.name} #{part}") for column, part in places]
     coef, error = fit.coef[chosen], _errors(fit)[chosen]
-    margin, label = normal_quantile(level) * error, f"{100 * level:g}%"
+    margin, label = normal_quantile(level) * error, level_in_name(level)
     return pd.DataFrame(
         {
             "covariate": [column.name for column, _ in places],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
+from leadsignal.picture_style import COLOURS, GREY, LABEL, axes_of, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def plot_timeline(
     axes = axes_of(ax, (9, 5.2))
     axes.xaxis_date()
     measured = f"{series.label}, and what happened" if series else "what happened"
-    axes.set_title(f"{title}: {measured}", loc="left", fontsize=11)
+    write_title(axes, f"{title}: {measured}")
     if series is None:
         axes.set_yticks([])
         axes.annotate("nothing measured yet", (0.02, 0.5), xycoords="axes fraction", color=GREY)
@@ -76,7 +76,7 @@ def _draw_series(series: Series, axes: Axes) -> None:
             axes.scatter([_number(p.on) for p in shown], [p.value for p in shown], s=34, zorder=3,
                          label=label, facecolor=face, edgecolor=GREEN if met else RED)  # fmt: skip
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=LABEL)
 
 
 def _draw_lane(axes: Axes, lane: Lane, y: float) -> None:
@@ -89,7 +89,7 @@ def _draw_lane(axes: Axes, lane: Lane, y: float) -> None:
         axes.plot([_number(mark.on)], [y], marker=MARKERS[mark.shape], color=colour, markersize=6,
                   linestyle="", **place)  # fmt: skip
     axes.annotate(lane.label, (0, y), xycoords="axes fraction", xytext=(-6, 0), ha="right",
-                  va="center", textcoords="offset points", fontsize=9,
+                  va="center", textcoords="offset points", fontsize=LABEL,
                   annotation_clip=False)  # fmt: skip
 
 

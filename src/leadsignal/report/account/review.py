@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_facts import shown_name
 from leadsignal.files.records import json_ready, plain_row
+from leadsignal.phrases import share_text
 from leadsignal.report.account.parts import (
     COMMITMENT_STATES,
     AccountStatus,
@@ -184,6 +185,6 @@ def _lines(review: Review) -> Iterator[str]:
         listed = (f"{counts[state]} {state}" for state in COMMITMENT_STATES if state in counts)
         yield f"  commitments: {', '.join(listed)}"
     if review.risk:
-        yield f"  risk: {review.risk.risk:.0%} within {review.risk.horizon} days"
+        yield f"  risk: {share_text(review.risk.risk)} within {review.risk.horizon} days"
     if review.next_steps:
         yield f"  next step: {review.next_steps[0]}"

@@ -7,9 +7,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.files.records import plain_row
+from leadsignal.html_pages import number
+from leadsignal.phrases import day_text
 from leadsignal.report.account.parts import DONE, DONE_LATE, LATE, AccountStatus, ProcessReview
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
-from leadsignal.report.html import day_text, number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,8 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.phrases import share_text
+from leadsignal.phrases import p_text, share_text
+from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, or_dash
 from leadsignal.stats.negative_controls import MIN_CONTROLS
@@ -27,7 +28,6 @@ from leadsignal.success_analysis.discovery.selection import (
     RatedCandidate,
     Rules,
 )
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -329,7 +329,7 @@ def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Dis
     candidate = one.candidate
     why = f"accounts that had adopted it {found.warning_time} days before left"
     beyond = one.calibrated is None or one.calibrated.high < 1
-    why += f" {1 - one.ratio.estimate:.0%} less often" if beyond else " less often"
+    why += f" {share_text(1 - one.ratio.estimate)} less often" if beyond else " less often"
     if one.effect is not None:
         why += " and their results rose with it"
     if one.twins:
@@ -361,15 +361,15 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
     lines = [
         f"leaving: hazard ratio {row['hazard_ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
         + (f"; {row['as_chosen']:.2f} as chosen" if found.cross_fitted else ", as chosen"),
-        f"{row['share']:.0%} of the account-days at risk had adopted it; q {row['q_value']:.3g},"
-        f" passes in {row['stability']:.0%} of resamples",
+        f"{share_text(row['share'])} of the account-days at risk had adopted it;"
+        f" q {p_text(row['q_value'])}, passes in {share_text(row['stability'])} of resamples",
         f"adopted at some time, dropped since or not: hazard ratio {row['if_ever']:.2f}",
     ]
     lines.append(_controls_line(row))
     if row["twins"]:
         lines.append(
-            f"{TWIN} {row['twins']}: {row['together']:.0%} of the account-days with either have"
-            " both; only accounts that do one without the other can tell which of them matters"
+            f"{TWIN} {row['twins']}: {share_text(row['together'])} of the account-days with either"
+            " have both; only accounts that do one without the other can tell which of them matters"
         )
     if found.tried.measuring:
         lines.insert(
@@ -378,7 +378,7 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
             f" ({row['result_low']:+.2f} to {row['result_high']:+.2f}) in the same account",
         )
     if process.adopt_by:
-        lines.append(f"adopt_by is a proposal: {MILESTONE:.0%} of the adopters had by then")
+        lines.append(f"adopt_by is a proposal: {share_text(MILESTONE)} of the adopters had by then")
     return lines
 
 
@@ -463,14 +463,16 @@ def plot_ratios(
         ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
         ax.annotate(
             _evidence(row), (1.01, place), xycoords=("axes fraction", "data"), va="center",
-            fontsize=8.5, color="black" if row["essential"] else GREY, annotation_clip=False,
+            fontsize=SMALL, color="black" if row["essential"] else GREY, annotation_clip=False,
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.set_yticks(np.arange(len(rows)), [_defined(row) for _, row in rows.iterrows()], fontsize=8.5)
+    ax.set_yticks(
+        np.arange(len(rows)), [_defined(row) for _, row in rows.iterrows()], fontsize=SMALL
+    )
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(
         f"hazard ratio of leaving, adopted {warning_time} days before against not, with 95 %"

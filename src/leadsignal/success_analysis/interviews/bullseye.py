@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import atomic_write
+from leadsignal.html_pages import Html, join, page, tag
 from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line
 from leadsignal.success_analysis.interviews.plots import plot_bullseye
 
@@ -44,9 +43,7 @@ class BullseyePage:
 
     def to_html(self) -> str:
         """Return the page as a self-contained HTML document."""
-        body = "\n".join(_html(ring) for ring in self.rings)
-        page = files("leadsignal.success_analysis.interviews").joinpath("bullseye.html")
-        return page.read_text(encoding="utf-8").replace("BODY", body)
+        return page("Bullseye", tag("main", *map(_html, self.rings)), kind="bullseye")
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write the page as ``.md`` or ``.html``, completely or not at all.
@@ -96,7 +93,7 @@ class BullseyePage:
         return "\n".join(f"{w + ': ' if w else ''}{what}: {text}" for w, what, text in rows)
 
     def _repr_html_(self) -> str:
-        return "\n".join(_html(ring) for ring in self.rings)
+        return join(map(_html, self.rings))
 
 
 @checked
@@ -216,21 +213,20 @@ def _markdown(ring: Ring) -> Iterator[str]:
     yield ""
 
 
-def _html(ring: Ring) -> str:
-    def text(value: str) -> str:
-        return html.escape(one_line(value))
+def _html(ring: Ring) -> Html:
+    said = ring.bullseye
+    traits = [tag("li", one_line(trait)) for trait in said.traits]
+    return tag(
+        "section",
+        tag("h1", f"Bullseye · {one_line(ring.whose)}" if ring.whose else "Bullseye"),
+        tag("h2", "Objective"), tag("p", one_line(said.objective), class_="first"),
+        tag("h2", "Measure of success"), tag("p", one_line(said.success_metric), class_="first"),
+        join([tag("h2", "Who succeeds"), tag("ul", *traits)]) if traits else "",
+        tag("h2", "What they do"), tag("ol", *map(_process, ring.processes)),
+    )  # fmt: skip
 
-    of = f" · {text(ring.whose)}" if ring.whose else ""
-    traits = "".join(f"<li>{text(trait)}</li>" for trait in ring.bullseye.traits)
-    processes = "".join(
-        f"<li><b>{text(title_of(p))}</b><br>{text(rule_of(p))}"
-        + (f"<br><i>{text(p.why)}</i>" if p.why else "")
-        + "</li>"
-        for p in ring.processes
-    )
-    return (
-        f"<section><h1>Bullseye{of}</h1><h2>Objective</h2><p>{text(ring.bullseye.objective)}</p>"
-        f"<h2>Measure of success</h2><p>{text(ring.bullseye.success_metric)}</p>"
-        + (f"<h2>Who succeeds</h2><ul>{traits}</ul>" if traits else "")
-        + f"<h2>What they do</h2><ol>{processes}</ol></section>"
-    )
+
+def _process(process: Process) -> Html:
+    why = [tag("br"), tag("i", one_line(process.why))] if process.why else []
+    return tag("li", tag("b", one_line(title_of(process))), tag("br"),
+               one_line(rule_of(process)), *why)  # fmt: skip

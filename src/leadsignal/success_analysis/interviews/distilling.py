@@ -15,6 +15,7 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write
+from leadsignal.phrases import share_text
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.agreement import (
     Agreement,
@@ -84,7 +85,7 @@ class Distilled:
         _refuse_lists({"": chosen}, self.agree)
         if not chosen.processes:
             raise ModelError(
-                f"no process is named by {self.agree:.0%} of {self.interviewed} interviews",
+                f"no process is named by {share_text(self.agree)} of {self.interviewed} interviews",
                 "Lower agree, name processes, or ask more accounts",
             )
         return SuccessAnalysis(chosen.processes, chosen.bullseye, tracking or Tracking())
@@ -140,7 +141,9 @@ class Distilled:
 
     def __repr__(self) -> str:
         agreed = {id(answer) for answer in self.agreed(self.answers)}
-        lines = [f"{self.interviewed} interviews; agreed is what {self.agree:.0%} of them say"]
+        lines = [
+            f"{self.interviewed} interviews; agreed is what {share_text(self.agree)} of them say"
+        ]
         lines += [f"  {'*' if id(one) in agreed else ' '} {one!r}" for one in self.answers]
         for name, group in self.groups.items():
             lines.append(f"  {self.by} {name}: {group.interviewed} interviews")
@@ -186,7 +189,7 @@ def distil(
     >>> import leadsignal as ls
     >>> interview = Interview("a.md", "a", objective="Close faster")
     >>> distil(ls.success_analysis.Interviews((interview,), ()))
-    1 interviews; agreed is what 50% of them say
+    1 interviews; agreed is what 50 % of them say
       * objective: Close faster: 1 of 1
     fewer than 10 interviews: ask more accounts before you rely on it
     """
@@ -354,7 +357,7 @@ def _by_group(
     processes = _merged(found, chosen, by)
     if not processes:
         raise ModelError(
-            f"no process is named by {found.agree:.0%} of the interviews of any {by}",
+            f"no process is named by {share_text(found.agree)} of the interviews of any {by}",
             "Lower agree, name processes, or ask more accounts",
         )
     everybody = Bullseye(

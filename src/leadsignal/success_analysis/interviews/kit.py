@@ -17,6 +17,7 @@ from leadsignal.files.names import plain_words
 from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
 from leadsignal.panel import adoption_episodes
+from leadsignal.phrases import money
 from leadsignal.result_status import results_over_time
 from leadsignal.results import Result
 from leadsignal.sources.parts import literal
@@ -131,8 +132,8 @@ class History:
         rows = self.changes[self.changes["account_id"] == account].sort_values("changed_at")
         for row in rows.tail(CHANGES).to_dict("records"):
             delta = row["arr_delta"]
-            money = f", ARR {delta:+,.0f}" if _is_known(delta) and delta else ""
-            yield f"- {row['changed_at']:%Y-%m-%d} {markdown(row['kind'])}{money}"
+            arr = f", ARR {money(delta, signed=True)}" if _is_known(delta) and delta else ""
+            yield f"- {row['changed_at']:%Y-%m-%d} {markdown(row['kind'])}{arr}"
         if len(rows) > CHANGES:
             yield f"- and {len(rows) - CHANGES} earlier"
         if not len(rows):

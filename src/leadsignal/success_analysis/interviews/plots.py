@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.config.success import Bullseye
+from leadsignal.phrases import share_text
+from leadsignal.picture_style import BLUES, COLOURS, GREY, LABEL, SMALL, TITLE, axes_of, write_title
 from leadsignal.success_analysis.interviews.agreement import Agreement
 from leadsignal.success_analysis.interviews.form import one_line
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,17 +47,17 @@ def plot_agreement(
                   label=kind.replace("_", " "))  # fmt: skip
     line = agree * interviews
     axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
-    axes.annotate(f"{agree:.0%}", (line, 1), (3, -2), xycoords=("data", "axes fraction"),
-                  textcoords="offset points", color=GREY, fontsize=8.5, va="top")  # fmt: skip
-    axes.set_yticks(y, labels, fontsize=9)
+    axes.annotate(share_text(agree), (line, 1), (3, -2), xycoords=("data", "axes fraction"),
+                  textcoords="offset points", color=GREY, fontsize=SMALL, va="top")  # fmt: skip
+    axes.set_yticks(y, labels, fontsize=LABEL)
     axes.set_ylim(len(answers) - 0.4, -0.6)
     axes.set_xlim(0, interviews)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
-    axes.set_title(f"What {interviews} interviews say", loc="left", fontsize=11, pad=24)
+    write_title(axes, f"What {interviews} interviews say", room=24)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
+    axes.legend(frameon=False, fontsize=LABEL, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
                 borderaxespad=0.1)  # fmt: skip
     return axes
 
@@ -77,8 +78,7 @@ def plot_bullseye(
     axes.set(xlim=(-1.05, 3.2), ylim=(-1.12, 1.12))
     axes.set_aspect("equal")
     axes.set_axis_off()
-    fills = ("#DCEAF4", "#A9CCE3", "#5DA3CF", "#0072B2")
-    for radius, fill in zip((1.0, 0.75, 0.5, 0.25), fills, strict=True):
+    for radius, fill in zip((1.0, 0.75, 0.5, 0.25), BLUES, strict=True):
         axes.add_patch(Circle((0, 0), radius, facecolor=fill, edgecolor="white", linewidth=2))
     elements = (
         ("Objective", [_wrapped(bullseye.objective, 52)], (0.06, 0.1)),
@@ -91,15 +91,15 @@ def plot_bullseye(
         if not lines:
             continue
         axes.annotate(
-            title, xy=point, xytext=(1.22, top), fontsize=9, color=COLOURS[0], weight="bold",
+            title, xy=point, xytext=(1.22, top), fontsize=LABEL, color=COLOURS[0], weight="bold",
             va="top", arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8,
                                   "relpos": (0, 0.5)},
         )  # fmt: skip
         body = "\n".join(lines)
-        axes.text(1.22, top - 0.1, body, fontsize=10, va="top", linespacing=1.25)
+        axes.text(1.22, top - 0.1, body, fontsize=TITLE, va="top", linespacing=1.25)
         top -= 0.24 + 0.098 * (body.count("\n") + 1)
     if whose:
-        axes.text(0, -1.1, _wrapped(whose), ha="center", va="top", fontsize=10, color=GREY)
+        axes.text(0, -1.1, _wrapped(whose), ha="center", va="top", fontsize=TITLE, color=GREY)
     return axes
 
 

@@ -21,9 +21,19 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
-from leadsignal.results import Result, or_dash
+from leadsignal.phrases import share_between, share_text
+from leadsignal.picture_style import (
+    COLOURS,
+    FAINT,
+    GREY,
+    LABEL,
+    STYLES,
+    axes_of,
+    percent_axis,
+    write_title,
+)
+from leadsignal.results import Result
 from leadsignal.survival.curves import Curves, aalen_johansen
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -43,7 +53,7 @@ OUTCOME_NAMES = {
 }
 OUTCOME_COLOURS = {
     "by_milestone": COLOURS[2], "later": COLOURS[4], "left": COLOURS[1], "overdue": COLOURS[5],
-    "open": "#DDDDDD",
+    "open": FAINT,
 }  # fmt: skip
 
 
@@ -110,12 +120,12 @@ class Adoption(Result):
             axes.bar(mine["start_quarter"], height, bottom=below, width=0.8, edgecolor="white",
                      color=OUTCOME_COLOURS[outcome], label=OUTCOME_NAMES[outcome])  # fmt: skip
             below += height
-        axes.set_title(f"{name.replace('_', ' ')}: what became of each quarter's new accounts",
-                       loc="left", fontsize=11)  # fmt: skip
+        words = name.replace("_", " ")
+        write_title(axes, f"{words}: what became of each quarter's new accounts")
         axes.set(xlabel="quarter of the start", ylabel="accounts")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(axis="x", rotation=45)
-        axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(frameon=False, fontsize=LABEL, loc="upper left", bbox_to_anchor=(1, 1))
         return axes
 
     def __repr__(self) -> str:
@@ -123,10 +133,10 @@ class Adoption(Result):
         for row in self.total().to_dict("records"):
             by = ""
             if row["share_by_milestone"] == row["share_by_milestone"]:
-                by = f"{row['share_by_milestone']:.0%} by the milestone, "
+                by = f"{share_text(row['share_by_milestone'])} by the milestone, "
             lines.append(
                 f"  {row['process']}: of {row['accounts']:,} accounts {by}"
-                f"{or_dash(row['share_ever'], '.0%')} so far; {row['open']:,} open,"
+                f"{share_text(row['share_ever'])} so far; {row['open']:,} open,"
                 f" {row['overdue']:,} overdue"
             )
         if self.left_out:
@@ -139,8 +149,6 @@ class Adoption(Result):
 
 def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
     """Plot the share that adopted each process by its milestone, or ever if it has none."""
-    from matplotlib.ticker import PercentFormatter
-
     total = found.total().set_index("process")
     quarters, said = sorted(set(found.frame["start_quarter"])), []
     for place, name in enumerate(names[:MAX_DRAWN]):
@@ -148,20 +156,20 @@ def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
         mine = mine[mine["accounts"] >= MIN_DRAWN].reindex(quarters)
         column = "share_ever" if mine["share_by_milestone"].isna().all() else "share_by_milestone"
         words = f"{name.replace('_', ' ')}, {'so far' if column == 'share_ever' else 'in time'}"
-        said.append(f"{words} {total.loc[name, column]:.0%}")
+        said.append(f"{words} {share_text(total[column][name])}")
         axes.plot(
             quarters, mine[column], color=COLOURS[place % len(COLOURS)], marker="o", label=words,
             linestyle=STYLES[place // len(COLOURS) % len(STYLES)], linewidth=1.8,
         )  # fmt: skip
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_axis(axes.yaxis)
     axes.set_ylim(0, 1)
     axes.tick_params(axis="x", rotation=45)
     axes.set(
         xlabel=f"quarter of the start, with {MIN_DRAWN} accounts or more",
         ylabel="accounts that adopted the process",
     )
-    axes.set_title("Adopted: " + "; ".join(said[:2]), loc="left", fontsize=11)
-    axes.legend(frameon=False, fontsize=9)
+    write_title(axes, "Adopted: " + "; ".join(said[:2]))
+    axes.legend(frameon=False, fontsize=LABEL)
     return axes
 
 
@@ -206,7 +214,7 @@ class AdoptionCurves(Result):
                           markersize=9)  # fmt: skip
         axes.set(xlabel="days since the start", ylabel="share that had adopted", ylim=(0, 1),
                  xlim=(0, None))  # fmt: skip
-        axes.set_title("How long adoption takes; diamonds are milestones", loc="left", fontsize=11)
+        write_title(axes, "How long adoption takes; diamonds are milestones")
         axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes.legend(frameon=False)
         return axes
@@ -221,8 +229,7 @@ class AdoptionCurves(Result):
                 share, low, high = self.frame.loc[of, ["adopted", "adopted_low",
                                                        "adopted_high"]].iloc[0]  # fmt: skip
                 if share == share:
-                    limits = f"{or_dash(low, '.0%')} to {or_dash(high, '.0%')}"
-                    text += f"; {share:.0%} ({limits}) by the milestone, day {due}"
+                    text += f"; {share_between(share, low, high)} by the milestone, day {due}"
             lines.append(f"  {group}: {text}")
         return "\n".join(lines)
 

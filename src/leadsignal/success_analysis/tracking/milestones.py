@@ -24,6 +24,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
+from leadsignal.phrases import day_text, share_text
 from leadsignal.results import Result
 from leadsignal.sources.parts import literal
 from leadsignal.stats.proportions import wilson_limits
@@ -81,7 +82,7 @@ class MilestoneCalendar(Result):
         """Plot the milestones due in each coming week: on course, at risk, out of reach."""
         from matplotlib.ticker import MaxNLocator
 
-        from leadsignal.survival.plots import COLOURS, axes_of
+        from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
 
         axes = axes_of(ax, (8, 3.8))
         week = (self.frame["days_left"] - 1) // 7
@@ -102,11 +103,11 @@ class MilestoneCalendar(Result):
             axes.bar(weeks, height, bottom=below, color=colour, label=name, edgecolor="white")
             below += height
         starts = [self.as_of_date + timedelta(days=int(7 * w + 1)) for w in weeks]
-        axes.set_xticks(weeks, [f"{day:%d %b}" for day in starts], rotation=45)
+        axes.set_xticks(weeks, [day_text(day, year=False) for day in starts], rotation=45)
         axes.set(xlabel="week from", ylabel="milestones due")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title("Milestones of the coming weeks", loc="left", fontsize=11)
-        axes.legend(frameon=False, fontsize=9)
+        write_title(axes, "Milestones of the coming weeks")
+        axes.legend(frameon=False, fontsize=LABEL)
         return axes
 
     def __repr__(self) -> str:
@@ -129,7 +130,7 @@ class MilestoneCalendar(Result):
 def _outlook(row: dict[Any, Any]) -> str:
     if not row["can_be_met"]:
         return "can no longer be met"
-    chance = f"; {row['chance']:.0%} of {row['past']:,} met it from here" if (
+    chance = f"; {share_text(row['chance'])} of {row['past']:,} met it from here" if (
         row["chance"] == row["chance"]) else ""  # fmt: skip
     return f"{row['more_events']:g} more events needed{chance}"
 

@@ -16,9 +16,10 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
+from leadsignal.phrases import share_text
+from leadsignal.picture_style import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.plots import COLOURS, GREY, axes_of
 from leadsignal.tables import Tables
 from leadsignal.targets import own_results
 
@@ -72,14 +73,13 @@ class ResultHistory(Result):
         if account is None:
             axes.plot(rows["period"], rows["met"], color=COLOURS[0], marker="o", markersize=4)
             axes.set(ylim=(0, 1), ylabel="share of results that met the target")
-            axes.set_title(f"{name}: results that met their target, by {self.every}", loc="left",
-                           fontsize=11)  # fmt: skip
+            write_title(axes, f"{name}: results that met their target, by {self.every}")
         else:
             axes.plot(rows["period"], rows["value"], color=COLOURS[0], marker="o", label=name)
             axes.step(rows["period"], rows["target"], where="post", color="black", linestyle="--",
                       label="target")  # fmt: skip
             axes.set(ylabel=name)
-            axes.set_title(f"{account}: {name} by {self.every}", loc="left", fontsize=11)
+            write_title(axes, f"{account}: {name} by {self.every}")
             axes.legend(frameon=False)
         axes.tick_params(axis="x", rotation=30)
         return axes
@@ -88,7 +88,7 @@ class ResultHistory(Result):
         accounts = self.frame["account_id"].nunique()
         lines = [f"{self.metric} of {accounts:,} accounts by {self.every}; the last:"]
         for row in self.total().tail(4).to_dict("records"):
-            met = f", {row['met']:.0%} met their target" if row["met"] == row["met"] else ""
+            met = f", {share_text(row['met'])} met their target" if row["met"] == row["met"] else ""
             lines.append(f"  {row['period']:%Y-%m-%d}: {row['accounts']:,} accounts measured{met}")
         return "\n".join(lines)
 
@@ -153,9 +153,9 @@ class ResultsAroundAdoption(Result):
             axes.errorbar(at, rows["mean"], yerr=reach, color=COLOURS[n], marker="os^"[n % 3],
                           markersize=5, linewidth=1.6, label=label)  # fmt: skip
         axes.annotate("adopted", (-0.5, 1), xycoords=("data", "axes fraction"), xytext=(4, -10),
-                      textcoords="offset points", fontsize=9)  # fmt: skip
+                      textcoords="offset points", fontsize=LABEL)  # fmt: skip
         axes.set(xlabel=f"periods of {self.every} days from the adoption", ylabel=self.unit)
-        axes.set_title("Results before and after adoption", loc="left", fontsize=11)
+        write_title(axes, "Results before and after adoption")
         axes.legend(frameon=False)
         return axes
 

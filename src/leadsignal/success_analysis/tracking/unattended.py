@@ -16,6 +16,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
+from leadsignal.phrases import share_text
 from leadsignal.results import Result
 from leadsignal.tables import Tables
 
@@ -61,15 +62,17 @@ class UnattendedAccounts(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of active accounts with each reason."""
-        from leadsignal.survival.plots import COLOURS, axes_of
+        from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
 
         axes = axes_of(ax, (7, 2.8))
         counts = self.counts()
         bars = axes.barh(list(counts)[::-1], list(counts.values())[::-1], color=COLOURS[1])
-        shares = [f"{n:,} ({n / max(self.active, 1):.0%})" for n in list(counts.values())[::-1]]
-        axes.bar_label(bars, labels=shares, padding=4, fontsize=9)
+        shares = [
+            f"{n:,} ({share_text(n / max(self.active, 1))})" for n in list(counts.values())[::-1]
+        ]
+        axes.bar_label(bars, labels=shares, padding=4, fontsize=LABEL)
         axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
-        axes.set_title(f"Unattended accounts, of {self.active:,} active", loc="left", fontsize=11)
+        write_title(axes, f"Unattended accounts, of {self.active:,} active")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         return axes

@@ -18,8 +18,8 @@ from importlib.resources import files
 from typing import Any
 
 from leadsignal.files.names import as_url
+from leadsignal.phrases import day_text, unbroken
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -33,7 +33,7 @@ class Html(str):
 def text(value: object) -> Html:
     """Return anything as HTML: ``Html`` as it is, the rest escaped, None as nothing.
 
-    Characters that HTML forbids become U+FFFD.
+    Characters that HTML forbids become U+FFFD; a number is not parted from its percent sign.
 
     >>> text("<script>")
     '&lt;script&gt;'
@@ -42,7 +42,7 @@ def text(value: object) -> Html:
         return value
     if value is None:
         return Html("")
-    return Html(escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True))
+    return Html(unbroken(escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True)))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Html:
@@ -91,12 +91,6 @@ def account_cell(account_id: str, name: str | None, page: str | None = None) -> 
     return linked if alone else join([linked, tag("span", account_id, class_="id small soft")], " ")
 
 
-def day_text(value: date, *, year: bool = True) -> str:
-    """Return a date as plain text, the same under every locale."""
-    visible = f"{value.day} {MONTHS[value.month - 1]}"
-    return f"{visible} {value.year}" if year else visible
-
-
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number without needless digits.
 
@@ -140,7 +134,7 @@ def _cell(cell: object, place: int, head: object) -> Html:
 @cache
 def style() -> str:
     """Return the style that all pages share."""
-    sheet = files("leadsignal.report").joinpath("style.css").read_text(encoding="utf-8")
+    sheet = files("leadsignal").joinpath("page_style.css").read_text(encoding="utf-8")
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
     return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
 
