@@ -178,7 +178,7 @@ def test_a_value_that_only_ended_accounts_have() -> None:
     frames = {"accounts": accounts}
     (one,) = leaks_of_columns(frames)
     assert (one.table, one.column) == ("accounts", "region")
-    assert one.message.startswith("attribute 'region' is 'gone' for 20 accounts, of which 100%")
+    assert one.message.startswith("attribute 'region' is 'gone' for 20 accounts, of which 100 %")
     accounts.loc[:1, "region"] = "north"
     assert not leaks_of_columns(frames)
 

@@ -226,6 +226,65 @@ def test_examples_run(
     plt.close("all")
 
 
+def tutorial() -> list[list[str]]:
+    """Return the commands of the tutorial, in their order."""
+    page = (DOCS / "start.md").read_text(encoding="utf-8")
+    lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", page)).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def exports_of_a_stranger(sample: Path, folder: Path) -> None:
+    """Write three exports of a small business, with headers and dates of its own."""
+    folder.mkdir()
+    tables = ls.read_tables(sample)
+    accounts, events, tickets = map(tables.frame, ("accounts", "behaviors", "tickets"))
+    days = {
+        header: accounts[column].dt.strftime("%d.%m.%Y")
+        for header, column in (("Active since", "started_on"), ("Contract end", "ended_on"))
+    }
+    contracts = accounts[["account_id", "name", "owner"]].assign(**days)
+    contracts.insert(0, "Subscription", [f"S{number}" for number in range(len(contracts))])
+    contracts = contracts.rename(
+        columns={"account_id": "Client No", "name": "Client", "owner": "Account manager"}
+    )
+    contracts.to_csv(folder / "subscriptions.csv", sep=";", index=False)
+    events = events[["account_id", "occurred_at", "behavior", "user_id"]]
+    events.set_axis(["client_ref", "timestamp", "action", "user"], axis=1).to_csv(
+        folder / "events.csv", index=False
+    )
+    opened = tickets.rename(
+        columns={"account_id": "Client No", "opened_at": "Opened", "closed_at": "Solved"}
+    )
+    opened[["Client No", "Opened", "Solved"]].to_csv(folder / "tickets.csv", index=False)
+
+
+def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
+    small_sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(small_sample)
+    exports_of_a_stranger(small_sample, tmp_path / "my_tables")
+    monkeypatch.chdir(tmp_path)
+    commands = tutorial()
+    assert [words[0] for words in commands[:2]] == ["demo", "check"]  # tests/test_demo.py runs it
+    for words in commands[1:]:
+        if words[0] == "review":
+            scored = ls.read_scores(Path("scores.csv"))["account_id"]
+            words[words.index("--account") + 1] = str(scored.iloc[0])
+        estimator = [] if "--estimator" in words else ["--estimator", "logistic"]
+        fits_anew = words[0] == "score" and "--model" not in words
+        assert main([*words, *(estimator if fits_anew else [])]) == 0, words
+        printed = capsys.readouterr()
+        if words[0] == "init":
+            assert "question" not in printed.out + printed.err
+    for name in ("calls.csv", "my_calls.csv"):
+        listed = (tmp_path / name).read_text(encoding="utf-8")
+        assert '"Account","Name","Owner"' in listed, name
+
+
 def test_python_on_the_pages_is_python_and_calls_what_there_is() -> None:
     for page in PAGES:
         for block in re.findall(

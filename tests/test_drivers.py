@@ -170,7 +170,7 @@ def test_what_says_nothing_is_left_out_by_name(known: ls.Panel) -> None:
         "empty": "it has no value in any row",
         "flat": "it is the same everywhere",
         "one": "it is 'here' everywhere",
-        "twice": "collinear: 100.0% of its variance is explained by load",
+        "twice": "collinear: 100.0 % of its variance is explained by load",
         "tenure": "accounts of equal tenure (and stratum) share it",
     }
 

@@ -145,7 +145,7 @@ def test_a_feed_of_which_little_comes_is_thin() -> None:
     counts[-14:] = np.floor(counts[-14:] / 4)
     found = judge(counts)
     assert found.state == "thin"
-    assert "22% of the records usual" in str(found)
+    assert "22 % of the records usual" in str(found)
 
 
 def test_a_young_feed_has_no_pace() -> None:

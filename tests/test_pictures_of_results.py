@@ -58,12 +58,12 @@ def test_scores_are_drawn_with_their_reasons() -> None:
     assert "180 days" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["A-0", "A-1"]
     assert len(axes.texts) == 12
-    assert axes.texts[0].get_text() == "50%  usage is 0.4 of its best, usually 0.9"
+    assert axes.texts[0].get_text() == "50 %  usage is 0.4 of its best, usually 0.9"
     assert texts_collide(axes) == []
     legend = axes.get_legend()
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["alert", "no alert", "typical account, 10%"]
+    assert labels == ["alert", "no alert", "typical account, 10 %"]
 
 
 def test_as_many_accounts_are_drawn_as_are_asked_for_on_the_axes_given() -> None:
@@ -95,7 +95,7 @@ def test_an_overview_shows_naive_and_corrected_ratios() -> None:
     ]
     assert [text.get_text() for text in axes.texts] == [
         "0.40 (0.25 to 0.60), p < 0.001",
-        "1.20 (0.50 to 2.90), p 0.800",
+        "1.20 (0.50 to 2.90), p = 0.800",
     ]
     assert texts_collide(axes) == []
 
@@ -122,10 +122,10 @@ def test_retention_is_drawn_with_the_last_quarter_as_its_title() -> None:
     retention = ls.churn.retention_table(ls.read_tables({"accounts": accounts}, as_of="2023-10-02"))
     axes = retention.plot()
     title = axes.get_title(loc="left")
-    assert title == "2023Q3: 3 of 4 accounts stayed, net revenue retention was 75.0%"
+    assert title == "2023Q3: 3 of 4 accounts stayed, net revenue retention was 75.0 %"
     assert {line.get_linestyle() for line in axes.lines} == {"-", "--", "-.", ":"}
     assert {text.get_text() for text in axes.texts} == {
-        "net revenue 75.0%", "accounts 75.0%", "gross revenue 75.0%"
+        "net revenue 75.0 %", "accounts 75.0 %", "gross revenue 75.0 %"
     }  # fmt: skip
     assert texts_collide(axes) == []
     assert "quarter" in axes.get_ylabel()
@@ -136,7 +136,7 @@ def test_retention_without_revenue_shows_the_accounts() -> None:
     retention = ls.churn.retention_table(ls.read_tables({"accounts": accounts}, as_of="2023-10-02"))
     axes = retention.plot()
     assert axes.get_title(loc="left") == "2023Q3: 2 of 2 accounts stayed"
-    assert [text.get_text() for text in axes.texts] == ["accounts 100.0%"]
+    assert [text.get_text() for text in axes.texts] == ["accounts 100.0 %"]
 
 
 def churns(quarters: int = 14) -> ls.ChurnEvents:
@@ -195,7 +195,7 @@ def test_the_adoption_of_all_processes_is_drawn() -> None:
         "no milestone, so far",
     ]
     title = axes.get_title(loc="left")
-    assert title == "Adopted: weekly close, in time 31%; no milestone, so far 44%"
+    assert title == "Adopted: weekly close, in time 31 %; no milestone, so far 44 %"
     drawn = pd.Series(axes.lines[0].get_ydata())
     assert drawn.notna().tolist() == [True, True, True, False]
     assert texts_collide(axes) == []

@@ -39,7 +39,7 @@ def test_lines_have_gaps_and_end_in_their_last_value() -> None:
     periods = [(name, name) for name in ("Jan", "Feb", "Mar", "Apr")]
     drawn = lines(rows, periods, rate_text, title="t", description="u")
     assert drawn.count("<polyline") == 2
-    assert "105.0 % net" in drawn
+    assert "105.0\xa0% net" in drawn
     assert "gross</text>" not in drawn
     close = [Line(name, name, [1.0, share]) for name, share in (("a", 0.9), ("b", 0.9001))]
     labels = lines(close, periods[:2], rate_text, title="t", description="u")

@@ -166,7 +166,7 @@ def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
 
 def test_it_prints_and_becomes_json() -> None:
     table = ls.churn.retention_table(tables_of())
-    assert "2023Q2: 4 accounts, logo 50.0%" in repr(table)
+    assert "2023Q2: 4 accounts, logo 50.0 %" in repr(table)
     assert table.to_dict()["rows"][0]["period"] == "2023Q1"
     assert "<table" in table._repr_html_()
     assert len(table.to_frame()) == len(table.frame)

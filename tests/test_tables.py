@@ -411,7 +411,7 @@ def test_attributes_that_give_ends_away() -> None:
     told = warnings_of({"accounts": accounts}, attributes=names)
     leaks = [text for text in told if "attribute" in text]
     assert [text.split("'")[1] for text in leaks] == names[:3]
-    assert "'seats' is empty or zero for 100% of ended accounts and 0% of the others" in leaks[0]
+    assert "'seats' is empty or zero for 100 % of ended accounts and 0 % of the others" in leaks[0]
 
 
 def test_columns_that_may_be_meant() -> None:

@@ -57,7 +57,7 @@ def test_an_end_on_the_first_day_counts_in_cohorts() -> None:
     comparison = ls.compare_cohorts(read_early(), "way")
     assert sum(cohort.accounts for cohort in comparison.cohorts) == 20
     assert "mail: 10 accounts, 3 churns" in comparison.details
-    assert "70% there at 12 months" in comparison.details
+    assert "70 % there at 12 months" in comparison.details
     assert "3 accounts ended on the day of the start" in comparison.details
 
 
@@ -315,7 +315,7 @@ def test_ends_that_are_all_of_the_day_of_the_export(tmp_path: Path) -> None:
         """)
     tables = ls.read_tables({"accounts": accounts})
     (text,) = told(tables, "are on 2025-11-20")
-    assert "4 of 5 ends (80%)" in text
+    assert "4 of 5 ends (80 %)" in text
     assert 'empty = ["2025-11-20"]' in text
     assert told(tables, "no account is active on 2025-11-21")
     accounts.to_csv(tmp_path / "accounts.csv", index=False)

@@ -111,7 +111,7 @@ def test_an_adjusted_verdict_gives_the_ratio_that_the_naive_one_is_held_against(
     )
     assert "adjusted for size, fewer leave" in made.explanation
     assert "Not adjusted it is 0.9" in made.explanation
-    assert "91% of it is an artefact of immortal time" in made.explanation
+    assert "91 % of it is an artefact of immortal time" in made.explanation
 
 
 def test_methods_that_disagree_prove_no_direction(comparison: Comparison) -> None:

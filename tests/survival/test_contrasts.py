@@ -192,7 +192,7 @@ def test_results_and_refusals(lung: pd.DataFrame) -> None:
     assert list(found.to_frame().columns) == ["group", "estimate", "std_err", "lower", "upper"]
     assert json.loads(json.dumps(found.to_dict()))["groups"] == [1, 2]
     assert json.loads(json.dumps(found.ratio(1, 2).to_dict()))["group"] == 1
-    assert repr(found).startswith("mean time until 500 (95% intervals)")
+    assert repr(found).startswith("mean time until 500 (95 % intervals)")
     with pytest.raises(OptionError, match=r"is after the last observed time \(2 until 965\)"):
         restricted_mean(curves, 1000)
     with pytest.raises(OptionError, match="tau is 0; it must be later than the origin"):

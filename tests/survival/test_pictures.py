@@ -47,8 +47,8 @@ def test_a_forest_shows_every_hazard_ratio(fit: CoxFit) -> None:
     assert "0.53 (0.26 to 1.09)" in written(axes)
     points = drawn_points(axes)[:, 0]
     assert np.allclose(points, fit.hazard_ratios)
-    assert axes.get_xlabel() == "hazard ratio (95% interval)"
-    assert fit.plot(level=0.9).get_xlabel() == "hazard ratio (90% interval)"
+    assert axes.get_xlabel() == "hazard ratio (95 % interval)"
+    assert fit.plot(level=0.9).get_xlabel() == "hazard ratio (90 % interval)"
 
 
 def test_curves_show_estimates_and_numbers_at_risk(lung: pd.DataFrame) -> None:

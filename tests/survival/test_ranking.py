@@ -168,5 +168,5 @@ def test_refusals_and_printing() -> None:
     with pytest.raises(OptionError, match="two or more finite, rising numbers"):
         incident_auc([1, 2], [1, 0], [1, 2], [3, 1])
     found = concordance([1, 2, 3], [1, 1, 0], [3, 2, 1])
-    assert repr(found) == "concordance 1.0000 (95% 1.0000 to 1.0000), 3 pairs"
+    assert repr(found) == "concordance 1.0000 (95 % 1.0000 to 1.0000), 3 pairs"
     assert json.loads(json.dumps(found.to_dict()))["estimate"] == 1

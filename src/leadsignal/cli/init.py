@@ -57,4 +57,5 @@ def _next(folder: str, proposal: ProjectProposal, ok: bool) -> str:
     answer = f"answer {count} question{'s' * (count > 1)} in {FILE}, " if count else ""
     if not ok:
         return f"next: {answer}correct the faults, and run leadsignal check {folder}"
-    return f"next: {answer}{'then ' * bool(count)}leadsignal score {folder} --out scores.csv"
+    first = f"leadsignal score {folder} --out scores.csv --call-list calls.csv"
+    return f"next: {answer}{'then ' * bool(count)}{first}"

@@ -27,8 +27,10 @@ from leadsignal.proposals.table_proposal import (
     guessed_proposal,
     known_export,
     monthly_usage,
+    names_beside,
     proposal_by_content,
     proposal_of_export,
+    which_lists_accounts,
     why_unknown,
 )
 from leadsignal.results import Result
@@ -207,10 +209,13 @@ def _proposed(
         else:
             found.append(table)
     if accounts is None:
-        question = "Which file lists the accounts or contracts, with the day on which each started?"
+        question = which_lists_accounts(unknown)
         not_used |= {one.file.path: WHOSE_USERS for one in found if one.table == USERS}
         tables = tuple(replace(one, is_ready=False) for one in found if one.table != USERS)
         return ProjectProposal(folder, tables, not_used, (question,))
+    contracts = next((one for one in found if one.file.relation == accounts.file.relation), None)
+    if contracts and contracts.table == "contracts" and not known_export(contracts.file):
+        found += filter(None, [names_beside(contracts)])
     found = [*_linked_tables(store, found, accounts, files, not_used)]
     tables = tuple(_with_footer(opened, one) for one in found)
     return ProjectProposal(folder, tuple(_with_questions(tables)), not_used, ())

@@ -217,6 +217,26 @@ def _with_open_questions(table: TableProposal) -> TableProposal:
     )
 
 
+def names_beside(contracts: TableProposal) -> TableProposal | None:
+    """Return the names and owners in a list of contracts as a table of accounts beside it."""
+    file, account = contracts.file, contracts.header_of("account_id")
+    used = {one.header for one in contracts.columns}
+    free = {one.plain: one for one in file.columns if one.name not in used}
+    headers = {
+        name: next((free[word] for word in COLUMN_WORDS["accounts"][name] if word in free), None)
+        for name in ("name", "owner")
+    }
+    columns = [_column(name, header, "its name") for name, header in headers.items() if header]
+    if account is None or not columns or file.options:
+        return None  # A query takes no options of a file.
+    kept = ", ".join(f"max({quoted(one.header)}) AS {quoted(one.header)}" for one in columns)
+    query = f"SELECT {quoted(account)}, {kept} FROM {literal(file.path)} GROUP BY ALL"
+    columns.append(_column("account_id", file.column(account), "as in contracts"))
+    only = replace(file, columns=tuple(file.column(one.header) for one in columns))
+    reason = "names of the accounts"
+    return TableProposal("accounts", only, reason, tuple(columns), {"query": query})
+
+
 def _with_versions(table: TableProposal) -> TableProposal:
     """Return a table, with the day on which each version was recorded if its key repeats."""
     key = None if table.table == USERS else BY_NAME[table.table].key
@@ -228,6 +248,24 @@ def _with_versions(table: TableProposal) -> TableProposal:
     if not changed:
         return table
     return table.with_column(_column("recorded_at", changed[0], f"{header} repeats: versions"))
+
+
+def which_lists_accounts(files: Sequence[FileProfile]) -> str:
+    """Return the question after the list of accounts, with what to write for a likely file."""
+    question = "Which file lists the accounts or contracts, with the day on which each started?"
+    named = (*FILE_WORDS["contracts"], *FILE_WORDS["accounts"])
+    dated = [file for file in files if any(column.is_dated for column in file.columns)]
+    likely = max(dated, key=lambda file: any(word in file.stem for word in named), default=None)
+    if likely is None:
+        return question
+    table = "contracts" if any(w in likely.stem for w in FILE_WORDS["contracts"]) else "accounts"
+    columns = (*["contract_id"] * (table == "contracts"), "account_id", "started_on", "ended_on")
+    written = ", ".join(f'{column} = "…"' for column in columns)
+    headers = ", ".join(column.name for column in likely.columns)
+    return (
+        f'{question} If it is {likely.path}, write [tables.{table}], path = "{likely.path}" and'
+        f" columns = {{ {written} }} with its headers: {headers}."
+    )
 
 
 def why_unknown(file: FileProfile) -> str:
