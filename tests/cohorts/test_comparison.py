@@ -245,7 +245,7 @@ def test_many_values_are_compared_by_shrunken_rates(business: ls.Tables) -> None
 
 def test_pictures_show_what_the_numbers_say(nothing: Comparison) -> None:
     axes = nothing.plot()
-    assert axes.get_title(loc="left").startswith("measured against unmeasured: leave ")
+    assert axes.get_title(loc="left").startswith("measured against unmeasured: accounts leave ")
     assert [line.get_label() for line in axes.lines][:2] == [
         "unmeasured, the usual chart", "unmeasured, corrected",
     ]  # fmt: skip

@@ -164,7 +164,9 @@ def title_of(contrasts: Sequence[Contrast], by: str) -> str:
         return f"By {by.replace('_', ' ')}, corrected, beside the usual chart"
     ratio = best.hazard_ratio
     proof = "" if ratio.excludes(1.0) else ", not proven"
-    return f"{best.cohort} against {best.against}: leave {how_often(ratio.estimate)}{proof}"
+    return (
+        f"{best.cohort} against {best.against}: accounts leave {how_often(ratio.estimate)}{proof}"
+    )
 
 
 def main_contrasts(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:

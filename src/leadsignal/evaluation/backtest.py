@@ -166,7 +166,7 @@ class Backtest(Result):
         shares = recall["share"].astype(float).fillna(0)
         best = shares.idxmax()
         title = (
-            f"{best} alerts {share_text(float(shares.max()))} of {whom}"
+            f"{best[:1].upper()}{best[1:]} alerts {share_text(float(shares.max()))} of {whom}"
             f" {self.warning_time} days before churn was known"
         )
         label = (

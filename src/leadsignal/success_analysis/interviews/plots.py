@@ -36,7 +36,7 @@ def plot_agreement(
     from matplotlib.ticker import MaxNLocator
 
     answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
-    labels = [_wrapped(answer.text) for answer in answers]
+    labels = [_wrapped(answer.text.replace("_", " ")) for answer in answers]
     tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
     axes = axes_of(ax, (8.0, 1.6 + tall))
     y = np.arange(len(answers))
