@@ -229,7 +229,7 @@ def test_examples_run(
 def tutorial() -> list[list[str]]:
     """Return the commands of the tutorial, in their order."""
     page = (DOCS / "start.md").read_text(encoding="utf-8")
-    lines = "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", page)).splitlines()
+    lines = "".join(re.findall(r"(?ms)^```sh\n(.*?)^```", page)).splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 

@@ -311,3 +311,33 @@ def test_use_by_feature_is_behaviour(tmp_path: Path) -> None:
         "behavior": "feature_name",
         "quantity": "usage_count",
     }
+
+
+SUBSCRIPTIONS = "Subscription;Client No;Client;Active since;Contract end;Account manager\n"
+SUBSCRIPTIONS += "".join(
+    f"S{n};C{n // 2};Client {n // 2};{1 + n % 28:02}.03.2022;{'01.05.2023' if n % 3 else ''};Ines\n"
+    for n in range(40)
+)
+
+
+def test_names_and_owners_of_accounts_are_taken_from_their_contracts(tmp_path: Path) -> None:
+    write(tmp_path, subscriptions=SUBSCRIPTIONS)
+    proposal = propose_project(tmp_path)
+    assert of(proposal, "contracts").header_of("started_on") == "Active since"
+    assert proposal.all_questions() == []
+    proposal.write_project()
+    accounts = ls.read_tables(tmp_path, as_of="2024-01-01").frame("accounts")
+    assert accounts["name"].iloc[0] == "Client 0"
+    assert set(accounts["owner"]) == {"Ines"}
+    assert len(accounts) == 20
+
+
+def test_a_list_that_is_not_recognised_comes_with_what_to_write(tmp_path: Path) -> None:
+    odd = SUBSCRIPTIONS.replace("Subscription;Client No", "A;B").replace("Active since", "C")
+    write(tmp_path, subscriptions=odd)
+    (question,) = propose_project(tmp_path).all_questions()
+    assert (
+        'If it is subscriptions.csv, write [tables.contracts], path = "subscriptions.csv"'
+        in question
+    )
+    assert "headers: A, B, Client, C, Contract end, Account manager." in question

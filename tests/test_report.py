@@ -65,6 +65,16 @@ def words_of(page: str) -> str:
 # Summary ------------------------------------------------------------------------------------------
 
 
+def test_without_processes_nobody_is_said_to_have_adopted_them(summary: dict[str, Any]) -> None:
+    calls = [{**row, "next_step": None} for row in summary["calls"]]
+    asked = "No process is written down yet: ask what they want to reach"
+    assert asked not in page_of({**summary, "calls": calls})
+    bare = {**summary, "calls": calls, "analysis": {**summary["analysis"], "processes": []}}
+    words = words_of(page_of(bare))
+    assert asked in words
+    assert "All processes are adopted" not in words
+
+
 def test_the_summary_is_plain_json(summary: dict[str, Any]) -> None:
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 

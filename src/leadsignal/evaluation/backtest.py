@@ -164,7 +164,7 @@ class Backtest(Result):
         ).T
         whom = "unexpected churners" if self.counts["unexpected"] else "churners"
         shares = recall["share"].astype(float).fillna(0)
-        best = shares.idxmax()
+        best = str(shares.idxmax())
         title = (
             f"{best[:1].upper()}{best[1:]} alerts {share_text(float(shares.max()))} of {whom}"
             f" {self.warning_time} days before churn was known"

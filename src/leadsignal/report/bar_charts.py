@@ -78,7 +78,7 @@ def ranges(
 ) -> Html:
     """Return estimates with their intervals, a row each, against the axis' line."""
     narrow = width <= NARROW
-    gutter, margin = (8, 8) if narrow else (300, 120)
+    gutter, margin = (8, 8) if narrow else (328, 120)
     x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
     step, top = 26 if narrow else 30, 0.0
     pauses: list[tuple[float, float]] = []
@@ -90,7 +90,7 @@ def ranges(
             pauses.append((top, top + 8 + LINE_HEIGHT * len(lines)))
             top = pauses[-1][1]
         parts += _estimates(row.estimates, axis, x, top + step / 2)
-        top += step
+        top += step if narrow else step + 8 * (len(lines) - 1)
     height = top + 30
     parts = [*_grid(axis, x, height - 24, pauses), *parts]
     kind = "narrow" if narrow else "wide"
@@ -134,7 +134,7 @@ def _roomy(axis: Axis, x: Scale) -> set[float]:
 
 def _label_lines(label: str, note: str, narrow: bool) -> list[str]:
     """Return a label in one or two lines that leave room for the note."""
-    most = 46 - len(note) if narrow else 40
+    most = 46 - len(note) if narrow else 44
     return wrap(label, max(most, 16), max_lines=2, placeholder=" …") or [""]
 
 

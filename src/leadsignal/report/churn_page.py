@@ -350,8 +350,10 @@ def _calls(summary: Summary) -> Html:
     horizon = span(summary["horizon_days"])
     has_revenue = summary["panel"]["has_arr"]
     pages = summary["pages"]
+    otherwise = ADOPTED if summary["analysis"]["processes"] else NOT_WRITTEN
     rows = [
-        _call(row, pages.get(row["account_id"]))[: None if has_revenue else -1] for row in calls
+        _call(row, pages.get(row["account_id"]), otherwise)[: None if has_revenue else -1]
+        for row in calls
     ]
     listed, held_out = accounts["on_call_list"], accounts["alerts"] - accounts["on_call_list"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
@@ -364,6 +366,11 @@ def _calls(summary: Summary) -> Html:
     return section("calls", title, late, shown, _proofs(calls, summary["effects"]), class_="calls")
 
 
+ADOPTED = "All processes are adopted: ask for the latest result"
+NOT_WRITTEN = "No process is written down yet: ask what they want to reach, and what is in the way"
+"""What to call about where an account has no next step."""
+
+
 def _without(feeds: list[str]) -> Html | str:
     """Return a warning for tables that were missing, empty or late in scoring."""
     if not feeds:
@@ -372,8 +379,8 @@ def _without(feeds: list[str]) -> Html | str:
     return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{text}.")
 
 
-def _call(row: AccountRow, page: str | None) -> tuple[object, ...]:
-    about = next_step_words(row) or "All processes are adopted: ask for the latest result"
+def _call(row: AccountRow, page: str | None, otherwise: str) -> tuple[object, ...]:
+    about = next_step_words(row) or otherwise
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (

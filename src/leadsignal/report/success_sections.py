@@ -58,7 +58,8 @@ OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
 def missing_line(summary: Summary, name: Section) -> Html:
     """Return the line shown in place of a missing result, with the reason."""
     why = summary["missing"][name].removesuffix(".")
-    return tag("p", f"{sentence(name)}: not in this report ({why}).", class_="small soft")
+    words = "Unattended accounts" if name == "red" else sentence(name)
+    return tag("p", f"{words}: not in this report ({why}).", class_="small soft")
 
 
 def limits_text(ratio: RatioSummary) -> str:
