@@ -274,9 +274,7 @@ def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
         if words[0] == "review":
             scored = ls.read_scores(Path("scores.csv"))["account_id"]
             words[words.index("--account") + 1] = str(scored.iloc[0])
-        estimator = [] if "--estimator" in words else ["--estimator", "logistic"]
-        fits_anew = words[0] == "score" and "--model" not in words
-        assert main([*words, *(estimator if fits_anew else [])]) == 0, words
+        assert main(words) == 0, words
         printed = capsys.readouterr()
         if words[0] == "init":
             assert "question" not in printed.out + printed.err
