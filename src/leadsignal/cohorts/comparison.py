@@ -197,7 +197,7 @@ class Comparison(Result):
         more = [f"{count_of(rest, 'more caution')} in .details"] if rest > 0 else []
         return (
             to_html("\n".join(above))
-            + f"<p><b>{escape(unbroken(self.verdict))}</b></p>"
+            + f"<p><strong>{escape(unbroken(self.verdict))}</strong></p>"
             + html_table(main_frame(*self._rows), None)
             + to_html("\n".join(retention_line(self.dated, self.contrasts)).strip())
             + to_html("\n".join(f"– {one}" for one in self.cautions[:MAX_CAUTIONS] + tuple(more)))

@@ -188,7 +188,7 @@ class SuccessAnalysis:
         rows = [(one.name, one.definition, one.why) for one in listed]
         head = html.escape(self.bullseye.objective or "Success Analysis")
         table = pd.DataFrame(rows, columns=["name", "what counts as done", "why"])
-        return f"<p><b>{head}</b></p>{html_table(table, None)}"
+        return f"<p><strong>{head}</strong></p>{html_table(table, None)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain dictionaries and lists; durations are in days."""
