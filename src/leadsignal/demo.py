@@ -19,6 +19,7 @@ from leadsignal.evaluation.backtest import run_backtest
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
 from leadsignal.files.writing import atomic_write
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.indicator_words import name_text
 from leadsignal.model.persistence.saved_models import save_model
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel, build_panel
@@ -210,7 +211,7 @@ class DemoResult:
                 f" {first['owner']}, {money(first['arr'], first['currency'])} a year, renewal on"
                 f" {first['next_renewal'].date()}. Of 100 accounts like it,"
                 f" {of_hundred(first['risk'])} leave.",
-                f"Why: {first['why']}. Next step: {first['next_step'] or 'none open'}.",
+                f"Why: {first['why']}. Next step: {name_text(first['next_step'] or 'none open')}.",
                 "",
                 "What the same data show, worked out just now (95 % intervals; 3 is one cut-off):",
                 repr(self.findings),
