@@ -296,7 +296,7 @@ def test_what_is_not_for_the_customer_is_left_out(made: ls.Review) -> None:
     told = replace(made, risk=risk, steps=(NextStep("start x", process="x", effect=effect),))
     inside, outside = ls.report.review_page(told), ls.report.review_page(told, for_customer=True)
     assert "Of 100 accounts like this, about 18 leave within 180 days" in inside
-    assert "Accounts that practise it leave 59 % less often" in inside
+    assert "Accounts that practise it leave 59\xa0% less often" in inside
     assert not re.search("leave|Risk", outside)
 
 
