@@ -57,6 +57,7 @@ def target(
         server: Server = request.getfixturevalue("postgres")
         monkeypatch.setenv("CRM_PASSWORD", server.password)
         server.run("DROP TABLE IF EXISTS scores")
+        server.run("DROP TABLE IF EXISTS runs", "DROP TABLE IF EXISTS others")
         return Source("crm", server.url, password_env="CRM_PASSWORD"), server.query
     url = "duckdb:///crm.duckdb" if request.param == "duckdb" else "sqlite:///crm.db"
     file = tmp_path / url.rpartition("/")[2]
@@ -95,6 +96,26 @@ def test_a_date_and_a_model_are_replaced_and_others_stay(target: tuple[Source, Q
         ("b", "2024-01-01", "v1"),
         ("c", "2024-01-01", "v1"),
     ]
+
+
+def test_records_of_runs_are_kept_with_the_scores_or_neither(target: tuple[Source, Query]) -> None:
+    source, query = target
+    whole = {"clipped": 0, "hindsight": False}
+    for day, accounts in (("2024-01-01", "ab"), ("2024-02-01", "a"), ("2024-01-01", "abc")):
+        write_scores_to(scores_of(day, *accounts, **whole), "scores", source, runs="runs")
+    rows = query("SELECT snapshot_on, model_version, outcome, record FROM runs ORDER BY 1")
+    assert [(str(row[0]), *row[1:3]) for row in rows] == [
+        ("2024-01-01", "v1", "done"),
+        ("2024-02-01", "v1", "done"),
+    ]
+    assert [json.loads(row[3])["dates"][0]["accounts"] for row in rows] == [3, 1]
+    before = held(query)
+    write_scores_to(scores_of("2024-01-01", "a"), "others", source)
+    with pytest.raises(ls.SourceError, match=r"table others .* no column outcome, record"):
+        write_scores_to(scores_of("2024-02-01", "z", **whole), "scores", source, runs="others")
+    assert held(query) == before
+    with pytest.raises(ls.OptionError, match="a table of their own"):
+        write_scores_to(scores_of("2024-02-01", "z", **whole), "scores", source, runs="scores")
 
 
 def test_values_come_back_as_they_are(target: tuple[Source, Query]) -> None:

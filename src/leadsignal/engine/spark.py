@@ -310,10 +310,10 @@ def staging_folder(session: SparkSession, parent: Path | None) -> Path:
     A temporary one is removed when the process ends. Raises OptionError where Spark runs on other
     machines and no folder is given.
     """
-    elsewhere = _elsewhere(session) if parent is None else ""
-    if elsewhere:
+    where = elsewhere(session) if parent is None else ""
+    if where:
         raise OptionError(
-            f"Spark runs on {elsewhere} and reads the rows from files",
+            f"Spark runs on {where} and reads the rows from files",
             "Give staging, a folder that this machine and Spark's machines can read",
         )
     folder = Path(tempfile.mkdtemp(prefix="leadsignal-spark-", dir=parent))
@@ -322,7 +322,7 @@ def staging_folder(session: SparkSession, parent: Path | None) -> Path:
     return folder
 
 
-def _elsewhere(session: Any) -> str:
+def elsewhere(session: Any) -> str:
     """Return where Spark runs; nothing if it is this machine."""
     if is_connect(session) and session.client.host not in HERE:
         return str(session.client.host)

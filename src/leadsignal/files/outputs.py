@@ -100,6 +100,9 @@ MODEL = FolderKind(
 )
 SCORES_BY_DATE = FolderKind("scores by date", r"snapshot_on=.*", alone=False)
 SCORES_OF_DATE = FolderKind("the scores of a date", r"scores\.parquet|_run\.json", "scores.parquet")
+SPARK_ROWS_OF_DATE = FolderKind(
+    "the rows of a date that Spark wrote", r"part-.*\.parquet|_SUCCESS|\..*\.crc", "_SUCCESS"
+)
 CACHE = FolderKind(
     "a cache of tables",
     r"entry\.json|tables\.duckdb|\.gitignore",

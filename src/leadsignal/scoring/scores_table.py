@@ -12,15 +12,20 @@ from leadsignal.config.sources import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html
+from leadsignal.scoring.batch import counts
+from leadsignal.scoring.record import Outcome, RunRecord
 from leadsignal.sources.database import ADBC_DRIVERS, RowRequest, refusal
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from leadsignal.scoring.scores import Scores
 
 KEY = ("account_id", "snapshot_on", "model_version")
+RUN_KEY = KEY[1:]
 INCOMING = "leadsignal_incoming_scores"
 ROWS_AT_ONCE = 10_000
 LOCK_WAIT = 60.0
@@ -56,15 +61,37 @@ class ScoresWritten:
         return to_html(str(self))
 
 
+@dataclass(frozen=True)
+class Incoming:
+    """Rows that are to take the place of those of the same date and model in a table."""
+
+    parts: tuple[str, ...]
+    rows: pa.Table
+    key: tuple[str, ...] = KEY
+
+    @property
+    def target(self) -> str:
+        """The table's name in SQL."""
+        return ".".join(quoted(part) for part in self.parts)
+
+
 @checked
 def write_scores_to(
-    scores: Scores, table: str | tuple[str, ...], source: Source | str
+    scores: Scores,
+    table: str | tuple[str, ...],
+    source: Source | str,
+    *,
+    runs: str | tuple[str, ...] | None = None,
+    record: RunRecord | None = None,
 ) -> ScoresWritten:
     """Write the scores to a table of a database, in one transaction.
 
     Rows of the same snapshot date and model version are replaced, so that a run may be repeated;
     others stay. The table is made where there is none. ``source`` is one of
-    ``tables.project.sources``, or a URL. Raises SourceError, with nothing written.
+    ``tables.project.sources``, or a URL. ``runs`` is another table, to which the record of the run
+    is written in the same transaction: ``snapshot_on, model_version, outcome`` and, as JSON,
+    ``record``, what the run has noted (by default only what the scores say). Raises SourceError,
+    with nothing written.
 
     >>> import leadsignal as ls, tempfile
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -80,9 +107,15 @@ def write_scores_to(
     parts = _name(table)
     access = open_source(source if isinstance(source, Source) else Source("", url=source))
     rows = _as_arrow(scores)
+    incoming = [Incoming(parts, rows)]
+    if runs is not None:
+        incoming.append(Incoming(_name(runs), _record_row(scores, record), RUN_KEY))
+        if incoming[1].parts == parts:
+            named = "Give the records a table of their own"
+            raise OptionError(f"table and runs are both {'.'.join(parts)!r}", named)
     write = _writer(access)
     try:
-        replaced = write(access, parts, rows, scores.as_of_date, scores.model_version)
+        replaced = write(access, incoming, scores.as_of_date, scores.model_version)
     except SourceError:
         raise
     # Drivers raise what they like; each of it may hold the URL, password included.
@@ -137,6 +170,17 @@ def _as_arrow(scores: Scores) -> pa.Table:
     return table.cast(pa.schema([pa.field(field.name, kind(field)) for field in table.schema]))
 
 
+def _record_row(scores: Scores, record: RunRecord | None) -> pa.Table:
+    """Return the record of the run that made the scores, as one row."""
+    import pyarrow as pa
+
+    scored = {"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored", **counts(scores)}
+    outcome: Outcome = "done in part" if scores.feeds else "done"
+    text = (record or RunRecord("score")).to_json(outcome, [scored])
+    row = {"snapshot_on": scores.as_of_date, "model_version": scores.model_version}
+    return pa.Table.from_pylist([{**row, "outcome": outcome, "record": text}])
+
+
 def _sql_types(rows: pa.Table) -> dict[str, str]:
     names = {
         "double": "double precision",
@@ -147,10 +191,10 @@ def _sql_types(rows: pa.Table) -> dict[str, str]:
     return {field.name: names.get(str(field.type), "text") for field in rows.schema}
 
 
-def _create(target: str, rows: pa.Table) -> str:
-    listed = [f"{quoted(name)} {kind}" for name, kind in _sql_types(rows).items()]
-    key = ", ".join(quoted(name) for name in KEY)
-    return f"CREATE TABLE IF NOT EXISTS {target} ({', '.join(listed)}, PRIMARY KEY ({key}))"
+def _create(one: Incoming) -> str:
+    listed = [f"{quoted(name)} {kind}" for name, kind in _sql_types(one.rows).items()]
+    key = ", ".join(quoted(name) for name in one.key)
+    return f"CREATE TABLE IF NOT EXISTS {one.target} ({', '.join(listed)}, PRIMARY KEY ({key}))"
 
 
 def _insert(target: str, incoming: str, types: dict[str, str], rows: pa.Table) -> str:
@@ -172,41 +216,42 @@ def _refuse_missing(access: Access, parts: tuple[str, ...], has: Any, rows: pa.T
         raise SourceError(problem, f"ALTER TABLE {name} {added}; or write to another table")
 
 
-def _to_postgres(
-    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
-) -> int:
+def _to_postgres(access: Access, incoming: Sequence[Incoming], day: date, version: str) -> int:
     from leadsignal.sources.adbc import POSTGRES, connect
 
-    target = ".".join(quoted(part) for part in parts)
     with connect(access, POSTGRES) as connection, connection.cursor() as cursor:
         # Not for ever: who holds the table may be waiting for something himself.
         cursor.execute(f"SET LOCAL lock_timeout = {int(lock_wait(LOCK_WAIT) * 1000) or 1}")
-        cursor.execute(_create(target, rows))
-        # One writer at a time; readers go on and see the rows of before until the end.
-        cursor.execute(f"LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-            "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-            (target,),
-        )
-        types = {str(name): str(kind) for name, kind in cursor.fetchall()}
-        _refuse_missing(access, parts, types, rows)
-        cursor.execute(
-            f"WITH gone AS (DELETE FROM {target} WHERE snapshot_on = CAST($1 AS date) "
-            "AND model_version = $2 RETURNING 1) SELECT count(*) FROM gone",
-            (day.isoformat(), version),
-        )
-        replaced = int(cursor.fetchall()[0][0])
-        cursor.adbc_ingest(INCOMING, rows, mode="create", temporary=True)
-        cursor.execute(_insert(target, f"pg_temp.{INCOMING}", types, rows))
-        cursor.execute(f"DROP TABLE pg_temp.{INCOMING}")
+        replaced = [_put_in_postgres(cursor, access, one, day, version) for one in incoming]
         connection.commit()
+    return replaced[0]
+
+
+def _put_in_postgres(cursor: Any, access: Access, one: Incoming, day: date, version: str) -> int:
+    """Replace rows within the transaction of a cursor, and return how many there were."""
+    cursor.execute(_create(one))
+    # One writer at a time; readers go on and see the rows of before until the end.
+    cursor.execute(f"LOCK TABLE {one.target} IN SHARE ROW EXCLUSIVE MODE")
+    cursor.execute(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+        (one.target,),
+    )
+    types = {str(name): str(kind) for name, kind in cursor.fetchall()}
+    _refuse_missing(access, one.parts, types, one.rows)
+    cursor.execute(
+        f"WITH gone AS (DELETE FROM {one.target} WHERE snapshot_on = CAST($1 AS date) "
+        "AND model_version = $2 RETURNING 1) SELECT count(*) FROM gone",
+        (day.isoformat(), version),
+    )
+    replaced = int(cursor.fetchall()[0][0])
+    cursor.adbc_ingest(INCOMING, one.rows, mode="create", temporary=True)
+    cursor.execute(_insert(one.target, f"pg_temp.{INCOMING}", types, one.rows))
+    cursor.execute(f"DROP TABLE pg_temp.{INCOMING}")
     return replaced
 
 
-def _to_duckdb(
-    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
-) -> int:
+def _to_duckdb(access: Access, incoming: Sequence[Incoming], day: date, version: str) -> int:
     import duckdb
 
     from leadsignal.sources.duckdb_files import duckdb_path, refuse_others
@@ -216,28 +261,30 @@ def _to_duckdb(
         raise SourceError(f"there is no folder {path.parent}", "Make it, or correct the url")
     if path.exists():
         refuse_others(access, path)
-    target = ".".join(quoted(part) for part in parts)
     with duckdb.connect(str(path)) as connection:
         connection.execute("BEGIN TRANSACTION")
-        connection.execute(_create(target, rows))
-        described = connection.execute(f"DESCRIBE {target}").fetchall()
-        types = {str(row[0]): str(row[1]) for row in described}
-        _refuse_missing(access, parts, types, rows)
-        gone = connection.execute(
-            f"DELETE FROM {target} WHERE snapshot_on = CAST(? AS DATE) AND model_version = ?",
-            [day.isoformat(), version],
-        ).fetchall()
-        connection.register(INCOMING, rows)
-        connection.execute(_insert(target, INCOMING, types, rows))
+        replaced = [_put_in_duckdb(connection, access, one, day, version) for one in incoming]
         connection.execute("COMMIT")
+    return replaced[0]
+
+
+def _put_in_duckdb(connection: Any, access: Access, one: Incoming, day: date, version: str) -> int:
+    """Replace rows within the transaction of a connection, and return how many there were."""
+    connection.execute(_create(one))
+    described = connection.execute(f"DESCRIBE {one.target}").fetchall()
+    types = {str(row[0]): str(row[1]) for row in described}
+    _refuse_missing(access, one.parts, types, one.rows)
+    gone = connection.execute(
+        f"DELETE FROM {one.target} WHERE snapshot_on = CAST(? AS DATE) AND model_version = ?",
+        [day.isoformat(), version],
+    ).fetchall()
+    connection.register(INCOMING, one.rows)
+    connection.execute(_insert(one.target, INCOMING, types, one.rows))
+    connection.unregister(INCOMING)
     return int(gone[0][0])
 
 
-def _to_sqlalchemy(
-    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
-) -> int:
-    import sqlalchemy as sa
-
+def _to_sqlalchemy(access: Access, incoming: Sequence[Incoming], day: date, version: str) -> int:
     from leadsignal.sources.sqlalchemy_rows import make_engine
 
     engine = make_engine(access, create=True)
@@ -245,22 +292,35 @@ def _to_sqlalchemy(
         _lock_at_once(engine)
     try:
         with engine.begin() as connection:
-            *around, name = parts
-            schema = ".".join(around) or None
-            inspector = sa.inspect(connection)
-            table = _sa_table(engine, parts, rows)
-            if inspector.has_table(name, schema=schema):
-                has = {column["name"] for column in inspector.get_columns(name, schema=schema)}
-                _refuse_missing(access, parts, has, rows)
-            else:
-                table.create(connection)
-            replaced = connection.execute(
-                table.delete().where(table.c.snapshot_on == day, table.c.model_version == version)
-            ).rowcount
-            for batch in rows.to_batches(ROWS_AT_ONCE):
-                connection.execute(table.insert(), batch.to_pylist())
+            replaced = [
+                _put_in_sqlalchemy(engine, connection, access, one, day, version)
+                for one in incoming
+            ]
     finally:
         engine.dispose()
+    return replaced[0]
+
+
+def _put_in_sqlalchemy(
+    engine: Any, connection: Any, access: Access, one: Incoming, day: date, version: str
+) -> int:
+    """Replace rows within the transaction of a connection, and return how many there were."""
+    import sqlalchemy as sa
+
+    *around, name = one.parts
+    schema = ".".join(around) or None
+    inspector = sa.inspect(connection)
+    table = _sa_table(engine, one)
+    if inspector.has_table(name, schema=schema):
+        has = {column["name"] for column in inspector.get_columns(name, schema=schema)}
+        _refuse_missing(access, one.parts, has, one.rows)
+    else:
+        table.create(connection)
+    replaced = connection.execute(
+        table.delete().where(table.c.snapshot_on == day, table.c.model_version == version)
+    ).rowcount
+    for batch in one.rows.to_batches(ROWS_AT_ONCE):
+        connection.execute(table.insert(), batch.to_pylist())
     return int(replaced)
 
 
@@ -272,11 +332,11 @@ def _lock_at_once(engine: Any) -> None:
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
-def _sa_table(engine: Any, parts: tuple[str, ...], rows: pa.Table) -> Any:
+def _sa_table(engine: Any, one: Incoming) -> Any:
     import sqlalchemy as sa
 
     quote = engine.dialect.identifier_preparer.quote_identifier
-    *around, name = parts
+    *around, name = one.parts
     schema = sa.quoted_name(".".join(quote(part) for part in around), False) if around else None
     kinds: dict[str, Any] = {
         "double": sa.Double(),
@@ -289,9 +349,9 @@ def _sa_table(engine: Any, parts: tuple[str, ...], rows: pa.Table) -> Any:
             field.name,
             # A key of unbounded text is refused by some databases.
             sa.String(255) if field.name in KEY[::2] else kinds.get(str(field.type), sa.Text()),
-            primary_key=field.name in KEY,
+            primary_key=field.name in one.key,
             autoincrement=False,
         )
-        for field in rows.schema
+        for field in one.rows.schema
     ]
     return sa.Table(sa.quoted_name(name, True), sa.MetaData(), *columns, schema=schema)
