@@ -3,9 +3,10 @@
 A hundred events an account over two years: behaviours with users, usage, tickets. Each job runs in
 a fresh process: reading and checking; the whole panel, a row an account each 28 days, as Parquet;
 scores of all accounts active at the end, with reasons, by a model fitted on other accounts.
-``--engine spark`` has a local Spark make the panel and the scores.
+``--engine spark`` has a local Spark read the files and make the panel and the scores; ``both`` does
+both, and compares the rows of the scores, cell for cell.
 
-    python benchmarks/scale.py [--events 1e6 1e7 1e8] [--memory 2GB] [--engine spark]
+    python benchmarks/scale.py [--events 1e6 1e7 1e8] [--memory 2GB] [--engine both] [--heap 3g]
 """
 
 from __future__ import annotations
@@ -19,10 +20,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import leadsignal as ls
 
 EVENTS_EACH = 100
 DAYS = 730
@@ -92,19 +89,31 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
+def java_gb() -> float:
+    """Return the peak memory of the Java processes that this one has started."""
+    peak = 0
+    for child in Path("/proc/self/task").glob("*/children"):
+        for pid in child.read_text().split():
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak += int(status.partition("VmHWM:")[2].split()[0])
+    return peak / 1e6
+
+
+def work(job: str, folder: Path, model: Path, engine: str, heap: str) -> dict[str, float]:
     """Do one job; return rows, seconds and memory, those after reading by themselves."""
     import leadsignal as ls
 
+    if engine == "spark" and job != "read":
+        return on_spark(job, folder, model, heap)
     began = time.perf_counter()
     tables = ls.read_tables(folder, as_of="2024-01-03")
     analysis = ls.read_success_analysis(folder / "success.toml")
     read = time.perf_counter()
     out = folder / f"{job}.parquet"
     done = {"rows": sum(held.rows for held in tables.coverage.values()), "panel_s": 0.0}
-    if job == "panel" and engine == "duckdb":
+    if job == "panel":
         done["rows"] = ls.write_panel(tables, analysis, out).rows
-    if job == "scores" and engine == "duckdb":
+    if job == "scores":
         from leadsignal.panel import build_snapshot
         from leadsignal.scoring.scores import write_scores
 
@@ -113,24 +122,31 @@ def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
         scores = ls.scoring.score_panel(ls.load_model(model), panel)
         write_scores(scores, out)
         done["rows"] = len(scores.frame)
-    if job != "read" and engine == "spark":
-        on_spark(job, tables, analysis, model, out)
     return {**done, "read_s": read - began, "s": time.perf_counter() - read, "gb": peak_gb()}
 
 
-def on_spark(
-    job: str, tables: ls.Tables, analysis: ls.SuccessAnalysis, model: Path, out: Path
-) -> None:
-    """Have a local Spark write the panel, or the scores."""
+def on_spark(job: str, folder: Path, model: Path, heap: str) -> dict[str, float]:
+    """Have a local Spark read the tables and write the panel or the scores, as `work` does."""
     from pyspark.sql import SparkSession
 
     import leadsignal as ls
 
     session = (
-        SparkSession.builder.master("local[2]").config("spark.driver.memory", "3g")
-        .config("spark.ui.enabled", "false").config("spark.buffer.pageSize", "2m")
-        .config("spark.sql.shuffle.partitions", "32").getOrCreate()
+        SparkSession.builder.master("local[2]").config("spark.driver.memory", heap)
+        .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+        .config("spark.buffer.pageSize", "2m")
+        .config("spark.sql.shuffle.partitions", "32").config("spark.local.dir", str(folder))
+        .getOrCreate()
     )  # fmt: skip
+    began = time.perf_counter()
+    frames = {
+        name: session.read.parquet(str(folder / f"{name}.parquet"))
+        for name in ("accounts", *TABLES)
+    }
+    project = ls.read_project(folder)
+    tables = ls.spark.read_spark_tables(frames, project=project, as_of="2024-01-03")
+    read, analysis = time.perf_counter(), ls.read_success_analysis(folder / "success.toml")
+    out = folder / f"{job}.spark"
     with ls.spark.build_spark_panel(
         tables, analysis, only_as_of=job == "scores", session=session
     ) as panel:
@@ -138,7 +154,26 @@ def on_spark(
             panel.write(out)
         else:
             panel.score(ls.load_model(model)).write.parquet(str(out))
+    done = time.perf_counter()
+    rows = session.read.parquet(str(out)).count()
+    gb = peak_gb() + java_gb()
     session.stop()
+    return {"rows": rows, "panel_s": 0.0, "read_s": read - began, "s": done - read, "gb": gb}
+
+
+def differing(folder: Path) -> list[str]:
+    """Return the columns in which the scores of the two engines differ, to the last bit."""
+    import pyarrow.parquet as pq
+
+    here, there = (
+        pq.read_table(folder / name)
+        .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+        .sort_values("account_id", ignore_index=True)
+        for name in ("scores.parquet", "scores.spark")
+    )
+    if len(here) != len(there):
+        return ["the number of rows"]
+    return [name for name in here if not here[name].equals(there[name])]
 
 
 def fit(folder: Path) -> Path:
@@ -152,11 +187,13 @@ def fit(folder: Path) -> Path:
     return ls.save_model(model, folder / "model")
 
 
-def measured(job: str, folder: Path, model: Path, options: argparse.Namespace) -> dict[str, float]:
+def measured(
+    job: str, engine: str, folder: Path, model: Path, options: argparse.Namespace
+) -> dict[str, float]:
     """Do a job in a fresh process, on at most two cores."""
     command = [sys.executable, __file__, "--job", job, "--folder", str(folder)]
     done = subprocess.run(
-        [*command, "--model", str(model), "--engine", options.engine],
+        [*command, "--model", str(model), "--engine", engine, "--heap", options.heap],
         stdout=subprocess.PIPE, text=True, check=True,
         env={**os.environ, "LEADSIGNAL_MEMORY": options.memory},
     )  # fmt: skip
@@ -167,7 +204,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", nargs="+", type=float, default=[1e6, 1e7])
     parser.add_argument("--memory", default="2GB", help="what DuckDB may use")
-    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
+    parser.add_argument("--engine", choices=("duckdb", "spark", "both"), default="duckdb")
+    parser.add_argument("--heap", default="3g", help="memory of Spark's Java process")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--at", help="where the tables are made (default: a temporary folder)")
     parser.add_argument("--job", choices=JOBS)
@@ -175,23 +213,29 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     options = parser.parse_args()
     if options.job:
-        print(json.dumps(work(options.job, options.folder, options.model, options.engine)))
+        given = (options.job, options.folder, options.model, options.engine, options.heap)
+        print(json.dumps(work(*given)))
         return
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:2]))
-    print(f"{'events':>12} {'job':8} {'rows':>12} {'read s':>8} {'job s':>8} {'scored/s':>10}"
-          f" {'GB':>6}")  # fmt: skip
+    engines = ("duckdb", "spark") if options.engine == "both" else (options.engine,)
+    print(f"{'events':>12} {'engine':8} {'job':8} {'rows':>12} {'read s':>8} {'job s':>8}"
+          f" {'scored/s':>10} {'GB':>6}")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.at) as small:
         model = options.model or fit(Path(small))
         for events in map(int, options.events):
             with tempfile.TemporaryDirectory(dir=options.at) as folder:
                 make(Path(folder), events)
-                for job in options.jobs:
-                    got = measured(job, Path(folder), model, options)
+                for job, engine in [(j, e) for j in options.jobs for e in engines]:
+                    got = measured(job, engine, Path(folder), model, options)
                     spent = got["s"] - got["panel_s"]
                     speed = f"{got['rows'] / spent:10,.0f}" if got["panel_s"] else " " * 10
-                    print(f"{events:12,} {job:8} {got['rows']:12,.0f} {got['read_s']:8.1f}"
-                          f" {got['s']:8.1f} {speed} {got['gb']:6.2f}", flush=True)  # fmt: skip
+                    print(f"{events:12,} {engine:8} {job:8} {got['rows']:12,.0f}"
+                          f" {got['read_s']:8.1f} {got['s']:8.1f} {speed} {got['gb']:6.2f}",
+                          flush=True)  # fmt: skip
+                if len(engines) > 1 and "scores" in options.jobs:
+                    print(f"{events:12,} scores that differ:", differing(Path(folder)) or "none",
+                          flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ A ``Case`` holds rows as plain Python values, so that the slow reference can rea
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -92,14 +92,19 @@ class Shape:
         return min(max(day, first), last)
 
 
-def random_case(seed: int) -> Case:
-    """Draw a case: options, Success Analysis, accounts, and events of all tables."""
+def random_case(seed: int, only: Collection[str] = ()) -> Case:
+    """Draw a case: options, Success Analysis, accounts, and events of all tables.
+
+    ``only`` names the tables that it may have beside accounts; none are all.
+    """
     rng = Random(seed)
     as_of = BASE + days(rng.randint(300, 500))
     every = rng.choice([28, 28, 30, 21, 45])
     on_grid = as_of - days(((as_of - date(1970, 1, 5)).days) % every)
     as_of = on_grid if rng.random() < 0.2 else as_of
     columns = _columns(rng)
+    if only:
+        columns = {name: held for name, held in columns.items() if name in {"accounts", *only}}
     late = {name: "recorded_at" in columns[name] for name in columns}
     shape = Shape(columns, as_of, every, late)
     shape.special = [on_grid - days(every * k) for k in range(12)]

@@ -6,11 +6,14 @@ tables than these: benchmarks/spark_panels.py.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,15 +24,17 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.account_facts import with_names
+from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
+from leadsignal.schema import TABLES
 from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
 from leadsignal.stats.estimates import Estimate
-from random_tables import random_case
+from random_tables import BEHAVIORS, Case, random_case
 from small_business import write_small_business
 from spark_session import connect_session, missing, no_connect, small_session
 
@@ -70,29 +75,83 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-# The random cases 0, 2 and 14 have between them all tables, late records, versions also of
-# accounts, users and dated attributes.
+CASES = range(52, 72)
+"""Random cases with two tables beside accounts, to be planned soon."""
+WIDE = 61
+"""The random case of which all tables are read."""
+OTHERS = [table.name for table in TABLES if table.name != "accounts"]
 
 
-def test_random_tables_give_the_same_panel_and_leave_the_session_as_it_was(spark: Any) -> None:
-    spark.sql("SELECT 1 AS mine").createOrReplaceTempView("grid")
-    before, views = settings(spark), views_of(spark)
-    case = random_case(0)
+@cache
+def case_of(seed: int, *, wide: bool = False) -> tuple[Case, ls.Tables, ls.Panel]:
+    """A random case, its tables, and its panel as DuckDB makes it."""
+    two = [OTHERS[(2 * seed + place) % len(OTHERS)] for place in (0, 1)]
+    case = random_case(seed, () if wide else two)
+    metrics = Random(seed).sample(case.analysis.metrics, min(3, len(case.analysis.metrics)))
+    case = replace(
+        case,
+        analysis=replace(case.analysis, metrics=tuple(metrics)),
+        project=replace(case.project, behaviors=Behaviors(BEHAVIORS[:1])),
+    )
     tables = case.read()
-    with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
-        assert panel.frame.sparkSession is spark
-        assert "SparkPanel every" in repr(panel)
-        assert len(views_of(spark)) > len(views)
-        found = panel.collect()
-    assert spark.table("grid").columns == ["mine"]
-    assert settings(spark) == before
-    assert views_of(spark) == views
-    expected = ls.build_panel(tables, case.analysis)
-    assert len(expected.frame)
+    return case, tables, ls.build_panel(tables, case.analysis)
+
+
+def test_the_random_cases_have_all_tables_and_late_records_and_versions() -> None:
+    cases = [*map(case_of, CASES), case_of(WIDE, wide=True)]
+    columns = [(name, set(held)) for case, _, _ in cases for name, held in case.columns.items()]
+    late = {name for name, held in columns if "recorded_at" in held}
+    assert {name for name, _ in columns} == {"accounts", *OTHERS}
+    assert late == {"accounts", *OTHERS}
+    measures = {metric.measure for case, _, _ in cases for metric in case.analysis.metrics}
+    assert len(measures) > len(KEYS_OF) / 2
+    assert sum(len(case.analysis.processes) for case, _, _ in cases) > 5
+    assert all(len(panel.frame) for _, _, panel in cases)
+
+
+@pytest.mark.parametrize("seed", CASES)
+def test_random_tables_give_the_same_panel(spark: Any, seed: int) -> None:
+    case, tables, expected = case_of(seed)
+    found = ls.build_panel(tables, case.analysis, session=spark)
     assert_same(found.frame, expected.frame)
     assert found.indicators == expected.indicators
     assert found.columns == expected.columns
     assert found.to_dict() == expected.to_dict()
+
+
+def test_a_panel_in_spark_is_written_and_leaves_the_session_as_it_was(
+    spark: Any, tmp_path: Path
+) -> None:
+    spark.sql("SELECT 1 AS mine").createOrReplaceTempView("grid")
+    before, views = settings(spark), views_of(spark)
+    case, tables, expected = case_of(CASES[0])
+    with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
+        assert panel.frame.sparkSession is spark
+        assert "SparkPanel every" in repr(panel)
+        assert len(views_of(spark)) > len(views)
+        assert_same(panel.collect().frame, expected.frame)
+        panel.write(tmp_path / "panel")
+        with pytest.raises(Exception, match="already exists"):
+            panel.write(tmp_path / "panel")
+    assert spark.table("grid").columns == ["mine"]
+    assert settings(spark) == before
+    assert views_of(spark) == views
+    assert_same(read_rows(tmp_path / "panel", "account_id", "snapshot_on"), expected.frame)
+
+
+def test_spark_draws_the_sample_that_duckdb_draws(spark: Any) -> None:
+    case, tables, expected = case_of(CASES[0])
+    drawn = ls.panel.sample_panel(
+        tables, case.analysis, share=0.4, horizon="30d", session=spark
+    ).frame
+    assert_same(drawn, ls.panel.sample_panel(tables, case.analysis, share=0.4, horizon="30d").frame)
+    assert 0 < len(drawn) < len(expected.frame)
+
+
+def read_rows(folder: Path, *order: str) -> pd.DataFrame:
+    """The rows of Parquet files in their order, as a panel or scores hold them."""
+    rows = pq.read_table(folder).to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+    return rows.sort_values(list(order), ignore_index=True)
 
 
 def settings(spark: Any) -> dict[str, str]:
@@ -102,20 +161,6 @@ def settings(spark: Any) -> dict[str, str]:
 def views_of(spark: Any) -> list[str]:
     """All temporary views that the session sees: its own and those of all sessions."""
     return sorted(row["viewName"] for row in spark.sql("SHOW VIEWS IN global_temp").collect())
-
-
-def test_random_tables_give_the_same_rows_written_as_parquet(spark: Any, tmp_path: Path) -> None:
-    case = random_case(14)
-    tables = case.read()
-    with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
-        panel.write(tmp_path / "panel")
-        with pytest.raises(Exception, match="already exists"):
-            panel.write(tmp_path / "panel")
-    found = pq.read_table(tmp_path / "panel").to_pandas(
-        date_as_object=False, coerce_temporal_nanoseconds=True
-    )
-    found = found.sort_values(["account_id", "snapshot_on"], ignore_index=True)
-    assert_same(found, ls.build_panel(tables, case.analysis).frame)
 
 
 def in_spark(spark: Any, tables: ls.Tables, folder: Path) -> dict[str, Any]:
@@ -130,24 +175,33 @@ def in_spark(spark: Any, tables: ls.Tables, folder: Path) -> dict[str, Any]:
     return frames
 
 
-def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path) -> None:
-    case = random_case(2)
-    tables = case.read()
-    frames = in_spark(spark, tables, tmp_path)
-    there = ls.spark.read_spark_tables(frames, project=case.project, as_of=case.as_of)
+@pytest.fixture(scope="module")
+def there(classic: Any, tmp_path_factory: pytest.TempPathFactory) -> ls.spark.SparkTables:
+    """All tables of the wide case, in Spark."""
+    case, tables, _ = case_of(WIDE, wide=True)
+    frames = in_spark(classic, tables, tmp_path_factory.mktemp("wide"))
+    return ls.spark.read_spark_tables(frames, project=case.project, as_of=case.as_of)
+
+
+def test_all_tables_in_spark_are_read_as_they_are_here(there: ls.spark.SparkTables) -> None:
+    case, tables, expected = case_of(WIDE, wide=True)
     assert there.coverage == tables.coverage
     assert there.attributes == tables.attributes
-    expected = ls.build_panel(tables, case.analysis).frame
-    assert_same(ls.build_panel(there, case.analysis).frame, expected)
-    assert_same(ls.build_panel(there.collect(), case.analysis).frame, expected)
+    assert_same(ls.build_panel(there.collect(), case.analysis).frame, expected.frame)
+    assert_same(ls.build_panel(there, case.analysis).frame, expected.frame)
 
 
-def test_some_customers_come_into_memory_with_all_their_rows(spark: Any, tmp_path: Path) -> None:
-    case = random_case(2)
-    tables = case.read()
+def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path) -> None:
+    case, tables, expected = case_of(55)
+    assert {"behaviors", "tickets"} < set(tables.names)
     there = ls.spark.read_spark_tables(
         in_spark(spark, tables, tmp_path), project=case.project, as_of=case.as_of
     )
+    assert_same(ls.build_panel(there, case.analysis).frame, expected.frame)
+
+
+def test_some_customers_come_into_memory_with_all_their_rows(there: ls.spark.SparkTables) -> None:
+    _, tables, _ = case_of(WIDE, wide=True)
     part = there.sample_accounts(0.5, seed=1).collect()
     accounts = tables.frame("accounts")
     chosen = set(part.frame("accounts")["account_id"])
@@ -278,10 +332,7 @@ def test_scores_from_spark_are_those_of_this_machine(
         spark_rows, expected = with_some_names(spark_rows, expected)
     spark_rows.score(logistic_model, **options).write.parquet(str(tmp_path / "scores"))
     spark_rows.close()
-    found = pq.read_table(tmp_path / "scores").to_pandas(
-        date_as_object=False, coerce_temporal_nanoseconds=True
-    )
-    found = found.sort_values("rank", ignore_index=True)
+    found = read_rows(tmp_path / "scores", "rank")
     assert found.pop("rank").tolist() == list(range(1, len(expected) + 1))
     assert_same(found, expected)
     assert found["reason_1"].str.len().gt(0).sum() > 15
@@ -302,11 +353,87 @@ def test_scores_from_spark_refuse_what_scores_here_refuse(
         other.score(logistic_model)
 
 
+def small_scores(spark: Any, day: str, *accounts: str, risk: str = "0.5D") -> Any:
+    """The columns of scores that saving them reads."""
+    listed = ", ".join(f"('{account}')" for account in accounts)
+    return spark.sql(
+        f"SELECT account_id, DATE '{day}' AS snapshot_on, {risk} AS risk, true AS alert,"
+        f" 1L AS clipped, 'v1' AS model_version FROM VALUES {listed} AS v(account_id)"
+    )
+
+
+def saved_in(spark: Any, place: Any) -> list[tuple[str, str]]:
+    frame = spark.table(place) if isinstance(place, str) else spark.read.parquet(str(place))
+    rows = frame.selectExpr("account_id", "CAST(snapshot_on AS STRING)").collect()
+    return sorted((row[0], row[1]) for row in rows)
+
+
+@pytest.fixture(params=["table", "folder"])
+def places(request: pytest.FixtureRequest, spark: Any, tmp_path: Path) -> Iterator[Any]:
+    """Where scores and the records of runs may be kept."""
+    if request.param == "folder":
+        yield tmp_path / "scores", tmp_path / "runs"
+        return
+    yield "kept_scores", "kept_runs"
+    for name in ("kept_scores", "kept_runs"):
+        spark.sql(f"DROP TABLE IF EXISTS {name}")
+
+
+def test_scores_are_kept_once_a_date_in_tables_and_folders(spark: Any, places: Any) -> None:
+    scores, runs = places
+    ls.spark.save_scores(small_scores(spark, "2024-01-01", "a", "b"), scores, runs=runs)
+    ls.spark.save_scores(small_scores(spark, "2024-01-08", "a"), scores, runs=runs)
+    again = ls.spark.save_scores(
+        small_scores(spark, "2024-01-01", "b", "c", "d"), scores, runs=runs
+    )
+    assert (again.rows, again.replaced, again.snapshot_on) == (3, 2, "2024-01-01")
+    kept = [("a", "2024-01-08"), ("b", "2024-01-01"), ("c", "2024-01-01"), ("d", "2024-01-01")]
+    assert saved_in(spark, scores) == kept
+    frame = spark.table(runs) if isinstance(runs, str) else spark.read.parquet(str(runs))
+    found = frame.orderBy("snapshot_on").toPandas()
+    assert found["snapshot_on"].astype(str).tolist() == ["2024-01-01", "2024-01-08"]
+    records = [json.loads(text) for text in found["record"]]
+    assert [one["dates"][0]["accounts"] for one in records] == [3, 1]
+    assert records[0]["outcome"] == "done"
+
+
+def test_scores_that_fail_leave_the_folder_as_it_was(spark: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    ls.spark.save_scores(small_scores(spark, "2024-01-01", "a"), folder)
+    broken = small_scores(spark, "2024-01-01", "b", "c", risk="CAST(raise_error('full') AS DOUBLE)")
+    with pytest.raises(Exception, match="full"):
+        ls.spark.save_scores(broken, folder)
+    assert saved_in(spark, folder) == [("a", "2024-01-01")]
+    assert [path.name for path in folder.iterdir()] == ["snapshot_on=2024-01-01"]
+
+
+def test_scores_that_do_not_belong_there_are_refused(spark: Any, tmp_path: Path) -> None:
+    one, two = (small_scores(spark, day, "a") for day in ("2024-01-01", "2024-01-08"))
+    spark.sql("CREATE TABLE kept_flat (account_id STRING, snapshot_on DATE) USING parquet")
+    one.write.saveAsTable("kept_whole")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for scores, to, said in (
+        (one.union(two), "kept", "are of 2024-01-01 to 2024-01-08"),
+        (one.where("false"), "kept", "there are no scores"),
+        (one, "kept_flat", r"has no column risk.*ADD COLUMNS \(risk double"),
+        (one, "kept_whole", "not partitioned by snapshot_on"),
+        (one, tmp_path / "mine", "notes.txt"),
+    ):
+        with pytest.raises(ls.OptionError, match=f"(?s){said}"):
+            ls.spark.save_scores(scores, to)
+    with pytest.raises(ls.OptionError, match="a place of their own"):
+        ls.spark.save_scores(one, "kept", runs="kept")
+    assert not spark.catalog.tableExists("kept")
+    for name in ("kept_flat", "kept_whole"):
+        spark.sql(f"DROP TABLE {name}")
+
+
 ODD = "it's \\ \"so\" `called` \\' {x} -- é"
 """What would end a text or a name, were it not spelt as the engine wants it."""
 
 
-def test_odd_texts_and_names_stay_what_they_are_and_samples_are_alike(spark: Any) -> None:
+def test_odd_texts_and_names_stay_what_they_are(spark: Any) -> None:
     frames = {
         "accounts": pd.DataFrame(
             {
@@ -329,15 +456,13 @@ def test_odd_texts_and_names_stay_what_they_are_and_samples_are_alike(spark: Any
     tables = ls.read_tables(
         frames, as_of="2024-05-01", attributes=[ODD], not_churn=[ODD], causes={"dear": ["price"]}
     )
+    tables = tables.with_behaviors(Behaviors(keep=(ODD,)))
     process = Process("p", (ODD,), 1, 30, applies_to={ODD: (ODD,)})
     analysis = SuccessAnalysis((process,))
     found = ls.build_panel(tables, analysis, session=spark).frame
     assert_same(found, ls.build_panel(tables, analysis).frame)
     assert set(found["end_cause"].dropna()) == {ODD, "dear"}
     assert "adopted" in set(found["p_state"])
-    drawn = ls.panel.sample_panel(tables, analysis, share=0.4, horizon="30d", session=spark).frame
-    assert_same(drawn, ls.panel.sample_panel(tables, analysis, share=0.4, horizon="30d").frame)
-    assert 0 < len(drawn) < len(found)
 
 
 NUMBERS = (

@@ -116,7 +116,13 @@ class SparkPanel:
         of the accounts. The column ``rank`` gives the order of the rows, 1 for the highest
         risk. Rows are forecast in Arrow batches on Spark's workers, where leadsignal must be
         installed, and kept until `close`. Only the rows that reasons are worked out from, at most
-        25,000, come to this machine. Late feeds are not looked for, as in `score_panel`.
+        25,000, come to this machine.
+
+        Three things of `score_accounts` are not done, since they read more than the rows of one
+        day: late feeds are not looked for (`monitor_scores` finds them in tables in
+        memory); effects of processes are shown only if ``effects`` has them;
+        and no warning says that far more or fewer churns are expected than came before: compare
+        the sum of ``risk`` with the churns of the last horizon.
 
         Parameters
         ----------
