@@ -128,6 +128,7 @@ TAKES_ROWS = re.compile(r"Tables|Panel|DataFrame|AsOfContext|Mapping\[str, Any\]
 MADE_FOR_IT = {
     *((name, "tables", "tables") for name in ("build_panel", "build_spark_panel", "sample_panel")),
     ("read_spark_tables", "frames", "a mapping of frames"),
+    ("save_scores", "scores", "a frame"),
 }
 TAKEN = [
     (name, function, parameter.name, thing)

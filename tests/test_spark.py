@@ -416,6 +416,8 @@ def test_scores_that_do_not_belong_there_are_refused(spark: Any, tmp_path: Path)
     for scores, to, said in (
         (one.union(two), "kept", "are of 2024-01-01 to 2024-01-08"),
         (one.where("false"), "kept", "there are no scores"),
+        (one.drop("alert"), "kept", "no column alert"),
+        (pd.DataFrame(), "kept", "not a Spark DataFrame"),
         (one, "kept_flat", r"has no column risk.*ADD COLUMNS \(risk double"),
         (one, "kept_whole", "not partitioned by snapshot_on"),
         (one, tmp_path / "mine", "notes.txt"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from leadsignal.arguments import checked
 from leadsignal.engine.spark import elsewhere
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SCORES_BY_DATE, SPARK_ROWS_OF_DATE, check_folder
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 DAY = "snapshot_on"
 """The column by which tables and folders are partitioned."""
 
+READ = ("account_id", DAY, "risk", "alert", "clipped", "model_version")
+"""Columns of scores that are read before they are written."""
 
+
+@checked
 def save_scores(
     scores: DataFrame,
     to: str | Path,
@@ -64,17 +69,31 @@ def save_scores(
         If there are no rows or those of several dates, if the table lacks columns or is not
         partitioned by ``snapshot_on``, or if the folder holds something else. Nothing is written.
     """
+    _refuse_other_frame(scores)
     counts = _counts(scores)
     day, version = counts.pop(DAY), counts.pop("model_version")
     _refuse_same(to, runs)
     replaced = _overwrite(scores, to, day)
     if runs is not None:
         scored = {DAY: day.isoformat(), "outcome": "scored", **counts}
-        text = (record or RunRecord("score")).to_json("done", [scored])
+        record = record or RunRecord("score")
+        text = record.to_json(record.outcome, [scored])
         kinds = f"model_version STRING, record STRING, {DAY} DATE"
         row = scores.sparkSession.createDataFrame([(version, text, day)], kinds)
         _overwrite(row, runs, day)
     return ScoresWritten("", str(to), day.isoformat(), version, counts["accounts"], replaced)
+
+
+def _refuse_other_frame(scores: DataFrame) -> None:
+    """Refuse what is no frame of Spark, or none of scores."""
+    remedy = (
+        "Give what SparkPanel.score returned; Scores in memory go to score_into, write_scores_to"
+    )
+    if not type(scores).__module__.startswith("pyspark."):
+        raise OptionError(f"scores is a {type(scores).__name__}, not a Spark DataFrame", remedy)
+    missing = [name for name in READ if name not in scores.columns]
+    if missing:
+        raise OptionError(f"scores has no column {', '.join(missing)}", remedy)
 
 
 def _counts(scores: DataFrame) -> dict[str, Any]:
@@ -82,13 +101,14 @@ def _counts(scores: DataFrame) -> dict[str, Any]:
     sums = {
         "accounts": "count(*)",
         "alerts": "count_if(alert)",
+        "expected_churns": "sum(risk)",
         "accounts_clipped": "count_if(clipped > 0)",
     }
     if "held_out" in scores.columns:
         sums["held_out"] = "count_if(held_out)"
-    listed = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
-    first = f"min({DAY}) AS {DAY}, max({DAY}) AS last, min(model_version) AS model_version"
-    (row,) = scores.selectExpr(*f"{first}, {listed}".split(", ")).collect()
+    listed = [f"{sql} AS {name}" for name, sql in sums.items()]
+    first = [f"min({DAY}) AS {DAY}", f"max({DAY}) AS last", "min(model_version) AS model_version"]
+    (row,) = scores.selectExpr(*first, *listed).collect()
     counts: dict[str, Any] = row.asDict()
     last = counts.pop("last")
     if last is None or last != counts[DAY]:
