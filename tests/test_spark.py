@@ -150,7 +150,8 @@ def test_spark_draws_the_sample_that_duckdb_draws(spark: Any) -> None:
 
 def read_rows(folder: Path, *order: str) -> pd.DataFrame:
     """The rows of Parquet files in their order, as a panel or scores hold them."""
-    rows = pq.read_table(folder).to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+    table = pq.read_table(folder)
+    rows: pd.DataFrame = table.to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
     return rows.sort_values(list(order), ignore_index=True)
 
 
