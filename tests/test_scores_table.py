@@ -100,7 +100,7 @@ def test_a_date_and_a_model_are_replaced_and_others_stay(target: tuple[Source, Q
 
 def test_records_of_runs_are_kept_with_the_scores_or_neither(target: tuple[Source, Query]) -> None:
     source, query = target
-    whole = {"clipped": 0, "hindsight": False}
+    whole: dict[str, Any] = {"clipped": 0, "hindsight": False}
     for day, accounts in (("2024-01-01", "ab"), ("2024-02-01", "a"), ("2024-01-01", "abc")):
         write_scores_to(scores_of(day, *accounts, **whole), "scores", source, runs="runs")
     rows = query("SELECT snapshot_on, model_version, outcome, record FROM runs ORDER BY 1")

@@ -414,7 +414,7 @@ def test_scores_that_do_not_belong_there_are_refused(spark: Any, tmp_path: Path)
     one.write.saveAsTable("kept_whole")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    for scores, to, said in (
+    refused: tuple[tuple[Any, str | Path, str], ...] = (
         (one.union(two), "kept", "are of 2024-01-01 to 2024-01-08"),
         (one.where("false"), "kept", "there are no scores"),
         (one.drop("alert"), "kept", "no column alert"),
@@ -422,7 +422,8 @@ def test_scores_that_do_not_belong_there_are_refused(spark: Any, tmp_path: Path)
         (one, "kept_flat", r"has no column risk.*ADD COLUMNS \(risk double"),
         (one, "kept_whole", "not partitioned by snapshot_on"),
         (one, tmp_path / "mine", "notes.txt"),
-    ):
+    )
+    for scores, to, said in refused:
         with pytest.raises(ls.OptionError, match=f"(?s){said}"):
             ls.spark.save_scores(scores, to)
     with pytest.raises(ls.OptionError, match="a place of their own"):

@@ -13,7 +13,8 @@ from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html
 from leadsignal.scoring.batch import counts
-from leadsignal.scoring.record import Outcome, RunRecord
+from leadsignal.scoring.metrics import Outcome
+from leadsignal.scoring.record import RunRecord
 from leadsignal.sources.database import ADBC_DRIVERS, RowRequest, refusal
 from leadsignal.sources.parts import quoted
 
