@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("targets",),
     ("indicators",),
     ("engine",),
-    ("counting_process",),
+    ("counting_process", "warehouse"),
     ("panel",),
     ("panel_files",),
     ("result_status",),

@@ -14,6 +14,7 @@ from . import scoring as scoring
 from . import spark as spark
 from . import success_analysis as success_analysis
 from . import survival as survival
+from . import warehouse as warehouse
 from .as_of_context import AsOfContext as AsOfContext
 from .churn.events import ChurnEvents as ChurnEvents
 from .churn.events import churn_events as churn_events

@@ -29,10 +29,11 @@ SOURCES = {
     "SuccessAnalysis": "read_success_analysis(file)",
     "SuccessfulAccounts": "success_analysis.most_successful(tables, analysis)",
     "Tables": "read_tables(folder)",
+    "WarehouseTables": "warehouse.read_warehouse_tables(connection, tables)",
 }
 """Our own classes that functions take, and the call that returns one."""
 
-IN_SPARK = {
+ELSEWHERE = {
     "SparkTables": (
         "Take whole accounts, tables.sample_accounts(0.1).collect(), and use these tables instead,"
         " or all of them, tables.collect(), where they fit into memory"
@@ -46,8 +47,12 @@ IN_SPARK = {
         "Read tables with spark.read_spark_tables(frames); bring another small frame to this"
         " machine with frame.toPandas()"
     ),
+    "WarehouseTables": (
+        "Use build_panel(tables), whose rows come to this machine; or read the rows with"
+        " read_tables, from the database or from files"
+    ),
 }
-"""What has its rows in Spark, and what to do where a function does not take it."""
+"""What has its rows in Spark or a warehouse, and what to do where a function does not take it."""
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -100,7 +105,7 @@ read_tables(folder) returns.
             return function(*args, **kwargs)  # Python says which argument is missing or unknown.
         for name, value in arguments.items():
             annotation = str(shape.parameters[name].annotation)
-            refuse_spark(f"{function.__name__}: {name}", value, annotation)
+            refuse_elsewhere(f"{function.__name__}: {name}", value, annotation)
         wrong = [
             name
             for name in expected
@@ -125,42 +130,48 @@ read_tables(folder) returns.
     return call
 
 
-def _in_spark(value: object) -> str:
-    """Return the key of `IN_SPARK` of what has its rows in Spark; nothing for all else."""
+def _elsewhere(value: object) -> str:
+    """Return the key of `ELSEWHERE` of what has its rows elsewhere; nothing for all else."""
     for kind in type(value).__mro__:
         name = kind.__name__
-        if name in IN_SPARK and (name != "DataFrame" or kind.__module__.startswith("pyspark.")):
+        if name in ELSEWHERE and (name != "DataFrame" or kind.__module__.startswith("pyspark.")):
             return name
     return ""
 
 
 def _takes(annotation: str, kind: str, inside: bool) -> bool:
-    """Whether an annotation takes what is in Spark, by itself or inside a mapping."""
+    """Whether an annotation takes what is elsewhere, by itself or inside a mapping."""
     if kind == "DataFrame" and re.search(r"(?<!pd[.])\bDataFrame\b", annotation):
         return annotation.startswith("Mapping") == inside
+    if kind == "WarehouseTables":
+        return kind in annotation
     return kind == "SparkTables" and "InSpark" in annotation
 
 
-def refuse_spark(where: str, value: object, annotation: str = "") -> None:
-    """Raise OptionError for what has its rows in Spark and does not fit the annotation."""
+def _where(kind: str) -> str:
+    return "in a warehouse" if kind == "WarehouseTables" else "in Spark"
+
+
+def refuse_elsewhere(where: str, value: object, annotation: str = "") -> None:
+    """Raise OptionError for what has its rows elsewhere and does not fit the annotation."""
     inside = isinstance(value, dict)
     for one in value.values() if isinstance(value, dict) else (value,):
-        kind = _in_spark(one)
+        kind = _elsewhere(one)
         if kind and not _takes(annotation, kind, inside):
-            problem = f"{where} is a {type(one).__name__}, whose rows are in Spark"
-            raise OptionError(problem, IN_SPARK[kind])
+            problem = f"{where} is a {type(one).__name__}, whose rows are {_where(kind)}"
+            raise OptionError(problem, ELSEWHERE[kind])
 
 
 def refuse_name(thing: object, name: str, like: type) -> NoReturn:
-    """Refuse a name that ``thing`` does not have, because its rows are in Spark.
+    """Refuse a name that ``thing`` does not have, because its rows are elsewhere.
 
     Raises OptionError for a public name of the class in memory, AttributeError for any other.
     """
     kind = type(thing).__name__
     if name.startswith("_") or name not in {*dir(like), *getattr(like, "__annotations__", {})}:
         raise AttributeError(f"{kind!r} object has no attribute {name!r}")
-    problem = f"{kind}.{name} does not exist: the rows are in Spark"
-    raise OptionError(problem, IN_SPARK[kind])
+    problem = f"{kind}.{name} does not exist: the rows are {_where(kind)}"
+    raise OptionError(problem, ELSEWHERE[kind])
 
 
 def _classes(annotation: object) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.arguments import refuse_spark
+from leadsignal.arguments import refuse_elsewhere
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.unmatched_names import refuse_unknown_names
@@ -45,7 +45,7 @@ class AsOfContext:
 
     def __post_init__(self) -> None:
         for name in ("tables", "panel"):
-            refuse_spark(f"AsOfContext: {name}", getattr(self, name))
+            refuse_elsewhere(f"AsOfContext: {name}", getattr(self, name))
         refuse_unknown_names(self.tables, self.analysis)
         panel = self.panel
         if panel is None:

@@ -33,6 +33,8 @@ from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
+from leadsignal.engine.warehouse_panel import ended_accounts, warehouse_rows
+from leadsignal.engine.warehouse_tables import WarehouseTables
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
@@ -287,7 +289,7 @@ def description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> st
 
 @checked
 def build_panel(
-    tables: Tables | TablesInSpark,
+    tables: Tables | TablesInSpark | WarehouseTables,
     analysis: SuccessAnalysis | None = None,
     *,
     every: Duration | None = None,
@@ -301,7 +303,8 @@ def build_panel(
     ``every`` is the time between snapshots (default: the project's). Without an analysis there
     are no essential processes and the panel holds all other indicators. ``engine`` is "duckdb" or
     "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
-    `build_spark_panel` leaves them in Spark.
+    `build_spark_panel` leaves them in Spark. Tables of `read_warehouse_tables` are computed in
+    their warehouse.
 
     In a session the panel last built of the same tables is kept, if it takes at most 256 MB, and
     given again (LEADSIGNAL_SESSION_CACHE=0 turns that off).
@@ -316,6 +319,11 @@ def build_panel(
     28
     """
     step = tables.project.every if every is None else days_in(every)
+    if isinstance(tables, WarehouseTables):
+        if (engine, session, since) != (None, None, None):
+            problem = "engine, session and since are not there with tables in a warehouse"
+            raise OptionError(problem, "Leave them out")
+        return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
         if since is not None:
             raise OptionError("since is not there with the engine spark", "Leave since out")
@@ -473,8 +481,25 @@ def _built_on_spark(
         frame = rows.to_pandas("account_id", "snapshot_on")
     finally:
         rows.close()
+    return _of_rows_elsewhere(tables, analysis, every, recipe, frame, whole=draw is None)
+
+
+def _built_in_warehouse(tables: WarehouseTables, analysis: SuccessAnalysis, every: int) -> Panel:
+    recipe, rows = warehouse_rows(tables, analysis, every)
+    return _of_rows_elsewhere(tables, analysis, every, recipe, in_order(rows))
+
+
+def _of_rows_elsewhere(
+    tables: Tables | TablesInSpark | WarehouseTables,
+    analysis: SuccessAnalysis,
+    every: int,
+    recipe: Recipe,
+    frame: pd.DataFrame,
+    *,
+    whole: bool = True,
+) -> Panel:
     columns = {name: tables.columns(name) for name in tables.names}
-    without = None if draw else without_rows_of(tables, recipe, frame["account_id"])
+    without = without_rows_of(tables, recipe, frame["account_id"]) if whole else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
         without_rows=without, warnings=_doubts(tables), behaviors=recipe.behaviors,
@@ -512,16 +537,18 @@ def _as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
     return frame
 
 
-def _doubts(tables: Tables | TablesInSpark) -> tuple[DataWarning, ...]:
+def _doubts(tables: Tables | TablesInSpark | WarehouseTables) -> tuple[DataWarning, ...]:
     return tuple(one for one in tables.warnings if one.affects)
 
 
 def without_rows_of(
-    tables: Tables | TablesInSpark, recipe: Recipe, seen: pd.Series[Any]
+    tables: Tables | TablesInSpark | WarehouseTables, recipe: Recipe, seen: pd.Series[Any]
 ) -> pd.DataFrame:
     """Return the accounts that ended before their first snapshot, with any engine."""
     if isinstance(tables, Tables):
         accounts = tables.frame("accounts")
+    elif isinstance(tables, WarehouseTables):
+        accounts = ended_accounts(tables)
     else:
         gone = "superseded_on IS NULL AND ended_on IS NOT NULL"
         accounts = tables.history("accounts").where(gone).toArrow().to_pandas(date_as_object=False)

@@ -178,6 +178,11 @@ class Tables:
             yield Path(folder)
 
     @property
+    def loaded(self) -> Mapping[str, Loaded]:
+        """How each table is stored."""
+        return self._loaded
+
+    @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The store's connection; take a ``cursor()`` of it for queries."""
         return self._store.connection

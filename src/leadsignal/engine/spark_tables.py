@@ -11,11 +11,22 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.arguments import checked, refuse_name
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import a_day, one_of
+from leadsignal.config.toml_files import a_day
 from leadsignal.engine.build import hashed_below
 from leadsignal.engine.spark import functions_of
+from leadsignal.engine.typed_tables import (
+    account_rules,
+    misnamed,
+    most_of,
+    options_of_files,
+    repeat_rules,
+    row_rules,
+    summed_columns,
+    total_faults,
+    unknown_attributes,
+)
 from leadsignal.errors import Fault, OptionError, TablesError
-from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
+from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.dialect import Spark
@@ -43,16 +54,6 @@ TAKEN = {
     "text": ("string", *NUMBERS, "boolean", "date"),
 }
 """From which of Spark's types a column is taken; texts are never read as dates or numbers."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One thing that may be wrong with rows: a condition over the table and its account."""
-
-    column: str
-    condition: str
-    problem: str
-    remedy: str
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -206,10 +207,11 @@ def read_spark_tables(
     if project.currency.base:
         problem = "[currency] is not applied to rows in Spark"
         raise OptionError(problem, "Convert the amounts in Spark, and take the section out")
-    faults = _misnamed(frames)
+    faults = misnamed(frames, "Spark")
     taken = {t.name: _taken(t.name, frames[t.name], project) for t in TABLES if t.name in frames}
     faults += [fault for _, _, found in taken.values() for fault in found]
-    faults += _unknown_attributes(taken, project)
+    if "accounts" in taken:
+        faults += unknown_attributes(taken["accounts"][0], "account_changes" in taken, project)
     if faults:
         raise TablesError(faults, {})
     loaded = {name: table for name, (table, _, _) in taken.items()}
@@ -231,34 +233,13 @@ def _texts(frame: DataFrame, column: str) -> frozenset[str]:
     return frozenset(str(text) for (text,) in found if text is not None)
 
 
-def _misnamed(frames: Mapping[str, Any]) -> list[Fault]:
-    wrong = [
-        Fault(None, name, None, None, None, "is not a table", f"{one_of(BY_NAME, name)}.")
-        for name in frames
-        if name not in BY_NAME
-    ]
-    wrong += [
-        Fault(
-            None, name, None, None, None, "is not read from Spark",
-            "Read it with read_tables and its engine DuckDB, write Tables.frame of accounts and "
-            "contract_changes, and give these to Spark.",
-        )
-        for name in frames
-        if name in ("contracts", "exchange_rates")
-    ]  # fmt: skip
-    if "accounts" not in frames:
-        problem, remedy = "is required", "Give a frame of accounts."
-        wrong.append(Fault(None, "accounts", None, None, None, problem, remedy))
-    return wrong
-
-
 def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataFrame, list[Fault]]:
     """Return a table with its columns named and typed as in the schema, and faults of columns."""
     table, types = BY_NAME[name], dict(frame.dtypes)
     part = Part(name, None, {column: column for column in types})
     source = project.tables.get(name, TableSource())
     match, faults, _ = match_columns(table, part, source)
-    faults += _options_of_files(name, source)
+    faults += options_of_files(name, source, "Spark")
     selected = {}
     for ours, theirs in match.items():
         column = table.by_column[ours]
@@ -277,23 +258,6 @@ def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataF
     return Loaded(table, kept, extras), frame if faults else frame.selectExpr(*listed), faults
 
 
-def _options_of_files(name: str, source: TableSource) -> Iterator[Fault]:
-    """Yield faults of options that change rows or read texts, which Spark does itself."""
-    options = {
-        "where": source.where,
-        "users": source.users is not None,
-        "query": source.query,
-        "dates": source.spelling.dates,
-        "decimal": source.spelling.decimal,
-        "empty": source.spelling.empty,
-    }
-    for option, is_set in options.items():
-        if is_set:
-            problem = f"{option} is set, which tables in Spark do not have"
-            remedy = f"Do it in Spark, on the frame, and take {option} out."
-            yield Fault(None, name, None, None, None, problem, remedy)
-
-
 def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
     cell, kind_in_sql = SPARK.quoted(theirs), SPARK.typed(sql_type(column))
     if column.kind in ("day", "moment") and kind == "timestamp":
@@ -305,84 +269,31 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
         cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
         # What is too large is kept as the largest, which the rules refuse. Not by LEAST and
         # GREATEST: these pass over empty cells, which would become the largest.
-        most = f"CAST({_most(column)} AS DECIMAL(38,{column.decimals + 4}))"
+        most = f"CAST({most_of(column)} AS DECIMAL(38,{column.decimals + 4}))"
         limited = f"WHEN {cell} > {most} THEN {most} WHEN {cell} < -{most} THEN -{most}"
         cell = f"CASE {limited} ELSE {cell} END"
     return f"CAST({cell} AS {kind_in_sql})"
 
 
-def _most(column: Column) -> str:
-    """Return the largest value that a decimal column can hold."""
-    return f"{10**12 - 1}.{'9' * column.decimals}"
-
-
-def _rules(loaded: Loaded) -> Iterator[Rule]:
-    for name in loaded.columns:
-        column, cell = loaded.table.by_column[name], f"t.{name}"
-        if column.required:
-            yield Rule(name, f"{cell} IS NULL", "is empty", f"Give {column.meaning}.")
-        if column.kind in ("day", "moment"):
-            within = f"{cell} BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
-            years = f"is outside {FIRST_DAY[:4]} to {LAST_DAY[:4]}"
-            yield Rule(name, f"NOT {within}", years, "Correct it, or leave it empty.")
-        if column.kind == "number":
-            finite = f"isnan({cell}) OR abs({cell}) = double('inf')"
-            yield Rule(name, finite, "is not a number", "Leave it empty where there is none.")
-        if column.limit is not None:
-            most = _most(column) if column.kind == "decimal" else f"{column.limit}"
-            remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
-            yield Rule(name, f"abs({cell}) >= {most}", "is too large", remedy)
-        if column.allowed:
-            allowed = ", ".join(map(SPARK.literal, column.allowed))
-            remedy = f"Allowed: {', '.join(column.allowed)}."
-            yield Rule(name, f"{cell} NOT IN ({allowed})", "is not allowed", remedy)
-        if column.minimum is not None:
-            least = f"{column.minimum:g}"
-            yield Rule(name, f"{cell} < {least}", f"is below {least}", "Correct it.")
-    for earlier, later in loaded.table.ordered:
-        if {earlier, later} <= set(loaded.columns):
-            before = f"t.{later} < t.{earlier}"
-            yield Rule(later, before, f"is before {earlier}", "Correct one of the two dates.")
-
-
-def _account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
-    unknown = "t.account_id IS NOT NULL AND a.account_id IS NULL"
-    yield Rule("account_id", unknown, "no such account in accounts", "Add it, or correct the id.")
-    if not outside_is_fault:
-        return
-    early, late = outside_life(loaded.table.time)
-    remedy = "Correct the date, or the account's."
-    yield Rule(loaded.table.time, early, "is before the account's start", remedy)
-    yield Rule(loaded.table.time, late, "is after the account's end", remedy)
-
-
 def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
     """Yield what is wrong with a table's rows, and with how many."""
-    name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*_rules(loaded)]
+    name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*row_rules(loaded)]
     if name != "accounts":
-        rules += _account_rules(loaded, _outside(project, name) == "fault")
+        rules += account_rules(loaded, _outside(project, name) == "fault")
         frame = _with_accounts(loaded, rows)
     counts = frame.selectExpr(*[f"count_if({rule.condition})" for rule in rules]).collect()[0]
     for rule, count in zip(rules, counts, strict=True):
         if count:
-            problem = f"{count:,} rows: {rule.problem}"
-            yield Fault(None, name, None, rule.column, None, problem, rule.remedy)
+            yield rule.fault(name, count)
     yield from _total_faults(loaded, rows[name])
     yield from _repeats(loaded, rows[name])
 
 
 def _total_faults(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
     """Yield faults of columns whose values cannot be summed exactly."""
-    columns = [loaded.table.by_column[name] for name in loaded.columns]
-    summed = [column for column in columns if column.total_limit is not None]
-    if not summed:
-        return
-    sums = frame.selectExpr(*[f"SUM(ABS({column.name}))" for column in summed]).collect()[0]
-    for column, total in zip(summed, sums, strict=True):
-        if total is not None and column.total_limit is not None and total >= column.total_limit:
-            problem = f"adds up to {total:,.0f}; sums are exact below {column.total_limit:,}"
-            remedy = "Correct it, or count in a larger unit."
-            yield Fault(None, loaded.table.name, None, column.name, None, problem, remedy)
+    if summed := summed_columns(loaded):
+        sums = frame.selectExpr(*[f"SUM(ABS({column.name}))" for column in summed]).collect()[0]
+        yield from total_faults(loaded, sums)
 
 
 def _outside(project: Project, table: str) -> str:
@@ -426,29 +337,11 @@ def _newest_accounts(accounts: DataFrame) -> DataFrame:
 
 def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
     """Yield repeated keys, keys of two accounts, and repeated rows."""
-    table, recorded = loaded.table, "recorded_at" in loaded.columns
-    key = table.key if table.key in loaded.columns else None
-
-    def fault(column: str, count: int, what: str, remedy: str) -> Iterator[Fault]:
-        if count:
-            yield Fault(None, table.name, None, column, None, f"{count:,} {what}", remedy)
-
-    if key and not recorded:
-        twice = frame.where(f"{key} IS NOT NULL").groupBy(key).count().where("count > 1").count()
-        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
-        yield from fault(key, twice, "keys appear in several rows", remedy)
-    if key and recorded and key != "account_id":
-        owners = frame.where(f"{key} IS NOT NULL").select(key, "account_id").distinct()
-        moved = owners.groupBy(key).count().where("count > 1").count()
-        yield from fault(key, moved, "keys belong to several accounts", "Give each its own key.")
-    if "event_id" in loaded.columns:
-        events = frame.where("event_id IS NOT NULL").groupBy("event_id").count()
-        twice = events.where("count > 1").count()
-        remedy = "Keep one row of each: frame.dropDuplicates(['event_id'])."
-        yield from fault("event_id", twice, "events appear in several rows", remedy)
-    if (table.repeats == "fault" and not (key and not recorded)) or loaded.has_versions:
-        again = frame.groupBy(*loaded.columns).count().where("count > 1").count()
-        yield from fault("account_id", again, "rows are repeated", "Keep one of each.")
+    for rule in repeat_rules(loaded):
+        groups = frame.where(rule.where).groupBy(*rule.by)
+        counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
+        if count := counted.where("counted > 1").count():
+            yield rule.fault(loaded.table.name, count)
 
 
 def _day_after_the_latest(
@@ -468,20 +361,6 @@ def _day_after_the_latest(
             latest: date = max(days)
             return latest + timedelta(days=1)
     return date.max
-
-
-def _unknown_attributes(
-    taken: Mapping[str, tuple[Loaded, Any, Any]], project: Project
-) -> list[Fault]:
-    if "accounts" not in taken or "account_changes" in taken:
-        return []
-    frame = taken["accounts"][0]
-    problem = "is declared as an attribute but is no column of accounts"
-    return [
-        Fault(None, "accounts", None, name, None, problem, "Correct its name, or leave it out.")
-        for name in project.tables.get("accounts", TableSource()).attributes
-        if name not in (*frame.columns, *frame.extras)
-    ]
 
 
 def _attribute_kinds(project: Project, types: Mapping[str, str]) -> dict[str, AttributeKind]:

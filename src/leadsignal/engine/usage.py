@@ -29,6 +29,7 @@ def best_usage_steps(
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"
     by_day = "OVER (PARTITION BY account_no ORDER BY x)"
+    none = "CAST(NULL AS INTEGER)"
     lookback = max(measure.within - measure.best - measure.window, 0)
     return [
         Step(
@@ -57,8 +58,8 @@ def best_usage_steps(
             f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
             f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
             "  FROM ("
-            f"   SELECT account_no, x, change, total, NULL AS t FROM {name}_steps"
-            f"   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM {name}_steps"
+            f"   SELECT account_no, x, change, total, {none} AS t FROM {name}_steps"
+            f"   UNION ALL SELECT account_no, last_x, 0, total, {none} FROM {name}_steps"
             "   WHERE last_x IS NOT NULL"
             f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
             "  ) AS u) AS w WHERE t IS NOT NULL",

@@ -1,0 +1,145 @@
+"""How warehouses spell what sqlglot does not translate: data, one entry a warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import OptionError
+from leadsignal.ingestion.dialect import Spark
+
+_NUMBER = "'^[[:space:]]*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]{1,2})?[[:space:]]*$'"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a warehouse spells what sqlglot does not translate; ``{0}`` is the first argument.
+
+    ``calls`` are the calls that `Warehouse` leaves, and functions whose nulls differ; where whole
+    numbers are made in FROM only, ``LS_SERIES`` and ``LS_NTH`` instead of ``LS_DAYS``. ``create``
+    makes the table of a step, ``into`` that of the panel; ``after`` follows a step. ``first`` opens
+    the script. ``types`` replaces names of types. ``longest`` is how many bytes a name may have (0
+    for any number), and ``upper`` says that names without quotes are in capitals.
+    """
+
+    name: str
+    calls: Mapping[str, str]
+    create: str
+    into: str = "CREATE TABLE {0} AS\n{1}"
+    types: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
+    first: tuple[str, ...] = ()
+    longest: int = 0
+    upper: bool = False
+    run_by_us: bool = False
+
+
+_TEXT = "NULLIF(CAST({0} AS STRING), '')"
+_FLOOR = "CAST(FLOOR(({0}) / {1}) AS INT)"
+
+SPELLINGS = {
+    one.name: one
+    for one in (
+        Spelling(
+            "postgres",
+            {
+                "LS_DAY": "({0} - CAST('1970-01-01' AS DATE))",
+                "LS_DATE": "(CAST('1970-01-01' AS DATE) + CAST({0} AS INT))",
+                "LS_MONTHS": "CAST({0} + MAKE_INTERVAL(months => CAST({1} AS INT)) AS DATE)",
+                "LS_DAYS": "GENERATE_SERIES({0}, {1}, {2})",
+                "LS_FLOOR": "CAST(FLOOR(({0}) / CAST({1} AS DOUBLE PRECISION)) AS INT)",
+                "LS_NUMBER": f"CASE WHEN {{0}} ~* {_NUMBER}"
+                " THEN CAST({0} AS DOUBLE PRECISION) END",
+                # Everywhere else texts are in the order of their bytes.
+                "LS_TEXT": "NULLIF(CAST({0} AS TEXT), '') COLLATE \"C\"",
+            },
+            "CREATE TEMPORARY TABLE {0} AS\n{1}",
+            after="ANALYZE {0}",
+            longest=63,
+            run_by_us=True,
+        ),
+        Spelling(
+            "clickhouse",
+            {
+                "LS_DAY": "toInt32({0})",
+                "LS_DATE": "addDays(toDate32('1970-01-01'), {0})",
+                "LS_MONTHS": "addMonths({0}, {1})",
+                "LS_DAYS": "arrayJoin(range(CAST({0} AS Int32), CAST({1} + 1 AS Int32), {2}))",
+                # Where the divisor is missing it still divides, by zero.
+                "LS_FLOOR": "accurateCastOrNull(floor(({0}) / {1}), 'Int32')",
+                "LS_NUMBER": "toFloat64OrNull(trim({0}))",
+                "LS_TEXT": "NULLIF(CAST({0} AS Nullable(String)), '')",
+                "LAG": "lag(toNullable({0}))",
+                "LEAD": "lead(toNullable({0}))",
+            },
+            "CREATE TEMPORARY TABLE {0} AS\n{1}",
+            into="CREATE TABLE {0} ENGINE = MergeTree ORDER BY tuple() AS\n{1}",
+            types={"DATE": "Date32", "TIMESTAMP": "DateTime64(6)"},
+            first=(
+                "SET join_use_nulls = 1",
+                "SET prefer_column_name_to_alias = 1",
+                "SET least_greatest_legacy_null_behavior = 0",
+            ),
+            run_by_us=True,
+        ),
+        Spelling(
+            "snowflake",
+            {
+                "LS_DAY": "DATEDIFF(DAY, CAST('1970-01-01' AS DATE), {0})",
+                "LS_DATE": "DATEADD(DAY, {0}, CAST('1970-01-01' AS DATE))",
+                "LS_MONTHS": "DATEADD(MONTH, {1}, {0})",
+                "LS_SERIES": "LATERAL FLATTEN(INPUT => ARRAY_GENERATE_RANGE({0}, {1} + 1, {2}))",
+                "LS_NTH": "CAST({0}.VALUE AS INT)",
+                "LS_NUMBER": "TRY_TO_DOUBLE(TRIM({0}))",
+                "LS_FLOOR": _FLOOR,
+                "LS_TEXT": _TEXT,
+            },
+            "CREATE OR REPLACE TEMPORARY TABLE {0} AS\n{1}",
+            upper=True,
+        ),
+        Spelling(
+            "bigquery",
+            {
+                "LS_DAY": "UNIX_DATE({0})",
+                "LS_DATE": "DATE_FROM_UNIX_DATE({0})",
+                "LS_MONTHS": "DATE_ADD({0}, INTERVAL {1} MONTH)",
+                "LS_SERIES": "UNNEST(GENERATE_ARRAY({0}, {1}, {2}))",
+                "LS_NTH": "{0}",
+                "LS_NUMBER": "SAFE_CAST(TRIM({0}) AS FLOAT64)",
+                "LS_FLOOR": _FLOOR,
+                "LS_TEXT": _TEXT,
+                "LEAST": "(SELECT MIN(one) FROM UNNEST([{*}]) AS one)",
+                "GREATEST": "(SELECT MAX(one) FROM UNNEST([{*}]) AS one)",
+            },
+            "CREATE OR REPLACE TEMP TABLE {0} AS\n{1}",
+        ),
+        Spelling(
+            "databricks",
+            {
+                "LS_DAY": "UNIX_DATE({0})",
+                "LS_DATE": "DATE_FROM_UNIX_DATE({0})",
+                "LS_MONTHS": "ADD_MONTHS({0}, {1})",
+                "LS_DAYS": "EXPLODE(CASE WHEN {0} <= {1} THEN SEQUENCE({0}, {1}, {2}) END)",
+                "LS_NUMBER": Spark().number("{0}"),
+                "LS_FLOOR": _FLOOR,
+                "LS_TEXT": _TEXT,
+            },
+            "CREATE OR REPLACE TABLE {0} AS\n{1}",
+        ),
+    )
+}
+
+
+def spelling_of(dialect: str) -> Spelling:
+    """Return how a warehouse spells.
+
+    Raises OptionError for one that is not known, and where sqlglot is not installed.
+    """
+    if find_spec("sqlglot") is None:
+        remedy = "Install it with: pip install 'leadsignal[warehouse]'"
+        raise OptionError("SQL for a warehouse needs sqlglot, which is not installed", remedy)
+    if dialect not in SPELLINGS:
+        raise OptionError(f"dialect = {dialect!r} is not known", one_of(SPELLINGS, str(dialect)))
+    return SPELLINGS[dialect]

@@ -1,0 +1,330 @@
+"""The steps of a panel as a script for a warehouse, through sqlglot.
+
+The SQL is DuckDB's, in which `Warehouse` leaves the few functions that engines spell differently as
+calls of their own (``LS_DAY``). sqlglot translates the rest: types, quotes, nulls, division. The
+largest pair so far, which few warehouses can compute, becomes the largest number of a row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
+from leadsignal.engine.grid import Step
+from leadsignal.engine.warehouse_spelling import Spelling
+from leadsignal.errors import OptionError
+from leadsignal.ingestion.dialect import DuckDB
+from leadsignal.sources.parts import quoted
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+    from sqlglot.generator import Generator
+
+PREFIX = "leadsignal_"
+"""What the names of the script's own tables begin with."""
+
+RAW = f"{PREFIX}raw_"
+"""What stands for a table of the warehouse until its name is put in."""
+
+
+@dataclass(frozen=True)
+class Warehouse(DuckDB):
+    """DuckDB's spelling, with calls of our own for what `Spelling.calls` spells."""
+
+    def day(self, column: str) -> str:
+        """Leave a call."""
+        return f"LS_DAY({column})"
+
+    def date(self, number: str) -> str:
+        """Leave a call."""
+        return f"LS_DATE({number})"
+
+    def floor_divide(self, over: str, under: int | str) -> str:
+        """Leave a call."""
+        return f"LS_FLOOR({over}, {under})"
+
+    def days_from_to(self, first: str, last: str, step: int) -> str:
+        """Leave a call."""
+        return f"LS_DAYS({first}, {last}, {step})"
+
+    def add_months(self, day: str, months: str) -> str:
+        """Leave a call."""
+        return f"LS_MONTHS({day}, {months})"
+
+    def pair(self, first: str, second: str) -> str:
+        """Leave a call, which `without_pairs` takes away."""
+        return f"LS_PAIR({first}, {second})"
+
+    def number(self, text: str) -> str:
+        """Leave a call."""
+        return f"LS_NUMBER({text})"
+
+
+WAREHOUSE = Warehouse()
+
+
+def identifier(name: str, dialect: str) -> str:
+    """Return a name in the quotes of a warehouse."""
+    from sqlglot import exp
+
+    return exp.to_identifier(name, quoted=True).sql(dialect=dialect)
+
+
+def text_of(column: str) -> str:
+    """SQL: a column as a text, missing where it is empty, in the order of its bytes."""
+    return f"LS_TEXT({column})"
+
+
+class Translator:
+    """Translates steps for one warehouse.
+
+    ``places`` maps the tables of the warehouse to their names there, ``own`` names the tables that
+    the script makes.
+    """
+
+    def __init__(
+        self, spelling: Spelling, places: Mapping[str, str], own: Iterable[str] = ()
+    ) -> None:
+        self.spelling, self.own = spelling, frozenset(own)
+        self.generator = _generator(spelling)
+        self.places = {
+            identifier(RAW + name, spelling.name): place for name, place in places.items()
+        }
+
+    def statement(self, sql: str) -> str:
+        """Return a SELECT in the warehouse's spelling."""
+        tree = parsed(sql)
+        self._rename(tree)
+        if "LS_DAYS" not in self.spelling.calls:
+            _read_series(tree)
+        self._refuse_long_names(tree)
+        text: str = self.generator.generate(tree)
+        for name, place in self.places.items():
+            text = text.replace(name, place)
+        return text
+
+    def _refuse_long_names(self, tree: exp.Expr) -> None:
+        from sqlglot import exp
+
+        longest = self.spelling.longest
+        names = {one.name for one in tree.find_all(exp.Identifier)} if longest else set()
+        if long := sorted(name for name in names if len(name.encode()) > longest):
+            raise OptionError(
+                f"{self.spelling.name} cuts names after {longest} bytes: {', '.join(long[:3])}",
+                "Give the process, metric, behaviour or attribute a shorter name",
+            )
+
+    def _rename(self, tree: exp.Expr) -> None:
+        """Name the script's tables so that they hide none of the warehouse's; spell ``m1.a``."""
+        from sqlglot import exp
+
+        for table in tree.find_all(exp.Table):
+            if table.name in self.own:
+                if not table.alias:
+                    table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
+                table.set("this", exp.to_identifier(PREFIX + table.name))
+        for column in tree.find_all(exp.Column):
+            if re.fullmatch(r"m[0-9]+", column.table):
+                column.set("this", exp.to_identifier(f"{column.table}_{column.name}"))
+                column.set("table", None)
+        # ClickHouse would name the column ``grid.t``.
+        for select in tree.find_all(exp.Select):
+            select.set("expressions", [_named(one) for one in select.expressions])
+
+
+def _named(column: exp.Expr) -> exp.Expr:
+    from sqlglot import exp
+
+    if isinstance(column, exp.Column) and column.table and not column.is_star:
+        return exp.alias_(column, column.name)
+    return column
+
+
+def parsed(sql: str) -> exp.Expr:
+    """Return DuckDB's SQL as a tree."""
+    from sqlglot import parse_one
+
+    return parse_one(sql, read="duckdb")
+
+
+def _generator(spelling: Spelling) -> Generator:
+    """Return sqlglot's generator of a warehouse's SQL, with our calls spelt by their templates."""
+    from sqlglot import ErrorLevel, exp
+    from sqlglot.dialects.dialect import Dialect
+
+    dialect = Dialect.get_or_raise(spelling.name)
+    theirs: Any = type(dialect.generator())
+
+    def call(made: Any, node: exp.Expr) -> str:
+        ours = node.name if isinstance(node, exp.Anonymous) else type(node).__name__.upper()
+        if ours not in spelling.calls:
+            text: str = made.anonymous_sql(node)
+            return text
+        first = [] if isinstance(node, exp.Anonymous) else [node.this]
+        return filled(spelling.calls[ours], [made.sql(one) for one in [*first, *node.expressions]])
+
+    others = (exp.Lag, exp.Lead, exp.Least, exp.Greatest)
+    spelt = [exp.Anonymous, *(one for one in others if one.__name__.upper() in spelling.calls)]
+    kinds = {exp.DType[name]: text for name, text in spelling.types.items()}
+    changed = {
+        "TRANSFORMS": {**theirs.TRANSFORMS, **dict.fromkeys(spelt, call)},
+        "TYPE_MAPPING": {**theirs.TYPE_MAPPING, **kinds},
+    }
+    made: Generator = type(theirs.__name__, (theirs,), changed)(
+        dialect=dialect, identify=True, pretty=True, unsupported_level=ErrorLevel.IGNORE
+    )
+    return made
+
+
+def filled(template: str, arguments: Sequence[str]) -> str:
+    """Put arguments into a template.
+
+    >>> filled("f({1}, {0}) + g({*})", ["a", "b"])
+    'f(b, a) + g(a, b)'
+    """
+
+    def one(found: re.Match[str]) -> str:
+        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+
+    return re.sub(r"\{(\d|\*)\}", one, template)
+
+
+def _read_series(tree: exp.Expr) -> None:
+    """Read whole numbers from a table instead of making them beside the columns."""
+    from sqlglot import exp
+
+    for call in list(tree.find_all(exp.Anonymous)):
+        if call.name != "LS_DAYS":
+            continue
+        select = call.find_ancestor(exp.Select)
+        assert select is not None  # noqa: S101  # A call of ours stands in a SELECT.
+        table = exp.Table(
+            this=exp.Anonymous(this="LS_SERIES", expressions=call.expressions),
+            alias=exp.TableAlias(this=exp.to_identifier("series")),
+        )
+        call.replace(exp.Anonymous(this="LS_NTH", expressions=[exp.to_identifier("series")]))
+        if select.args.get("from_"):
+            select.append("joins", exp.Join(this=table, kind="CROSS"))
+        else:
+            select.set("from_", exp.From(this=table))
+
+
+def without_pairs(step: Carried) -> list[Step]:
+    """Return steps that make the same table, without comparing pairs.
+
+    The rows with a pair are numbered in the order of their pairs, by account; the largest number
+    is carried along, and says which row has the value. Where both parts are read, as of an episode,
+    column ``m1`` is that number, and ``m1_a`` and ``m1_b`` are the parts.
+    """
+    pairs = [column for column in step.columns if column.how == "largest pair"]
+    if not pairs:
+        return [step]
+    others = [column for column in step.columns if column.how != "largest pair"]
+    used = sorted({term.change for column in others for term in column.terms})
+    changes = [_numbers_only(step.changes[number]) for number in used]
+    columns = [
+        replace(
+            column,
+            terms=tuple(replace(term, change=used.index(term.change)) for term in column.terms),
+        )
+        for column in others
+    ]
+    numbered, joins, values = [], [], [quoted(column.name) for column in others]
+    for column in pairs:
+        name = f"{step.name}_{column.name}"
+        numbered.append(Step(name, _numbered(step, column)))
+        changes.append(Change(f"SELECT account_no, first, day, n FROM {name}"))
+        columns.append(CarriedColumn(column.name, (Term(len(changes) - 1, "n"),), "largest"))
+        joins.append(
+            f"LEFT JOIN {name} ON {name}.account_no = c.account_no AND {name}.n = c.{column.name}"
+        )
+        if column.part:
+            values.append(f"{name}.b AS {column.name}")
+        else:
+            parts = [f"{name}.{part} AS {column.name}_{part}" for part in "ab"]
+            values += [f"c.{column.name}", *parts]
+    inner = carried(step.name, step.grid, changes, columns)
+    sql = f"SELECT c.account_no, c.t, {', '.join(values)} FROM ({inner.sql}) AS c {' '.join(joins)}"
+    return [*numbered, Step(step.name, sql)]
+
+
+def _numbers_only(change: Change) -> Change:
+    """Return a change without its pairs."""
+    from sqlglot import exp
+
+    tree = parsed(change.sql)
+    assert isinstance(tree, exp.Select)  # noqa: S101  # A change is one SELECT.
+    tree.set("expressions", [one for one in tree.expressions if _depth(one) == 1])
+    return replace(change, sql=tree.sql(dialect="duckdb"))
+
+
+def _numbered(step: Carried, column: CarriedColumn) -> str:
+    """SQL: the rows of a change with a pair, its first and last part, and their order ``n``."""
+    from sqlglot import exp
+
+    (term,) = column.terms
+    change = step.changes[term.change]
+    tree = parsed(change.sql)
+    assert isinstance(tree, exp.Select)  # noqa: S101  # A change is one SELECT.
+    (whole,) = (one for one in tree.expressions if one.alias_or_name == term.value)
+    parts = []
+    for number in range(_depth(whole)):
+        part = whole.copy()
+        for pair in [one for one in part.find_all(exp.Anonymous) if one.name == "LS_PAIR"]:
+            if pair.parent is None or not isinstance(pair.parent, exp.Anonymous):
+                pair.replace(_parts(pair)[number])
+        part.set("alias", exp.to_identifier(f"p{number}"))
+        parts.append(part)
+    kept = [one for one in tree.expressions if one.alias_or_name in KEPT]
+    tree.set("expressions", [*kept, *parts])
+    names = [f"p{number}" for number in range(len(parts))]
+    member = "" if term.member is None else f" AND member = {term.member}"
+    return (
+        f"SELECT account_no, first, day + {change.later} AS day, p0 AS a, {names[-1]} AS b,"
+        f" ROW_NUMBER() OVER (PARTITION BY account_no ORDER BY {', '.join(names)}) AS n"
+        f" FROM ({tree.sql(dialect='duckdb')}) AS c WHERE p0 IS NOT NULL{member}"
+        f" AND day + {change.later} <= {step.grid.as_of}"
+    )
+
+
+KEPT = ("account_no", "first", "day", "member")
+
+
+def _parts(pair: exp.Expr) -> list[exp.Expr]:
+    """Return the parts of nested pairs in the order in which they are compared."""
+    from sqlglot import exp
+
+    first, second = pair.expressions
+    nested = isinstance(second, exp.Anonymous) and second.name == "LS_PAIR"
+    return [first, *(_parts(second) if nested else [second])]
+
+
+def _depth(tree: exp.Expr) -> int:
+    from sqlglot import exp
+
+    return 1 + sum(one.name == "LS_PAIR" for one in tree.find_all(exp.Anonymous))
+
+
+def script(
+    steps: Sequence[Step], select: str, into: str, spelling: Spelling, places: Mapping[str, str]
+) -> list[str]:
+    """Return the statements that make the panel, each step a table of its own, which go again."""
+    portable = [
+        one
+        for step in steps
+        for one in (without_pairs(step) if isinstance(step, Carried) else [step])
+    ]
+    translator = Translator(spelling, places, [step.name for step in portable])
+    statements = list(spelling.first)
+    drops = [
+        f"DROP TABLE IF EXISTS {identifier(PREFIX + one.name, spelling.name)}" for one in portable
+    ]
+    for step, drop in zip(portable, drops, strict=True):
+        name = identifier(PREFIX + step.name, spelling.name)
+        statements += [drop, filled(spelling.create, [name, translator.statement(step.sql)])]
+        statements += [filled(spelling.after, [name])] * bool(spelling.after)
+    statements.append(filled(spelling.into, [into, translator.statement(select)]))
+    return statements + drops[::-1]

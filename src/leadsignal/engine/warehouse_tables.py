@@ -1,0 +1,437 @@
+"""Tables that are in a warehouse already: read and cut there by the same rules, never moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Any, Protocol
+
+from leadsignal.arguments import checked, refuse_name
+from leadsignal.config.project import Behaviors, Project, with_options
+from leadsignal.config.table_settings import TableSource
+from leadsignal.config.toml_files import a_day
+from leadsignal.engine.typed_tables import (
+    account_rules,
+    misnamed,
+    options_of_files,
+    repeat_rules,
+    row_rules,
+    summed_columns,
+    total_faults,
+    unknown_attributes,
+)
+from leadsignal.engine.warehouse_spelling import Spelling, spelling_of
+from leadsignal.engine.warehouse_sql import (
+    RAW,
+    WAREHOUSE,
+    Translator,
+    text_of,
+)
+from leadsignal.errors import Fault, OptionError, SourceError, TablesError
+from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.column_matching import match_columns
+from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
+from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
+from leadsignal.results import to_html
+from leadsignal.schema import BY_NAME, TABLES, Column
+from leadsignal.sources.parts import Part, literal, quoted
+from leadsignal.tables import Coverage, Tables, cut_at
+
+
+class Cursor(Protocol):
+    """What is needed of a cursor of Python's DB-API 2.0 (PEP 249)."""
+
+    @property
+    def description(self) -> Sequence[Sequence[Any]] | None:
+        """The columns of the last query, each with its name first."""
+
+    def execute(self, query: str) -> object:
+        """Run one statement."""
+
+    def fetchall(self) -> Sequence[Sequence[Any]]:
+        """Return all rows of the last query."""
+
+    def close(self) -> object:
+        """Free it."""
+
+
+class Connection(Protocol):
+    """What is needed of a connection of Python's DB-API 2.0 (PEP 249)."""
+
+    def cursor(self) -> Cursor:
+        """Return a new cursor."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One table in a warehouse: what it holds, and what each of our columns is called there."""
+
+    loaded: Loaded
+    theirs: Mapping[str, str]
+    outside: str
+
+    def cells(self) -> str:
+        """SQL: the rows with columns named and typed as in the schema."""
+        listed = [
+            f"{_cell(self.loaded.table.by_column.get(ours), quoted(theirs))} AS {quoted(ours)}"
+            for ours, theirs in self.theirs.items()
+        ]
+        return f"SELECT {', '.join(listed)} FROM {RAW}{self.loaded.table.name} AS raw"
+
+
+def _cell(column: Column | None, cell: str) -> str:
+    if column is None or column.kind in ("id", "text"):
+        return text_of(cell)
+    if column.kind == "decimal":
+        cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
+    return f"CAST({cell} AS {sql_type(column)})"
+
+
+def newest_accounts(accounts: Place) -> str:
+    """SQL: start and end of each account as last recorded."""
+    columns = accounts.loaded.columns
+    ended = "ended_on" if "ended_on" in columns else "CAST(NULL AS DATE) AS ended_on"
+    latest = "recorded_at DESC NULLS LAST" if "recorded_at" in columns else "started_on"
+    numbered = f"ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY {latest}) AS nth"
+    rows = f"SELECT account_id, started_on, {ended}, {numbered} FROM ({accounts.cells()}) AS c"
+    return f"SELECT account_id, started_on, ended_on FROM ({rows}) AS n WHERE nth = 1"
+
+
+def with_accounts(place: Place, accounts: Place) -> str:
+    """SQL to select from: a table as ``t``, with the account of each row as ``a``."""
+    rows = f"({place.cells()}) AS t"
+    if place.loaded.table.name == "accounts":
+        return rows
+    return f"{rows} LEFT JOIN ({newest_accounts(accounts)}) AS a ON t.account_id = a.account_id"
+
+
+def history(
+    place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
+) -> str:
+    """SQL: a table's rows and versions, cut at a day as `Tables.history` cuts."""
+    columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
+    rows = place.cells()
+    if place.loaded.table.name != "accounts" and place.outside == "exclude":
+        early, late = outside_life(place.loaded.table.time)
+        listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
+        rows = (
+            f"SELECT {listed} FROM {with_accounts(place, accounts)}"
+            f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
+        )
+    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM ({rows}) AS r"
+    return f"SELECT {', '.join(columns)} FROM ({rows}) AS s WHERE {known}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class WarehouseTables:
+    """Checked tables in a warehouse as they were known at midnight of ``as_of_date``.
+
+    For `build_panel`, `panel_sql` and `create_panel`. ``dialect`` is the warehouse's, ``names`` the
+    tables there are, ``in_warehouse`` their names there and ``places`` their columns.
+    """
+
+    project: Project
+    as_of_date: date
+    names: tuple[str, ...]
+    attributes: Mapping[str, AttributeKind]
+    warnings: tuple[DataWarning, ...]
+    dialect: str
+    places: Mapping[str, Place]
+    in_warehouse: Mapping[str, str]
+    _connection: Connection
+
+    def as_of(self, t: date | str) -> WarehouseTables:
+        """Return the tables as they were known at midnight of another day."""
+        return replace(self, as_of_date=a_day(t))
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that were found in the warehouse."""
+        loaded = self.places[name].loaded
+        return (*loaded.columns, *loaded.extras)
+
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the texts in a column of all rows, whenever known."""
+        if column not in self.columns(table):
+            return frozenset()
+        return self._texts(table, column, "TRUE")
+
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        counted = f"SELECT {column}, COUNT(DISTINCT account_id) FROM ({self.history(table)}) AS h"
+        where = f"WHERE superseded_on IS NULL AND {column} IS NOT NULL"
+        return {str(text): int(n) for text, n in self.query(f"{counted} {where} GROUP BY {column}")}
+
+    def with_behaviors(self, behaviors: Behaviors | None) -> WarehouseTables:
+        """Return the tables with these behaviours having indicators of their own."""
+        return replace(self, project=replace(self.project, behaviors=behaviors))
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an attribute of accounts, at the start or later."""
+        values = self.values("accounts", attribute)
+        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
+            return values
+        later = f"attribute = {literal(attribute)}"
+        return values | self._texts("account_changes", "value", later)
+
+    def history(self, name: str) -> str:
+        """SQL: a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
+        places = self.places
+        return history(places[name], places["accounts"], self.as_of_date, self.attributes)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT that reads the warehouse's tables."""
+        translator = Translator(spelling_of(self.dialect), self.in_warehouse)
+        return run(self._connection, [*translator.spelling.first, translator.statement(sql)])
+
+    def run(self, statements: Iterable[str]) -> list[tuple[Any, ...]]:
+        """Run statements in the warehouse's SQL, and return the rows of the last one."""
+        return run(self._connection, statements)
+
+    def count_rows(self, name: str, conditions: Iterable[str]) -> list[int]:
+        """Return how many rows meet each condition on a row ``t`` and its account ``a``."""
+        sums = ", ".join(f"SUM(CASE WHEN {one} THEN 1 ELSE 0 END)" for one in conditions)
+        rows = with_accounts(self.places[name], self.places["accounts"])
+        return [int(count or 0) for count in self.query(f"SELECT {sums} FROM {rows}")[0]]
+
+    def latest(self, name: str, today: date) -> tuple[date | None, ...]:
+        """Return the latest day of each kind of fact in a table."""
+        place = self.places[name]
+        days = ", ".join(f"MAX({day})" for day in fact_days(place.loaded, today))
+        return self.query(f"SELECT {days} FROM ({place.cells()}) AS t")[0]
+
+    def commit(self) -> None:
+        """Commit, so that others see what was made."""
+        if hasattr(self._connection, "commit"):
+            self._connection.commit()
+
+    @cached_property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """For each table, the rows visible and the days between which it is complete."""
+        return {name: self._coverage(name) for name in self.names}
+
+    def _coverage(self, name: str) -> Coverage:
+        counted = "SUM(CASE WHEN superseded_on IS NULL THEN 1 ELSE 0 END)"
+        ((rows, first),) = self.query(
+            f"SELECT {counted}, MIN(known_on) FROM ({self.history(name)}) AS h"
+        )
+        source = self.project.tables.get(name)
+        stated = source.complete_from if source else None
+        assumed = None if name == "accounts" else first
+        through = source.complete_through if source else None
+        return Coverage(int(rows or 0), stated or assumed, through)
+
+    def _texts(self, table: str, column: str, where: str) -> frozenset[str]:
+        rows = f"SELECT DISTINCT {quoted(column)} FROM ({self.places[table].cells()}) AS c"
+        found = self.query(f"{rows} WHERE {where}")
+        return frozenset(str(text) for (text,) in found if text is not None)
+
+    def __repr__(self) -> str:
+        return f"WarehouseTables in {self.dialect} as of {self.as_of_date}: {', '.join(self.names)}"
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self))
+
+    def __getattr__(self, name: str) -> Any:
+        refuse_name(self, name, Tables)
+
+
+def run(connection: Connection, statements: Iterable[str]) -> list[tuple[Any, ...]]:
+    """Run statements one by one; return the rows of the last one, where it has any.
+
+    Raises SourceError with what the warehouse said, after its transaction has been rolled back.
+    """
+    cursor = connection.cursor()
+    try:
+        for statement in statements:
+            cursor.execute(statement)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+    except Exception as error:
+        if hasattr(connection, "rollback"):
+            connection.rollback()
+        said = " ".join(str(error).split())[:500]
+        raise SourceError(f"the warehouse refuses: {said}", REFUSED) from error
+    finally:
+        cursor.close()
+
+
+REFUSED = "Correct the table or its name, or ask for the right to read it"
+
+
+@checked
+def read_warehouse_tables(
+    connection: Any,
+    tables: Mapping[str, str],
+    *,
+    dialect: str,
+    as_of: date | str | None = None,
+    not_churn: Iterable[str] | None = None,
+    causes: Mapping[str, Iterable[str]] | None = None,
+    attributes: Iterable[str] | Mapping[str, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    project: Project | None = None,
+) -> WarehouseTables:
+    """Check tables in a warehouse, where they are, and return them as tables.
+
+    The warehouse counts what is wrong with rows. Nothing is dropped but rows outside their
+    account's life; cells are cast to the types of the schema, and one that cannot be cast is an
+    error of the warehouse.
+
+    Parameters
+    ----------
+    connection : DB-API 2.0 connection
+        Of the warehouse's own driver. It is used, and its transactions are committed.
+    tables : mapping of str to str
+        The name of each table in the warehouse, as written in its SQL, by our name of it:
+        ``{"accounts": "crm.accounts"}``.
+    dialect : str
+        "postgres", "clickhouse", "snowflake", "bigquery" or "databricks".
+    as_of : date or str, optional
+        The day at whose midnight tables are known; by default the day after the latest fact.
+    not_churn, causes, attributes, columns, project : optional
+        As of `read_tables`. Attributes are texts unless a mapping says ``"number"``.
+
+    Returns
+    -------
+    WarehouseTables
+
+    Raises
+    ------
+    TablesError
+        With every kind of fault and its number of rows.
+    OptionError
+        For an unknown dialect or option, and where sqlglot is not installed.
+    SourceError
+        Where the warehouse refuses a query.
+    """
+    spelling = spelling_of(dialect)
+    project = (project or Project()).replace(as_of=as_of, not_churn=not_churn, causes=causes)
+    project = with_options(project, attributes, columns)
+    if not hasattr(connection, "cursor"):
+        problem = f"connection is a {type(connection).__name__}, which has no cursor()"
+        raise OptionError(problem, "Give a connection of the warehouse's driver (DB-API 2.0)")
+    if project.currency.base:
+        problem = "[currency] is not applied to rows in a warehouse"
+        raise OptionError(problem, "Convert the amounts there, and take the section out")
+    if faults := misnamed(tables, "a warehouse"):
+        raise TablesError(faults, {})
+    in_warehouse = {name: in_sql(place, spelling) for name, place in tables.items()}
+    places, faults = _places(connection, in_warehouse, project)
+    if faults:
+        raise TablesError(faults, {})
+    kinds = _attribute_kinds(project)
+    names = tuple(places)
+    read = WarehouseTables(
+        project, date.max, names, kinds, (), dialect, places, in_warehouse, connection
+    )
+    if found := [fault for name in names for fault in _faults(read, places[name])]:
+        raise TablesError(found, {})
+    warnings = [notice for name in names for notice in _left_out(read, places[name])]
+    return replace(read, warnings=tuple(warnings), as_of_date=project.as_of or _default_day(read))
+
+
+def in_sql(place: str, spelling: Spelling) -> str:
+    """Return a table's name as it was given; raises OptionError where it is anything else."""
+    from sqlglot import ParseError, exp, parse_one
+
+    try:
+        table = parse_one(place, into=exp.Table, read=spelling.name)
+    except (ParseError, TypeError, AttributeError):
+        table = None
+    parts = {"this", "db", "catalog"}
+    if table is None or any(value and key not in parts for key, value in table.args.items()):
+        problem = f"{place!r} is not the name of a table in {spelling.name}"
+        raise OptionError(problem, "Write it as in the warehouse's SQL, for example crm.accounts")
+    return place
+
+
+def _places(
+    connection: Connection, in_warehouse: Mapping[str, str], project: Project
+) -> tuple[dict[str, Place], list[Fault]]:
+    """Return which columns each table has there, and faults of columns."""
+    places: dict[str, Place] = {}
+    faults: list[Fault] = []
+    for name in (table.name for table in TABLES if table.name in in_warehouse):
+        cursor = connection.cursor()
+        try:
+            cursor.execute(f"SELECT * FROM {in_warehouse[name]} WHERE 1 = 0")
+            theirs = [str(column[0]) for column in cursor.description or ()]
+        except Exception as error:
+            said = " ".join(str(error).split())[:500]
+            raise SourceError(f"{in_warehouse[name]} cannot be read: {said}", REFUSED) from error
+        finally:
+            cursor.close()
+        source = project.tables.get(name, TableSource())
+        part = Part(name, None, {one.lower() if one.isupper() else one: one for one in theirs})
+        match, found, _ = match_columns(BY_NAME[name], part, source)
+        faults += [*found, *options_of_files(name, source, "a warehouse")]
+        kept = [one.name for one in BY_NAME[name].columns if one.name in match]
+        extras = [a for a in source.attributes if a in part.columns and a not in match.values()]
+        found_as = {**{one: match[one] for one in kept}, **{one: one for one in extras}}
+        places[name] = Place(
+            Loaded(BY_NAME[name], kept, sorted(extras)),
+            {ours: part.columns[its] for ours, its in found_as.items()},
+            source.outside,
+        )
+    faults += unknown_attributes(places["accounts"].loaded, "account_changes" in places, project)
+    return places, faults
+
+
+def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
+    """Yield what is wrong with a table's rows, and with how many."""
+    loaded, name = place.loaded, place.loaded.table.name
+    rules = [*row_rules(loaded)]
+    if name != "accounts":
+        rules += account_rules(loaded, place.outside == "fault")
+    counts = tables.count_rows(name, [rule.condition for rule in rules])
+    for rule, count in zip(rules, counts, strict=True):
+        if count:
+            yield rule.fault(name, count)
+    rows = f"({place.cells()}) AS t"
+    if summed := summed_columns(loaded):
+        sums = ", ".join(f"CAST(SUM(ABS({one.name})) AS DOUBLE)" for one in summed)
+        yield from total_faults(loaded, tables.query(f"SELECT {sums} FROM {rows}")[0])
+    for repeat in repeat_rules(loaded):
+        by = ", ".join(map(quoted, repeat.by))
+        groups = f"SELECT {by} FROM {rows} WHERE {repeat.where} GROUP BY {by}"
+        having = f"HAVING COUNT({repeat.counted}) > 1"
+        if count := tables.query(f"SELECT COUNT(*) FROM ({groups} {having}) AS g")[0][0]:
+            yield repeat.fault(name, count)
+
+
+def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
+    """Yield how many rows are left out because they are outside their account's life."""
+    name = place.loaded.table.name
+    if name == "accounts" or place.outside != "exclude":
+        return
+    before, after = tables.count_rows(name, outside_life(place.loaded.table.time))
+    if before or after:
+        yield DataWarning("reading", name, outside_message(name, before, after))
+
+
+def _default_day(tables: WarehouseTables) -> date:
+    """Return the day after the latest fact of any table, as `read_tables` takes it."""
+    for today in (day_of_the_run(tables.project), date.max):
+        days = [day for name in tables.names for day in tables.latest(name, today) if day]
+        if days:
+            return max(days) + timedelta(days=1)
+    return date.max
+
+
+def _attribute_kinds(project: Project) -> dict[str, AttributeKind]:
+    """Return what each declared attribute is: as in the schema, else as declared, else a text."""
+    source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
+    numbers = ("number", "decimal", "integer")
+    return {
+        name: "number"
+        if (
+            ours[name].kind in numbers
+            if name in ours
+            else source.attribute_kinds.get(name) == "number"
+        )
+        else "text"
+        for name in source.attributes
+    }
