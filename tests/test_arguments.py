@@ -77,9 +77,10 @@ def test_all_faults_at_once() -> None:
     with pytest.raises(ls.OptionError) as caught:
         ls.build_panel(*swapped)
     assert str(caught.value) == (
-        "build_panel: tables is a SuccessAnalysis, not Tables or SparkTables; analysis is a str"
-        " ('data/sample'), not SuccessAnalysis. Give what read_tables(folder) or"
-        " spark.read_spark_tables(frames) returns; Give what read_success_analysis(file) returns."
+        "build_panel: tables is a SuccessAnalysis, not Tables or SparkTables or WarehouseTables;"
+        " analysis is a str ('data/sample'), not SuccessAnalysis. Give what read_tables(folder) or"
+        " spark.read_spark_tables(frames) or warehouse.read_warehouse_tables(connection, tables)"
+        " returns; Give what read_success_analysis(file) returns."
     )
 
 

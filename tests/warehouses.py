@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from leadsignal.tables import Tables
 from postgres_server import running_server, why_not
@@ -40,22 +44,47 @@ def connected(dialect: str) -> Iterator[Any]:
 
 
 def put(connection: Any, dialect: str, tables: Tables, folder: Path) -> dict[str, str]:
-    """Put the rows that were read into the warehouse, typed; return the tables' names there."""
-    names = {name: f"crm_{name}" for name in tables.names}
-    for name, place in names.items():
+    """Put the rows of tables that were read into the warehouse; return their names there."""
+    cursor = tables.connection.cursor()
+    rows = {}
+    for name in tables.names:
         listed = ", ".join(f'"{column}"' for column in tables.columns(name))
-        rows = f"SELECT {listed} FROM {name}"
+        rows[name] = cursor.sql(f"SELECT {listed} FROM {name}").to_arrow_table()
+    return _put(connection, dialect, rows, folder)
+
+
+def rows_of(
+    connection: Any, dialect: str, frames: Mapping[str, pd.DataFrame], folder: Path
+) -> dict[str, str]:
+    """Put frames into the warehouse, their dates as dates; return their names there."""
+    rows = {}
+    for name, frame in frames.items():
+        days = frame.filter(regex="_(on|at)$").columns
+        typed = frame.assign(
+            **{day: pd.to_datetime(frame[day]).astype("datetime64[s]") for day in days}
+        )
+        table = pa.Table.from_pandas(typed, preserve_index=False)
+        for day in days:
+            table = table.set_column(
+                table.schema.get_field_index(day), day, table[day].cast(pa.date32())
+            )
+        rows[name] = table
+    return _put(connection, dialect, rows, folder)
+
+
+def _put(
+    connection: Any, dialect: str, rows: Mapping[str, pa.Table], folder: Path
+) -> dict[str, str]:
+    names = {name: f"crm_{name}" for name in rows}
+    for name, place in names.items():
         with connection.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS {place}")
             if dialect == "postgres":
-                arrow = tables.connection.cursor().sql(rows).to_arrow_table()
-                cursor.adbc_ingest(place, arrow, mode="create")
+                cursor.adbc_ingest(place, rows[name], mode="create")
                 connection.commit()
                 continue
             file = folder / f"{name}.parquet"
-            tables.connection.cursor().execute(
-                f"COPY ({rows}) TO '{file}' (FORMAT parquet)"
-            ).fetchall()
+            pq.write_table(rows[name], file)
             cursor.execute(
                 f"CREATE TABLE {place} ENGINE = MergeTree ORDER BY tuple()"
                 f" AS SELECT * FROM file('{file}', Parquet)"

@@ -286,7 +286,7 @@ def _outputs(recipe: Recipe, write: Expressions) -> str:
     ]
     outcome = outcome_columns(recipe.grid, recipe.causes, recipe.not_churn)
     arr = f"CAST({write.rule(Fact('arr'))} AS DOUBLE) AS arr"
-    notice = "COALESCE(notice < t, FALSE) AS notice_given"
+    notice = "CAST(COALESCE(notice < t, FALSE) AS BOOLEAN) AS notice_given"
     keys = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on", outcome, notice, arr]
     return ", ".join([*keys, *values])
 

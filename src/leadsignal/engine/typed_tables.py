@@ -17,6 +17,7 @@ from leadsignal.ingestion.rows_of_accounts import outside_life
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.sources.parts import literal
 
+NOT_A_NUMBER = "is not a number"
 LARGEST_DOUBLE = sys.float_info.max
 """Infinity is beyond it, and what is not a number is never below it."""
 
@@ -70,9 +71,7 @@ def row_rules(loaded: Loaded) -> Iterator[Rule]:
             yield Rule(name, f"NOT {within}", years, "Correct it, or leave it empty.")
         if column.kind == "number":
             finite = f"{cell} BETWEEN -{LARGEST_DOUBLE!r} AND {LARGEST_DOUBLE!r}"
-            yield Rule(
-                name, f"NOT ({finite})", "is not a number", "Leave it empty where there is none."
-            )
+            yield Rule(name, f"NOT ({finite})", NOT_A_NUMBER, "Leave it empty where there is none.")
         if column.limit is not None:
             most = most_of(column) if column.kind == "decimal" else f"{column.limit}"
             remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."

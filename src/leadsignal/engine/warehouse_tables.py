@@ -13,6 +13,8 @@ from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day
 from leadsignal.engine.typed_tables import (
+    NOT_A_NUMBER,
+    Rule,
     account_rules,
     misnamed,
     options_of_files,
@@ -109,20 +111,25 @@ def with_accounts(place: Place, accounts: Place) -> str:
     return f"{rows} LEFT JOIN ({newest_accounts(accounts)}) AS a ON t.account_id = a.account_id"
 
 
+def rows_inside(place: Place, accounts: Place) -> str:
+    """SQL: a table's typed rows, but for those outside their account's life that are left out."""
+    if place.loaded.table.name == "accounts" or place.outside != "exclude":
+        return place.cells()
+    early, late = outside_life(place.loaded.table.time)
+    listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
+    return (
+        f"SELECT {listed} FROM {with_accounts(place, accounts)}"
+        f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
+    )
+
+
 def history(
     place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
 ) -> str:
     """SQL: a table's rows and versions, cut at a day as `Tables.history` cuts."""
     columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
-    rows = place.cells()
-    if place.loaded.table.name != "accounts" and place.outside == "exclude":
-        early, late = outside_life(place.loaded.table.time)
-        listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
-        rows = (
-            f"SELECT {listed} FROM {with_accounts(place, accounts)}"
-            f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
-        )
-    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM ({rows}) AS r"
+    rows = f"({rows_inside(place, accounts)}) AS r"
+    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM {rows}"
     return f"SELECT {', '.join(columns)} FROM ({rows}) AS s WHERE {known}"
 
 
@@ -201,7 +208,7 @@ class WarehouseTables:
         """Return the latest day of each kind of fact in a table."""
         place = self.places[name]
         days = ", ".join(f"MAX({day})" for day in fact_days(place.loaded, today))
-        return self.query(f"SELECT {days} FROM ({place.cells()}) AS t")[0]
+        return self.query(f"SELECT {days} FROM ({self._rows(name)}) AS t")[0]
 
     def commit(self) -> None:
         """Commit, so that others see what was made."""
@@ -224,8 +231,11 @@ class WarehouseTables:
         through = source.complete_through if source else None
         return Coverage(int(rows or 0), stated or assumed, through)
 
+    def _rows(self, name: str) -> str:
+        return rows_inside(self.places[name], self.places["accounts"])
+
     def _texts(self, table: str, column: str, where: str) -> frozenset[str]:
-        rows = f"SELECT DISTINCT {quoted(column)} FROM ({self.places[table].cells()}) AS c"
+        rows = f"SELECT DISTINCT {quoted(column)} FROM ({self._rows(table)}) AS c"
         found = self.query(f"{rows} WHERE {where}")
         return frozenset(str(text) for (text,) in found if text is not None)
 
@@ -383,7 +393,8 @@ def _places(
 def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
     """Yield what is wrong with a table's rows, and with how many."""
     loaded, name = place.loaded, place.loaded.table.name
-    rules = [*row_rules(loaded)]
+    numbers = [a for a in loaded.extras if tables.attributes.get(a) == "number"]
+    rules = [*row_rules(loaded), *map(_number_rule, numbers)]
     if name != "accounts":
         rules += account_rules(loaded, place.outside == "fault")
     counts = tables.count_rows(name, [rule.condition for rule in rules])
@@ -400,6 +411,14 @@ def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
         having = f"HAVING COUNT({repeat.counted}) > 1"
         if count := tables.query(f"SELECT COUNT(*) FROM ({groups} {having}) AS g")[0][0]:
             yield repeat.fault(name, count)
+
+
+def _number_rule(attribute: str) -> Rule:
+    cell = f"t.{quoted(attribute)}"
+    unreadable = f"{cell} IS NOT NULL AND {WAREHOUSE.number(cell)} IS NULL"
+    return Rule(
+        attribute, unreadable, NOT_A_NUMBER, 'Correct it, or declare the attribute as "text".'
+    )
 
 
 def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
