@@ -1,5 +1,3 @@
-DROP TABLE IF EXISTS `leadsignal_source_accounts`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_source_accounts` AS
 SELECT
   `account_id`,
@@ -31,8 +29,6 @@ FROM (
 ) AS `s`
 WHERE
   `started_on` < CAST('2024-06-01' AS DATE);
-
-DROP TABLE IF EXISTS `leadsignal_source_behaviors`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_source_behaviors` AS
 SELECT
@@ -93,8 +89,6 @@ FROM (
 WHERE
   `occurred_at` < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS `leadsignal_source_surveys`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_source_surveys` AS
 SELECT
   `account_id`,
@@ -151,8 +145,6 @@ FROM (
 WHERE
   `answered_on` < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS `leadsignal_spine`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_spine` AS
 SELECT
   *,
@@ -161,7 +153,7 @@ SELECT
 FROM (
   SELECT
     *,
-    (SELECT MIN(one) FROM UNNEST([COALESCE(`ended` - 1, 19875), 19875]) AS one) AS `last`
+    COALESCE(LEAST(COALESCE(`ended` - 1, 19875), 19875), COALESCE(`ended` - 1, 19875), 19875) AS `last`
   FROM (
     SELECT
       `account_id`,
@@ -173,7 +165,7 @@ FROM (
       `end_reason`,
       `term_months` AS `first_term`,
       CAST(CAST(`arr` AS BIGNUMERIC) * 100 AS INT64) AS `first_arr`,
-      (SELECT MAX(one) FROM UNNEST([UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1]) AS one) AS `entry`
+      COALESCE(GREATEST(UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1), UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1) AS `entry`
     FROM (
       SELECT
         *
@@ -184,8 +176,6 @@ FROM (
 WHERE
   `entry` <= `last` AND `entry` <= `last`;
 
-DROP TABLE IF EXISTS `leadsignal_grid`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_grid` AS
 SELECT
   `account_no`,
@@ -194,7 +184,7 @@ FROM `leadsignal_spine` AS `spine`
 UNION ALL
 SELECT
   `account_no`,
-  series AS `t`
+  `series` AS `t`
 FROM `leadsignal_spine` AS `spine`
 CROSS JOIN UNNEST(GENERATE_ARRAY((
   CAST(FLOOR((`first` + 1 + 24) / 29) AS INT) * 29 + 4
@@ -210,8 +200,6 @@ WHERE
   AND (
     CAST(FLOOR((19875 + 24) / 29) AS INT) * 29 + 4
   ) <> 19875;
-
-DROP TABLE IF EXISTS `leadsignal_rows_behaviors`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_rows_behaviors` AS
 SELECT
@@ -236,8 +224,6 @@ FROM (
 ) AS `source`
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_id`);
-
-DROP TABLE IF EXISTS `leadsignal_counts_behaviors`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_counts_behaviors` AS
 SELECT
@@ -287,11 +273,15 @@ LEFT JOIN (
         `day` + 1
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 1
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 1
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d0_0`
   FROM (
@@ -321,11 +311,15 @@ LEFT JOIN (
         `day` + 31
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 31
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 31
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d1_0`
   FROM (
@@ -355,11 +349,15 @@ LEFT JOIN (
         `day` + 1
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 1
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 1
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d2_0`
   FROM (
@@ -390,11 +388,15 @@ LEFT JOIN (
         `day` + 31
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 31
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 31
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d3_0`
   FROM (
@@ -425,11 +427,15 @@ LEFT JOIN (
         `day` + 91
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 91
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 91
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d4_0`
   FROM (
@@ -460,11 +466,15 @@ LEFT JOIN (
         `day` + 1
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 1
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 1
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d5_0`
   FROM (
@@ -495,11 +505,15 @@ LEFT JOIN (
         `day` + 31
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 31
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 31
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d6_0`
   FROM (
@@ -530,11 +544,15 @@ LEFT JOIN (
         `day` + 91
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 91
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 91
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d7_0`
   FROM (
@@ -565,11 +583,15 @@ LEFT JOIN (
         `day` + 181
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 181
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 181
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d8_0`
   FROM (
@@ -600,11 +622,15 @@ LEFT JOIN (
         `day` + 211
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 211
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 211
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(CASE WHEN `member` = 0 THEN `v0` END) AS INT64) AS `d9_0`
   FROM (
@@ -627,8 +653,6 @@ LEFT JOIN (
     2
 ) AS `g9`
   USING (`account_no`, `t`);
-
-DROP TABLE IF EXISTS `leadsignal_latest_behaviors`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_latest_behaviors` AS
 SELECT
@@ -657,11 +681,15 @@ LEFT JOIN (
         `day` + 1
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 1
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 1
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     MAX(`v0`) AS `d0_0`
   FROM (
@@ -693,11 +721,15 @@ LEFT JOIN (
         `day` + 1
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 1
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 1
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     MAX(CASE WHEN `member` = 0 THEN `v0` END) AS `d1_0`
   FROM (
@@ -721,8 +753,6 @@ LEFT JOIN (
 ) AS `g1`
   USING (`account_no`, `t`);
 
-DROP TABLE IF EXISTS `leadsignal_rows_surveys`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_rows_surveys` AS
 SELECT
   `account_no`,
@@ -737,8 +767,6 @@ FROM (
 ) AS `source`
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_id`);
-
-DROP TABLE IF EXISTS `leadsignal_latest_surveys_m14`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_latest_surveys_m14` AS
 SELECT
@@ -764,8 +792,6 @@ FROM (
 ) AS `c`
 WHERE
   NOT `p0` IS NULL AND `day` + 1 <= 19875;
-
-DROP TABLE IF EXISTS `leadsignal_latest_surveys`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_latest_surveys` AS
 SELECT
@@ -800,11 +826,15 @@ FROM (
           `day` + 1
         ) <= `first`
         THEN `first`
-        ELSE (SELECT MIN(one) FROM UNNEST([(
+        ELSE COALESCE(LEAST((
           CAST(FLOOR(((
             `day` + 1
           ) + 24) / 29) AS INT) * 29 + 4
-        ), 19875]) AS one)
+        ), 19875), (
+          CAST(FLOOR(((
+            `day` + 1
+          ) + 24) / 29) AS INT) * 29 + 4
+        ), 19875)
       END AS `t`,
       MAX(`v1`) AS `d0_0`
     FROM (
@@ -832,9 +862,11 @@ FROM (
       CASE
         WHEN `day` <= `first`
         THEN `first`
-        ELSE (SELECT MIN(one) FROM UNNEST([(
+        ELSE COALESCE(LEAST((
           CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
-        ), 19875]) AS one)
+        ), 19875), (
+          CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
+        ), 19875)
       END AS `t`,
       MAX(`n`) AS `d1_0`
     FROM (
@@ -856,8 +888,6 @@ FROM (
 LEFT JOIN `leadsignal_latest_surveys_m14` AS `latest_surveys_m14`
   ON `latest_surveys_m14`.`account_no` = `c`.`account_no`
   AND `latest_surveys_m14`.`n` = `c`.`m14`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_rows`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_rows` AS
 SELECT
@@ -882,24 +912,20 @@ JOIN `leadsignal_spine` AS `spine`
 WHERE
   `behavior` IN ('it\'s met');
 
-DROP TABLE IF EXISTS `leadsignal_process_0_events`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_events` AS
 SELECT
   `account_no`,
   `k`,
   `day` + `k` * 30 AS `day`,
   `quantity`,
-  (SELECT MAX(one) FROM UNNEST([`day` + `k` * 30, `known`]) AS one) + 1 AS `begins`,
+  COALESCE(GREATEST(`day` + `k` * 30, `known`), `day` + `k` * 30, `known`) + 1 AS `begins`,
   `user_id`
 FROM `leadsignal_process_0_rows` AS `process_0_rows`
 CROSS JOIN (
   SELECT
-    series AS `k`
+    `series` AS `k`
   FROM UNNEST(GENERATE_ARRAY(0, 0, 1)) AS `series`
 ) AS `k`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_changes`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_changes` AS
 SELECT
@@ -934,8 +960,6 @@ GROUP BY
   `account_no`,
   `x`;
 
-DROP TABLE IF EXISTS `leadsignal_process_0_states`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_states` AS
 SELECT
   `account_no`,
@@ -946,8 +970,6 @@ SELECT
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   ) >= 1000000 AS `adopted`
 FROM `leadsignal_process_0_changes` AS `process_0_changes`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_adopted`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_adopted` AS
 SELECT
@@ -974,15 +996,13 @@ FROM (
 WHERE
   `adopted`;
 
-DROP TABLE IF EXISTS `leadsignal_episodes_0`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_episodes_0` AS
 SELECT
   `account_no`,
   'p' AS `process`,
-  (SELECT MAX(one) FROM UNNEST([`x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END]) AS one) AS `adopted`,
+  COALESCE(GREATEST(`x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END), `x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END) AS `adopted`,
   CASE
-    WHEN `next_x` < (SELECT MIN(one) FROM UNNEST([19876, `ended`]) AS one)
+    WHEN `next_x` < COALESCE(LEAST(19876, `ended`), 19876, `ended`)
     THEN `next_x`
   END AS `lapsed`
 FROM `leadsignal_process_0_adopted` AS `process_0_adopted`
@@ -990,16 +1010,12 @@ JOIN `leadsignal_spine` AS `spine`
   USING (`account_no`)
 WHERE
   COALESCE(`next_x` > CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END, TRUE)
-  AND (SELECT MAX(one) FROM UNNEST([`x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END]) AS one) < (SELECT MIN(one) FROM UNNEST([19876, `ended`]) AS one);
-
-DROP TABLE IF EXISTS `leadsignal_episodes`;
+  AND COALESCE(GREATEST(`x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END), `x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END) < COALESCE(LEAST(19876, `ended`), 19876, `ended`);
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_episodes` AS
 SELECT
   *
 FROM `leadsignal_episodes_0` AS `episodes_0`;
-
-DROP TABLE IF EXISTS `leadsignal_last_episodes_m0`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_last_episodes_m0` AS
 SELECT
@@ -1023,8 +1039,6 @@ FROM (
 ) AS `c`
 WHERE
   NOT `p0` IS NULL AND `member` = 0 AND `day` + 0 <= 19875;
-
-DROP TABLE IF EXISTS `leadsignal_last_episodes`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_last_episodes` AS
 SELECT
@@ -1051,9 +1065,11 @@ FROM (
       CASE
         WHEN `day` <= `first`
         THEN `first`
-        ELSE (SELECT MIN(one) FROM UNNEST([(
+        ELSE COALESCE(LEAST((
           CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
-        ), 19875]) AS one)
+        ), 19875), (
+          CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
+        ), 19875)
       END AS `t`,
       MAX(`n`) AS `d0_0`
     FROM (
@@ -1076,8 +1092,6 @@ LEFT JOIN `leadsignal_last_episodes_m0` AS `last_episodes_m0`
   ON `last_episodes_m0`.`account_no` = `c`.`account_no`
   AND `last_episodes_m0`.`n` = `c`.`m0`;
 
-DROP TABLE IF EXISTS `leadsignal_dated_episodes`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_dated_episodes` AS
 SELECT
   `account_no`,
@@ -1088,8 +1102,6 @@ SELECT
 FROM `leadsignal_episodes` AS `episodes`
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_no`);
-
-DROP TABLE IF EXISTS `leadsignal_adoption_memory`;
 
 CREATE OR REPLACE TEMP TABLE `leadsignal_adoption_memory` AS
 SELECT
@@ -1147,9 +1159,11 @@ LEFT JOIN (
     CASE
       WHEN `day` <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d0_0`,
     CAST(SUM(`v1`) AS INT64) AS `d0_1`
@@ -1179,11 +1193,15 @@ LEFT JOIN (
         `day` + 90
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 90
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 90
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d1_0`,
     CAST(SUM(`v1`) AS INT64) AS `d1_1`
@@ -1215,11 +1233,15 @@ LEFT JOIN (
         `day` + 180
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 180
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 180
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d2_0`,
     CAST(SUM(`v1`) AS INT64) AS `d2_1`
@@ -1251,11 +1273,15 @@ LEFT JOIN (
         `day` + 365
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 365
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 365
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d3_0`,
     CAST(SUM(`v1`) AS INT64) AS `d3_1`
@@ -1285,9 +1311,11 @@ LEFT JOIN (
     CASE
       WHEN `day` <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR((`day` + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d4_0`,
     CAST(SUM(`v1`) AS INT64) AS `d4_1`,
@@ -1318,11 +1346,15 @@ LEFT JOIN (
         `day` + 90
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 90
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 90
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d5_0`,
     CAST(SUM(`v1`) AS INT64) AS `d5_1`
@@ -1354,11 +1386,15 @@ LEFT JOIN (
         `day` + 180
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 180
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 180
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d6_0`,
     CAST(SUM(`v1`) AS INT64) AS `d6_1`
@@ -1390,11 +1426,15 @@ LEFT JOIN (
         `day` + 365
       ) <= `first`
       THEN `first`
-      ELSE (SELECT MIN(one) FROM UNNEST([(
+      ELSE COALESCE(LEAST((
         CAST(FLOOR(((
           `day` + 365
         ) + 24) / 29) AS INT) * 29 + 4
-      ), 19875]) AS one)
+      ), 19875), (
+        CAST(FLOOR(((
+          `day` + 365
+        ) + 24) / 29) AS INT) * 29 + 4
+      ), 19875)
     END AS `t`,
     CAST(SUM(`v0`) AS INT64) AS `d7_0`,
     CAST(SUM(`v1`) AS INT64) AS `d7_1`
@@ -1425,7 +1465,7 @@ SELECT
   `customer_id`,
   DATE_FROM_UNIX_DATE(`t`) AS `snapshot_on`,
   CAST(`t` - `started` AS INT64) AS `start`,
-  CAST((SELECT MIN(one) FROM UNNEST([COALESCE(`next_t`, 19875), COALESCE(`ended`, 19875), 19875]) AS one) - `started` AS INT64) AS `stop`,
+  CAST(COALESCE(LEAST(COALESCE(LEAST(COALESCE(`next_t`, 19875), COALESCE(`ended`, 19875)), COALESCE(`next_t`, 19875), COALESCE(`ended`, 19875)), 19875), COALESCE(LEAST(COALESCE(`next_t`, 19875), COALESCE(`ended`, 19875)), COALESCE(`next_t`, 19875), COALESCE(`ended`, 19875)), 19875) - `started` AS INT64) AS `stop`,
   CASE
     WHEN NOT `ended` IS NULL AND `ended` <= COALESCE(`next_t`, 19875) AND TRUE
     THEN 1
@@ -1435,9 +1475,9 @@ SELECT
     WHEN NOT `ended` IS NULL AND `ended` <= COALESCE(`next_t`, 19875)
     THEN 'churn'
   END AS `cause`,
-  CAST((SELECT MIN(one) FROM UNNEST([COALESCE(`ended`, 19875), 19875]) AS one) - `t` AS INT64) AS `days_observed`,
+  CAST(COALESCE(LEAST(COALESCE(`ended`, 19875), 19875), COALESCE(`ended`, 19875), 19875) - `t` AS INT64) AS `days_observed`,
   CAST(`ended` - `t` AS INT64) AS `ended_within`,
-  CAST((SELECT MIN(one) FROM UNNEST([COALESCE(`end_known`, `ended`), COALESCE(`ended`, `end_known`)]) AS one) - `t` AS INT64) AS `known_within`,
+  CAST(COALESCE(LEAST(COALESCE(`end_known`, `ended`), COALESCE(`ended`, `end_known`)), COALESCE(`end_known`, `ended`), COALESCE(`ended`, `end_known`)) - `t` AS INT64) AS `known_within`,
   CASE WHEN NOT `ended` IS NULL THEN 'churn' END AS `end_cause`,
   CAST(COALESCE(`notice` < `t`, FALSE) AS BOOL) AS `notice_given`,
   CAST(`first_arr` / CAST(100 AS FLOAT64) AS FLOAT64) AS `arr`,
@@ -1485,7 +1525,7 @@ SELECT
       TRUE
     )
     AND `t` >= 19728
-    AND (SELECT MAX(one) FROM UNNEST([`t` - 89, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+    AND COALESCE(GREATEST(`t` - 89, `started`), `t` - 89, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
     THEN (
       (
         `open_0_of_p` * (
@@ -1496,14 +1536,14 @@ SELECT
           `t` - 89
         ) - `sums_90_of_p`
       )
-    ) / CAST((SELECT MIN(one) FROM UNNEST([90, `t` - `started` + 1]) AS one) AS FLOAT64)
+    ) / CAST(COALESCE(LEAST(90, `t` - `started` + 1), 90, `t` - `started` + 1) AS FLOAT64)
   END AS FLOAT64) AS `p_adopted_share_90d`,
   CAST(CASE
     WHEN (
       TRUE
     )
     AND `t` >= 19728
-    AND (SELECT MAX(one) FROM UNNEST([`t` - 179, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+    AND COALESCE(GREATEST(`t` - 179, `started`), `t` - 179, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
     THEN (
       (
         `open_0_of_p` * (
@@ -1514,14 +1554,14 @@ SELECT
           `t` - 179
         ) - `sums_180_of_p`
       )
-    ) / CAST((SELECT MIN(one) FROM UNNEST([180, `t` - `started` + 1]) AS one) AS FLOAT64)
+    ) / CAST(COALESCE(LEAST(180, `t` - `started` + 1), 180, `t` - `started` + 1) AS FLOAT64)
   END AS FLOAT64) AS `p_adopted_share_180d`,
   CAST(CASE
     WHEN (
       TRUE
     )
     AND `t` >= 19728
-    AND (SELECT MAX(one) FROM UNNEST([`t` - 364, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+    AND COALESCE(GREATEST(`t` - 364, `started`), `t` - 364, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
     THEN (
       (
         `open_0_of_p` * (
@@ -1532,7 +1572,7 @@ SELECT
           `t` - 364
         ) - `sums_365_of_p`
       )
-    ) / CAST((SELECT MIN(one) FROM UNNEST([365, `t` - `started` + 1]) AS one) AS FLOAT64)
+    ) / CAST(COALESCE(LEAST(365, `t` - `started` + 1), 365, `t` - `started` + 1) AS FLOAT64)
   END AS FLOAT64) AS `p_adopted_share_365d`,
   CAST((
     CASE
@@ -1540,7 +1580,7 @@ SELECT
         TRUE
       )
       AND `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 89, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+      AND COALESCE(GREATEST(`t` - 89, `started`), `t` - 89, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
       THEN (
         (
           `open_0_of_p` * (
@@ -1551,7 +1591,7 @@ SELECT
             `t` - 89
           ) - `sums_90_of_p`
         )
-      ) / CAST((SELECT MIN(one) FROM UNNEST([90, `t` - `started` + 1]) AS one) AS FLOAT64)
+      ) / CAST(COALESCE(LEAST(90, `t` - `started` + 1), 90, `t` - `started` + 1) AS FLOAT64)
     END
   ) - (
     CASE
@@ -1559,7 +1599,7 @@ SELECT
         TRUE
       )
       AND `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 364, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+      AND COALESCE(GREATEST(`t` - 364, `started`), `t` - 364, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
       THEN (
         (
           `open_0_of_p` * (
@@ -1570,7 +1610,7 @@ SELECT
             `t` - 364
           ) - `sums_365_of_p`
         )
-      ) / CAST((SELECT MIN(one) FROM UNNEST([365, `t` - `started` + 1]) AS one) AS FLOAT64)
+      ) / CAST(COALESCE(LEAST(365, `t` - `started` + 1), 365, `t` - `started` + 1) AS FLOAT64)
     END
   ) AS FLOAT64) AS `p_adopted_trend`,
   CAST(CASE
@@ -1578,7 +1618,7 @@ SELECT
       TRUE
     )
     AND `t` >= 19728
-    AND (SELECT MAX(one) FROM UNNEST([`t` - 364, `started`]) AS one) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
+    AND COALESCE(GREATEST(`t` - 364, `started`), `t` - 364, `started`) >= CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END
     THEN `lapses_365_of_p`
   END AS FLOAT64) AS `p_lapses_365d`,
   CAST(`value_m7` AS FLOAT64) AS `activity_events_30d`,
@@ -1589,13 +1629,13 @@ SELECT
   CAST(CASE WHEN `t` >= 19728 THEN `t` - `m12` END AS FLOAT64) AS `other_behaviors_days_since`,
   CAST(CASE
     WHEN (
-      (SELECT MIN(one) FROM UNNEST([210, `t` - `started`]) AS one) - 30
+      COALESCE(LEAST(210, `t` - `started`), 210, `t` - `started`) - 30
     ) >= 30
     THEN (
       (
         `value_m9`
       ) * (
-        (SELECT MIN(one) FROM UNNEST([210, `t` - `started`]) AS one) - 30
+        COALESCE(LEAST(210, `t` - `started`), 210, `t` - `started`) - 30
       )
     ) / NULLIF(CAST((
       (
@@ -1610,32 +1650,50 @@ SELECT
   CAST(`t` - `started` AS FLOAT64) AS `tenure_days`,
   CAST(`first_term` AS FLOAT64) AS `term_months`,
   CAST(CASE
-    WHEN UNIX_DATE(DATE_ADD(DATE_FROM_UNIX_DATE(`started`), INTERVAL (SELECT MAX(one) FROM UNNEST([CAST(FLOOR(((
+    WHEN UNIX_DATE(DATE_ADD(DATE_FROM_UNIX_DATE(`started`), INTERVAL COALESCE(GREATEST(CAST(FLOOR(((
       (
         EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
       ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
     )) / (
       `first_term`
-    )) AS INT), 1]) AS one) * (
+    )) AS INT), 1), CAST(FLOOR(((
+      (
+        EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
+      ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
+    )) / (
+      `first_term`
+    )) AS INT), 1) * (
       `first_term`
     ) MONTH)) >= `t`
-    THEN UNIX_DATE(DATE_ADD(DATE_FROM_UNIX_DATE(`started`), INTERVAL (SELECT MAX(one) FROM UNNEST([CAST(FLOOR(((
+    THEN UNIX_DATE(DATE_ADD(DATE_FROM_UNIX_DATE(`started`), INTERVAL COALESCE(GREATEST(CAST(FLOOR(((
       (
         EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
       ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
     )) / (
       `first_term`
-    )) AS INT), 1]) AS one) * (
+    )) AS INT), 1), CAST(FLOOR(((
+      (
+        EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
+      ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
+    )) / (
+      `first_term`
+    )) AS INT), 1) * (
       `first_term`
     ) MONTH)) - `t`
     ELSE UNIX_DATE(DATE_ADD(DATE_FROM_UNIX_DATE(`started`), INTERVAL (
-      (SELECT MAX(one) FROM UNNEST([CAST(FLOOR(((
+      COALESCE(GREATEST(CAST(FLOOR(((
         (
           EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
         ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
       )) / (
         `first_term`
-      )) AS INT), 1]) AS one) + 1
+      )) AS INT), 1), CAST(FLOOR(((
+        (
+          EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(YEAR FROM DATE_FROM_UNIX_DATE(`started`))
+        ) * 12 + EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`t`)) - EXTRACT(MONTH FROM DATE_FROM_UNIX_DATE(`started`))
+      )) / (
+        `first_term`
+      )) AS INT), 1) + 1
     ) * (
       `first_term`
     ) MONTH)) - `t`
@@ -1645,37 +1703,37 @@ FROM (
     *,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 30, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 30, `started`), `t` - 30, `started`) >= 19727
       THEN `m1` / CAST(1000000 AS FLOAT64)
     END AS `value_m1`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 30, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 30, `started`), `t` - 30, `started`) >= 19727
       THEN `m7` / CAST(1000000 AS FLOAT64)
     END AS `value_m7`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 90, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 90, `started`), `t` - 90, `started`) >= 19727
       THEN `m8` / CAST(1000000 AS FLOAT64)
     END AS `value_m8`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 30, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 30, `started`), `t` - 30, `started`) >= 19727
       THEN `m9` / CAST(1000000 AS FLOAT64)
     END AS `value_m9`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 90, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 90, `started`), `t` - 90, `started`) >= 19727
       THEN `m10` / CAST(1000000 AS FLOAT64)
     END AS `value_m10`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 180, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 180, `started`), `t` - 180, `started`) >= 19727
       THEN `m11` / CAST(1000000 AS FLOAT64)
     END AS `value_m11`,
     CASE
       WHEN `t` >= 19728
-      AND (SELECT MAX(one) FROM UNNEST([`t` - 210, `started`]) AS one) >= 19727
+      AND COALESCE(GREATEST(`t` - 210, `started`), `t` - 210, `started`) >= 19727
       THEN `m13` / CAST(1000000 AS FLOAT64)
     END AS `value_m13`
   FROM (
@@ -1697,48 +1755,4 @@ FROM (
       USING (`account_no`, `t`)
   ) AS `joined`
 ) AS `counted`;
-
-DROP TABLE IF EXISTS `leadsignal_adoption_memory`;
-
-DROP TABLE IF EXISTS `leadsignal_dated_episodes`;
-
-DROP TABLE IF EXISTS `leadsignal_last_episodes`;
-
-DROP TABLE IF EXISTS `leadsignal_last_episodes_m0`;
-
-DROP TABLE IF EXISTS `leadsignal_episodes`;
-
-DROP TABLE IF EXISTS `leadsignal_episodes_0`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_adopted`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_states`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_changes`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_events`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_rows`;
-
-DROP TABLE IF EXISTS `leadsignal_latest_surveys`;
-
-DROP TABLE IF EXISTS `leadsignal_latest_surveys_m14`;
-
-DROP TABLE IF EXISTS `leadsignal_rows_surveys`;
-
-DROP TABLE IF EXISTS `leadsignal_latest_behaviors`;
-
-DROP TABLE IF EXISTS `leadsignal_counts_behaviors`;
-
-DROP TABLE IF EXISTS `leadsignal_rows_behaviors`;
-
-DROP TABLE IF EXISTS `leadsignal_grid`;
-
-DROP TABLE IF EXISTS `leadsignal_spine`;
-
-DROP TABLE IF EXISTS `leadsignal_source_surveys`;
-
-DROP TABLE IF EXISTS `leadsignal_source_behaviors`;
-
-DROP TABLE IF EXISTS `leadsignal_source_accounts`;
 

@@ -1,6 +1,4 @@
-DROP TABLE IF EXISTS `leadsignal_source_accounts`;
-
-CREATE OR REPLACE TABLE `leadsignal_source_accounts` AS
+CREATE OR REPLACE TABLE `leadsignal_source_accounts` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_id`,
   CAST(NULL AS STRING) AS `name`,
@@ -32,9 +30,7 @@ FROM (
 WHERE
   `started_on` < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS `leadsignal_source_behaviors`;
-
-CREATE OR REPLACE TABLE `leadsignal_source_behaviors` AS
+CREATE OR REPLACE TABLE `leadsignal_source_behaviors` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_id`,
   `occurred_at`,
@@ -93,9 +89,7 @@ FROM (
 WHERE
   `occurred_at` < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS `leadsignal_source_surveys`;
-
-CREATE OR REPLACE TABLE `leadsignal_source_surveys` AS
+CREATE OR REPLACE TABLE `leadsignal_source_surveys` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_id`,
   `answered_on`,
@@ -151,9 +145,7 @@ FROM (
 WHERE
   `answered_on` < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS `leadsignal_spine`;
-
-CREATE OR REPLACE TABLE `leadsignal_spine` AS
+CREATE OR REPLACE TABLE `leadsignal_spine` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   *,
   CAST(ROW_NUMBER() OVER (ORDER BY `account_id` NULLS LAST) AS INT) AS `account_no`,
@@ -184,9 +176,7 @@ FROM (
 WHERE
   `entry` <= `last` AND `entry` <= `last`;
 
-DROP TABLE IF EXISTS `leadsignal_grid`;
-
-CREATE OR REPLACE TABLE `leadsignal_grid` AS
+CREATE OR REPLACE TABLE `leadsignal_grid` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first` AS `t`
@@ -212,9 +202,7 @@ WHERE
     CAST(FLOOR((19875 + 24) / 29) AS INT) * 29 + 4
   ) <> 19875;
 
-DROP TABLE IF EXISTS `leadsignal_rows_behaviors`;
-
-CREATE OR REPLACE TABLE `leadsignal_rows_behaviors` AS
+CREATE OR REPLACE TABLE `leadsignal_rows_behaviors` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first`,
@@ -238,9 +226,7 @@ FROM (
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_id`);
 
-DROP TABLE IF EXISTS `leadsignal_counts_behaviors`;
-
-CREATE OR REPLACE TABLE `leadsignal_counts_behaviors` AS
+CREATE OR REPLACE TABLE `leadsignal_counts_behaviors` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `t`,
@@ -629,9 +615,7 @@ LEFT JOIN (
 ) AS `g9`
   USING (`account_no`, `t`);
 
-DROP TABLE IF EXISTS `leadsignal_latest_behaviors`;
-
-CREATE OR REPLACE TABLE `leadsignal_latest_behaviors` AS
+CREATE OR REPLACE TABLE `leadsignal_latest_behaviors` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `t`,
@@ -722,9 +706,7 @@ LEFT JOIN (
 ) AS `g1`
   USING (`account_no`, `t`);
 
-DROP TABLE IF EXISTS `leadsignal_rows_surveys`;
-
-CREATE OR REPLACE TABLE `leadsignal_rows_surveys` AS
+CREATE OR REPLACE TABLE `leadsignal_rows_surveys` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first`,
@@ -739,9 +721,7 @@ FROM (
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_id`);
 
-DROP TABLE IF EXISTS `leadsignal_latest_surveys_m14`;
-
-CREATE OR REPLACE TABLE `leadsignal_latest_surveys_m14` AS
+CREATE OR REPLACE TABLE `leadsignal_latest_surveys_m14` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first`,
@@ -766,9 +746,7 @@ FROM (
 WHERE
   NOT `p0` IS NULL AND `day` + 1 <= 19875;
 
-DROP TABLE IF EXISTS `leadsignal_latest_surveys`;
-
-CREATE OR REPLACE TABLE `leadsignal_latest_surveys` AS
+CREATE OR REPLACE TABLE `leadsignal_latest_surveys` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `c`.`account_no` AS `account_no`,
   `c`.`t` AS `t`,
@@ -858,9 +836,7 @@ LEFT JOIN `leadsignal_latest_surveys_m14` AS `latest_surveys_m14`
   ON `latest_surveys_m14`.`account_no` = `c`.`account_no`
   AND `latest_surveys_m14`.`n` = `c`.`m14`;
 
-DROP TABLE IF EXISTS `leadsignal_process_0_rows`;
-
-CREATE OR REPLACE TABLE `leadsignal_process_0_rows` AS
+CREATE OR REPLACE TABLE `leadsignal_process_0_rows` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `user_id`,
@@ -883,9 +859,7 @@ JOIN `leadsignal_spine` AS `spine`
 WHERE
   `behavior` IN ('it\'s met');
 
-DROP TABLE IF EXISTS `leadsignal_process_0_events`;
-
-CREATE OR REPLACE TABLE `leadsignal_process_0_events` AS
+CREATE OR REPLACE TABLE `leadsignal_process_0_events` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `k`,
@@ -899,9 +873,7 @@ CROSS JOIN (
     EXPLODE(CASE WHEN 0 <= 0 THEN SEQUENCE(0, 0, 1) END) AS `k`
 ) AS `k`;
 
-DROP TABLE IF EXISTS `leadsignal_process_0_changes`;
-
-CREATE OR REPLACE TABLE `leadsignal_process_0_changes` AS
+CREATE OR REPLACE TABLE `leadsignal_process_0_changes` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `x`,
@@ -934,9 +906,7 @@ GROUP BY
   `account_no`,
   `x`;
 
-DROP TABLE IF EXISTS `leadsignal_process_0_states`;
-
-CREATE OR REPLACE TABLE `leadsignal_process_0_states` AS
+CREATE OR REPLACE TABLE `leadsignal_process_0_states` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `x`,
@@ -947,9 +917,7 @@ SELECT
   ) >= 1000000 AS `adopted`
 FROM `leadsignal_process_0_changes` AS `process_0_changes`;
 
-DROP TABLE IF EXISTS `leadsignal_process_0_adopted`;
-
-CREATE OR REPLACE TABLE `leadsignal_process_0_adopted` AS
+CREATE OR REPLACE TABLE `leadsignal_process_0_adopted` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `x`,
@@ -974,9 +942,7 @@ FROM (
 WHERE
   `adopted`;
 
-DROP TABLE IF EXISTS `leadsignal_episodes_0`;
-
-CREATE OR REPLACE TABLE `leadsignal_episodes_0` AS
+CREATE OR REPLACE TABLE `leadsignal_episodes_0` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   'p' AS `process`,
@@ -989,16 +955,12 @@ WHERE
   COALESCE(`next_x` > CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END, TRUE)
   AND GREATEST(`x`, CASE WHEN `started` >= 19727 THEN `started` ELSE 19757 END) < LEAST(19876, `ended`);
 
-DROP TABLE IF EXISTS `leadsignal_episodes`;
-
-CREATE OR REPLACE TABLE `leadsignal_episodes` AS
+CREATE OR REPLACE TABLE `leadsignal_episodes` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   *
 FROM `leadsignal_episodes_0` AS `episodes_0`;
 
-DROP TABLE IF EXISTS `leadsignal_last_episodes_m0`;
-
-CREATE OR REPLACE TABLE `leadsignal_last_episodes_m0` AS
+CREATE OR REPLACE TABLE `leadsignal_last_episodes_m0` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first`,
@@ -1021,9 +983,7 @@ FROM (
 WHERE
   NOT `p0` IS NULL AND `member` = 0 AND `day` + 0 <= 19875;
 
-DROP TABLE IF EXISTS `leadsignal_last_episodes`;
-
-CREATE OR REPLACE TABLE `leadsignal_last_episodes` AS
+CREATE OR REPLACE TABLE `leadsignal_last_episodes` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `c`.`account_no` AS `account_no`,
   `c`.`t` AS `t`,
@@ -1073,9 +1033,7 @@ LEFT JOIN `leadsignal_last_episodes_m0` AS `last_episodes_m0`
   ON `last_episodes_m0`.`account_no` = `c`.`account_no`
   AND `last_episodes_m0`.`n` = `c`.`m0`;
 
-DROP TABLE IF EXISTS `leadsignal_dated_episodes`;
-
-CREATE OR REPLACE TABLE `leadsignal_dated_episodes` AS
+CREATE OR REPLACE TABLE `leadsignal_dated_episodes` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `first`,
@@ -1086,9 +1044,7 @@ FROM `leadsignal_episodes` AS `episodes`
 JOIN `leadsignal_spine` AS `spine`
   USING (`account_no`);
 
-DROP TABLE IF EXISTS `leadsignal_adoption_memory`;
-
-CREATE OR REPLACE TABLE `leadsignal_adoption_memory` AS
+CREATE OR REPLACE TABLE `leadsignal_adoption_memory` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
   `t`,
@@ -1416,7 +1372,7 @@ LEFT JOIN (
 ) AS `g7`
   USING (`account_no`, `t`);
 
-CREATE TABLE crm.panel AS
+CREATE TABLE crm.panel TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_id`,
   `customer_id`,

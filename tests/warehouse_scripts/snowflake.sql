@@ -1,5 +1,3 @@
-DROP TABLE IF EXISTS "leadsignal_source_accounts";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_source_accounts" AS
 SELECT
   "account_id",
@@ -31,8 +29,6 @@ FROM (
 ) AS "s"
 WHERE
   "started_on" < CAST('2024-06-01' AS DATE);
-
-DROP TABLE IF EXISTS "leadsignal_source_behaviors";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_source_behaviors" AS
 SELECT
@@ -93,8 +89,6 @@ FROM (
 WHERE
   "occurred_at" < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS "leadsignal_source_surveys";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_source_surveys" AS
 SELECT
   "account_id",
@@ -151,8 +145,6 @@ FROM (
 WHERE
   "answered_on" < CAST('2024-06-01' AS DATE);
 
-DROP TABLE IF EXISTS "leadsignal_spine";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_spine" AS
 SELECT
   *,
@@ -187,8 +179,6 @@ FROM (
 WHERE
   "entry" <= "last" AND "entry" <= "last";
 
-DROP TABLE IF EXISTS "leadsignal_grid";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_grid" AS
 SELECT
   "account_no",
@@ -197,11 +187,11 @@ FROM "leadsignal_spine" AS "spine"
 UNION ALL
 SELECT
   "account_no",
-  CAST(series.VALUE AS INT) AS "t"
+  CAST("series".VALUE AS INT) AS "t"
 FROM "leadsignal_spine" AS "spine"
-CROSS JOIN LATERAL FLATTEN(INPUT => ARRAY_GENERATE_RANGE((
+CROSS JOIN TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE((
   CAST(FLOOR(("first" + 1 + 24) / 29) AS INT) * 29 + 4
-), "last" + 1, 29)) AS "series"
+), "last" + 1, 29))) AS "series"
 UNION ALL
 SELECT
   "account_no",
@@ -213,8 +203,6 @@ WHERE
   AND (
     CAST(FLOOR((19875 + 24) / 29) AS INT) * 29 + 4
   ) <> 19875;
-
-DROP TABLE IF EXISTS "leadsignal_rows_behaviors";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_rows_behaviors" AS
 SELECT
@@ -239,8 +227,6 @@ FROM (
 ) AS "source"
 JOIN "leadsignal_spine" AS "spine"
   USING ("account_id");
-
-DROP TABLE IF EXISTS "leadsignal_counts_behaviors";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_counts_behaviors" AS
 SELECT
@@ -631,8 +617,6 @@ LEFT JOIN (
 ) AS "g9"
   USING ("account_no", "t");
 
-DROP TABLE IF EXISTS "leadsignal_latest_behaviors";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_latest_behaviors" AS
 SELECT
   "account_no",
@@ -724,8 +708,6 @@ LEFT JOIN (
 ) AS "g1"
   USING ("account_no", "t");
 
-DROP TABLE IF EXISTS "leadsignal_rows_surveys";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_rows_surveys" AS
 SELECT
   "account_no",
@@ -740,8 +722,6 @@ FROM (
 ) AS "source"
 JOIN "leadsignal_spine" AS "spine"
   USING ("account_id");
-
-DROP TABLE IF EXISTS "leadsignal_latest_surveys_m14";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_latest_surveys_m14" AS
 SELECT
@@ -767,8 +747,6 @@ FROM (
 ) AS "c"
 WHERE
   NOT "p0" IS NULL AND "day" + 1 <= 19875;
-
-DROP TABLE IF EXISTS "leadsignal_latest_surveys";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_latest_surveys" AS
 SELECT
@@ -860,8 +838,6 @@ LEFT JOIN "leadsignal_latest_surveys_m14" AS "latest_surveys_m14"
   ON "latest_surveys_m14"."account_no" = "c"."account_no"
   AND "latest_surveys_m14"."n" = "c"."m14";
 
-DROP TABLE IF EXISTS "leadsignal_process_0_rows";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_rows" AS
 SELECT
   "account_no",
@@ -885,8 +861,6 @@ JOIN "leadsignal_spine" AS "spine"
 WHERE
   "behavior" IN ('it\'s met');
 
-DROP TABLE IF EXISTS "leadsignal_process_0_events";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_events" AS
 SELECT
   "account_no",
@@ -898,11 +872,9 @@ SELECT
 FROM "leadsignal_process_0_rows" AS "process_0_rows"
 CROSS JOIN (
   SELECT
-    CAST(series.VALUE AS INT) AS "k"
-  FROM LATERAL FLATTEN(INPUT => ARRAY_GENERATE_RANGE(0, 0 + 1, 1)) AS "series"
+    CAST("series".VALUE AS INT) AS "k"
+  FROM TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE(0, 0 + 1, 1))) AS "series"
 ) AS "k";
-
-DROP TABLE IF EXISTS "leadsignal_process_0_changes";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_changes" AS
 SELECT
@@ -937,8 +909,6 @@ GROUP BY
   "account_no",
   "x";
 
-DROP TABLE IF EXISTS "leadsignal_process_0_states";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_states" AS
 SELECT
   "account_no",
@@ -949,8 +919,6 @@ SELECT
     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   ) >= 1000000 AS "adopted"
 FROM "leadsignal_process_0_changes" AS "process_0_changes";
-
-DROP TABLE IF EXISTS "leadsignal_process_0_adopted";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_adopted" AS
 SELECT
@@ -977,8 +945,6 @@ FROM (
 WHERE
   "adopted";
 
-DROP TABLE IF EXISTS "leadsignal_episodes_0";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_episodes_0" AS
 SELECT
   "account_no",
@@ -992,14 +958,10 @@ WHERE
   COALESCE("next_x" > CASE WHEN "started" >= 19727 THEN "started" ELSE 19757 END, TRUE)
   AND GREATEST_IGNORE_NULLS("x", CASE WHEN "started" >= 19727 THEN "started" ELSE 19757 END) < LEAST_IGNORE_NULLS(19876, "ended");
 
-DROP TABLE IF EXISTS "leadsignal_episodes";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_episodes" AS
 SELECT
   *
 FROM "leadsignal_episodes_0" AS "episodes_0";
-
-DROP TABLE IF EXISTS "leadsignal_last_episodes_m0";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_last_episodes_m0" AS
 SELECT
@@ -1023,8 +985,6 @@ FROM (
 ) AS "c"
 WHERE
   NOT "p0" IS NULL AND "member" = 0 AND "day" + 0 <= 19875;
-
-DROP TABLE IF EXISTS "leadsignal_last_episodes";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_last_episodes" AS
 SELECT
@@ -1076,8 +1036,6 @@ LEFT JOIN "leadsignal_last_episodes_m0" AS "last_episodes_m0"
   ON "last_episodes_m0"."account_no" = "c"."account_no"
   AND "last_episodes_m0"."n" = "c"."m0";
 
-DROP TABLE IF EXISTS "leadsignal_dated_episodes";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_dated_episodes" AS
 SELECT
   "account_no",
@@ -1088,8 +1046,6 @@ SELECT
 FROM "leadsignal_episodes" AS "episodes"
 JOIN "leadsignal_spine" AS "spine"
   USING ("account_no");
-
-DROP TABLE IF EXISTS "leadsignal_adoption_memory";
 
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_adoption_memory" AS
 SELECT

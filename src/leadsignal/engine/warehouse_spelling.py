@@ -20,8 +20,10 @@ class Spelling:
     ``calls`` are the calls that `Warehouse` leaves, and functions whose nulls differ; where whole
     numbers are made in FROM only, ``LS_SERIES`` and ``LS_NTH`` instead of ``LS_DAYS``. ``create``
     makes the table of a step, ``into`` that of the panel; ``after`` follows a step. ``first`` opens
-    the script. ``types`` replaces names of types. ``longest`` is how many bytes a name may have (0
-    for any number), and ``upper`` says that names without quotes are in capitals.
+    the script; ``drops`` takes the steps' tables away, where they do not go with the script.
+    ``LEAST`` and ``GREATEST`` are of two. ``types`` replaces names of types. ``longest`` is how
+    many bytes a name may have (0 for any number), and ``upper`` says that names without quotes
+    are in capitals.
     """
 
     name: str
@@ -31,12 +33,14 @@ class Spelling:
     types: Mapping[str, str] = field(default_factory=dict)
     after: str = ""
     first: tuple[str, ...] = ()
+    drops: bool = True
     longest: int = 0
     upper: bool = False
-    run_by_us: bool = False
 
 
 _TEXT = "NULLIF(CAST({0} AS STRING), '')"
+_ANY_NAMES = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+"""Without it no name may hold a blank."""
 _FLOOR = "CAST(FLOOR(({0}) / {1}) AS INT)"
 
 SPELLINGS = {
@@ -58,7 +62,6 @@ SPELLINGS = {
             "CREATE TEMPORARY TABLE {0} AS\n{1}",
             after="ANALYZE {0}",
             longest=63,
-            run_by_us=True,
         ),
         Spelling(
             "clickhouse",
@@ -82,7 +85,6 @@ SPELLINGS = {
                 "SET prefer_column_name_to_alias = 1",
                 "SET least_greatest_legacy_null_behavior = 0",
             ),
-            run_by_us=True,
         ),
         Spelling(
             "snowflake",
@@ -90,7 +92,7 @@ SPELLINGS = {
                 "LS_DAY": "DATEDIFF(DAY, CAST('1970-01-01' AS DATE), {0})",
                 "LS_DATE": "DATEADD(DAY, {0}, CAST('1970-01-01' AS DATE))",
                 "LS_MONTHS": "DATEADD(MONTH, {1}, {0})",
-                "LS_SERIES": "LATERAL FLATTEN(INPUT => ARRAY_GENERATE_RANGE({0}, {1} + 1, {2}))",
+                "LS_SERIES": "TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE({0}, {1} + 1, {2})))",
                 "LS_NTH": "CAST({0}.VALUE AS INT)",
                 "LS_NUMBER": "TRY_TO_DOUBLE(TRIM({0}))",
                 "LS_FLOOR": _FLOOR,
@@ -110,10 +112,11 @@ SPELLINGS = {
                 "LS_NUMBER": "SAFE_CAST(TRIM({0}) AS FLOAT64)",
                 "LS_FLOOR": _FLOOR,
                 "LS_TEXT": _TEXT,
-                "LEAST": "(SELECT MIN(one) FROM UNNEST([{*}]) AS one)",
-                "GREATEST": "(SELECT MAX(one) FROM UNNEST([{*}]) AS one)",
+                "LEAST": "COALESCE(LEAST({0}, {1}), {0}, {1})",
+                "GREATEST": "COALESCE(GREATEST({0}, {1}), {0}, {1})",
             },
             "CREATE OR REPLACE TEMP TABLE {0} AS\n{1}",
+            drops=False,
         ),
         Spelling(
             "databricks",
@@ -126,7 +129,8 @@ SPELLINGS = {
                 "LS_FLOOR": _FLOOR,
                 "LS_TEXT": _TEXT,
             },
-            "CREATE OR REPLACE TABLE {0} AS\n{1}",
+            f"CREATE OR REPLACE TABLE {{0}} {_ANY_NAMES} AS\n{{1}}",
+            into=f"CREATE TABLE {{0}} {_ANY_NAMES} AS\n{{1}}",
         ),
     )
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
@@ -164,7 +165,10 @@ def _generator(spelling: Spelling) -> Generator:
             text: str = made.anonymous_sql(node)
             return text
         first = [] if isinstance(node, exp.Anonymous) else [node.this]
-        return filled(spelling.calls[ours], [made.sql(one) for one in [*first, *node.expressions]])
+        arguments = [made.sql(one) for one in [*first, *node.expressions]]
+        if ours in ("LEAST", "GREATEST"):
+            return reduce(lambda one, other: filled(spelling.calls[ours], [one, other]), arguments)
+        return filled(spelling.calls[ours], arguments)
 
     others = (exp.Lag, exp.Lead, exp.Least, exp.Greatest)
     spelt = [exp.Anonymous, *(one for one in others if one.__name__.upper() in spelling.calls)]
@@ -182,14 +186,10 @@ def _generator(spelling: Spelling) -> Generator:
 def filled(template: str, arguments: Sequence[str]) -> str:
     """Put arguments into a template.
 
-    >>> filled("f({1}, {0}) + g({*})", ["a", "b"])
-    'f(b, a) + g(a, b)'
+    >>> filled("f({1}, {0}) ~ 'x{1,2}'", ["a", "b"])
+    "f(b, a) ~ 'x{1,2}'"
     """
-
-    def one(found: re.Match[str]) -> str:
-        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
-
-    return re.sub(r"\{(\d|\*)\}", one, template)
+    return re.sub(r"\{(\d)\}", lambda found: arguments[int(found[1])], template)
 
 
 def _read_series(tree: exp.Expr) -> None:
@@ -203,9 +203,11 @@ def _read_series(tree: exp.Expr) -> None:
         assert select is not None  # noqa: S101  # A call of ours stands in a SELECT.
         table = exp.Table(
             this=exp.Anonymous(this="LS_SERIES", expressions=call.expressions),
-            alias=exp.TableAlias(this=exp.to_identifier("series")),
+            alias=exp.TableAlias(this=exp.to_identifier("series", quoted=True)),
         )
-        call.replace(exp.Anonymous(this="LS_NTH", expressions=[exp.to_identifier("series")]))
+        call.replace(
+            exp.Anonymous(this="LS_NTH", expressions=[exp.to_identifier("series", quoted=True)])
+        )
         if select.args.get("from_"):
             select.append("joins", exp.Join(this=table, kind="CROSS"))
         else:
@@ -324,7 +326,8 @@ def script(
     ]
     for step, drop in zip(portable, drops, strict=True):
         name = identifier(PREFIX + step.name, spelling.name)
-        statements += [drop, filled(spelling.create, [name, translator.statement(step.sql)])]
+        statements += [drop] * ("OR REPLACE" not in spelling.create)
+        statements.append(filled(spelling.create, [name, translator.statement(step.sql)]))
         statements += [filled(spelling.after, [name])] * bool(spelling.after)
     statements.append(filled(spelling.into, [into, translator.statement(select)]))
-    return statements + drops[::-1]
+    return statements + drops[::-1] * spelling.drops
