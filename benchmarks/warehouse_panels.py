@@ -59,6 +59,9 @@ def compared(
 
 def sample(connection: Any, dialect: str) -> None:
     """Compare the panels of the sample with its success analysis: all indicators."""
+    if dialect == "postgres":
+        with connection.cursor() as cursor:
+            cursor.execute("SET work_mem = '256MB'")  # With 4 MB it sorts on disk.
     tables = ls.read_tables(ls.sample_folder())
     analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
     found, taken = compared(connection, dialect, tables, analysis)

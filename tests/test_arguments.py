@@ -112,6 +112,10 @@ class SparkPanel:
     """A panel whose rows are in Spark."""
 
 
+class WarehouseTables:
+    """What has its rows in a warehouse is known so too."""
+
+
 Frame = type("DataFrame", (), {"__module__": "pyspark.sql.connect.dataframe"})
 IN_SPARK_THINGS: dict[str, Any] = {
     "tables": SparkTables(),
@@ -174,3 +178,12 @@ def test_names_that_only_rows_in_memory_have_say_so() -> None:
             refuse_name(thing, name, like)
         with pytest.raises(AttributeError, match="no attribute 'other'"):
             refuse_name(thing, "other", like)
+
+
+def test_what_is_in_a_warehouse_is_refused_with_what_to_do() -> None:
+    there: Any = WarehouseTables()
+    told = r"in a warehouse\. .*build_panel\(tables\)"
+    with pytest.raises(ls.OptionError, match=told):
+        ls.compare_cohorts(there, by="anything")
+    with pytest.raises(ls.OptionError, match=told):
+        refuse_name(there, "frame", ls.Tables)

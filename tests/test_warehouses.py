@@ -7,6 +7,7 @@ in test_warehouse_scripts.py: nobody runs them here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.config.success import Process, SuccessAnalysis
 from random_tables import random_case
+from small_business import write_small_business
 from warehouses import connected, missing, put, rows_of
 
 pytestmark = pytest.mark.xdist_group("warehouses")
@@ -123,6 +125,10 @@ def test_the_script_and_the_table_hold_the_same_rows(
     names = rows_of(connection, dialect, odd_frames(), tmp_path)
     there = ls.warehouse.read_warehouse_tables(connection, names, dialect=dialect, **OPTIONS)
     here = ls.read_tables(odd_frames(), **OPTIONS)
+    with pytest.raises(ls.OptionError, match="engine, session and since are not there"):
+        ls.build_panel(there, engine="spark")
+    with pytest.raises(ls.OptionError, match="Leave both out"):
+        ls.warehouse.panel_sql(there, dialect="snowflake")
     rows = ls.warehouse.create_panel(there, into="made_here")
     assert rows == len(ls.build_panel(here).frame) > 3
     with pytest.raises(ls.SourceError, match="made_here"):
@@ -175,3 +181,30 @@ def test_faults_are_told_all_at_once(warehouse: tuple[str, Any], tmp_path: Path)
     assert "started_on" in str(told.value)
     with pytest.raises(ls.SourceError, match="nowhere cannot be read"):
         ls.warehouse.read_warehouse_tables(connection, {"accounts": "nowhere"}, dialect=dialect)
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "warehouses.md"
+RUN_HERE = r"(?ms)^<!-- not run: tests/test_warehouses.py [^\n]+ -->\n```python\n(.*?)^```"
+SHOWN = re.findall(RUN_HERE, PAGE.read_text("utf-8"))
+"""The examples of the page, in their order."""
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one behaviour that has indicators of its own, as few are sooner made."""
+    if reason := missing("postgres"):
+        pytest.skip(reason)
+    here = ls.read_tables(write_small_business(tmp_path, "accounts", "behaviors"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("adbc_driver_postgresql.dbapi.connect", lambda url: connection)
+    with connected("postgres") as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA crm")
+            for name, place in put(connection, "postgres", here, tmp_path).items():
+                cursor.execute(f"CREATE VIEW crm.{name} AS SELECT * FROM {place}")
+        names: dict[str, Any] = {}
+        for example in SHOWN:
+            exec(example, names)
+    expected = ls.build_panel(here.as_of(names["tables"].as_of_date), names["analysis"], every=28)
+    pd.testing.assert_frame_equal(names["panel"].frame, expected.frame, check_exact=True)
+    assert names["rows"] == len(expected.frame) > 1000
+    assert "CREATE TABLE crm.churn_panel AS" in names["script"]

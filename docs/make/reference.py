@@ -19,11 +19,21 @@ import leadsignal as ls
 CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Tables and projects": (
         "tables.md",
-        ("tables", "config.project", "config.credentials", "model.one_row", "engine.spark_tables"),
+        (
+            "tables",
+            "config.project",
+            "config.credentials",
+            "model.one_row",
+            "engine.spark_tables",
+            "engine.warehouse_tables",
+        ),
     ),
     "Why customers stay": ("success-study.md", ("success_analysis", "config.success")),
     "Discovery": ("discovery.md", ("success_analysis.discovery",)),
-    "The panel": ("internals.md", ("panel", "scoring.spark_panel", "model.encoding")),
+    "The panel": (
+        "internals.md",
+        ("panel", "scoring.spark_panel", "engine.warehouse_panel", "model.encoding"),
+    ),
     "Tracking": ("tracking.md", ("success_analysis.tracking", "as_of_context")),
     "Before usage drops": ("before-usage-drops.md", ("churn", "evaluation")),
     "Why they leave": ("why.md", ("model.effects",)),

@@ -32,7 +32,7 @@ class Rule:
     remedy: str
 
     def fault(self, table: str, count: int) -> Fault:
-        """Return the fault of so many rows of a table."""
+        """Return the fault of N rows of a table."""
         problem = f"{count:,} rows: {self.problem}"
         return Fault(None, table, None, self.column, None, problem, self.remedy)
 
@@ -49,7 +49,7 @@ class RepeatRule:
     remedy: str
 
     def fault(self, table: str, count: int) -> Fault:
-        """Return the fault of so many groups of a table."""
+        """Return the fault of N groups of a table."""
         problem = f"{count:,} {self.problem}"
         return Fault(None, table, None, self.column, None, problem, self.remedy)
 

@@ -126,7 +126,7 @@ def create_panel(
     OptionError
         As `panel_sql` does.
     """
-    statements, _ = _made(tables, analysis, every, into)
+    statements, _ = _panel_script(tables, analysis, every, into)
     tables.run(statements)
     ((rows,),) = tables.run([f"SELECT COUNT(*) FROM {into}"])
     tables.commit()
@@ -138,7 +138,7 @@ def warehouse_rows(
 ) -> tuple[Recipe, pd.DataFrame]:
     """Return what a panel is made from, and its rows on this machine, in no order."""
     into = f"leadsignal_panel_{uuid4().hex[:12]}"
-    statements, recipe = _made(tables, analysis, every, into)
+    statements, recipe = _panel_script(tables, analysis, every, into)
     names = [*KEY_COLUMNS, *(one.name for one in recipe.indicators)]
     try:
         tables.run(statements)
@@ -150,7 +150,7 @@ def warehouse_rows(
     return recipe, _frame(rows, recipe)
 
 
-def _made(
+def _panel_script(
     tables: WarehouseTables, analysis: SuccessAnalysis | None, every: Duration | None, into: str
 ) -> tuple[list[str], Recipe]:
     places, sources = tables.in_warehouse, tables.places
@@ -217,8 +217,8 @@ def _frame(rows: list[tuple[Any, ...]], recipe: Recipe) -> pd.DataFrame:
         kinds[one.name] = (pa.float64(), float) if one.kind == "number" else (pa.string(), str)
     cells = list(zip(*rows, strict=True)) or [()] * len(kinds)
     arrays = [
-        pa.array([None if cell is None else made(cell) for cell in column], kind)
-        for column, (kind, made) in zip(cells, kinds.values(), strict=True)
+        pa.array([None if cell is None else convert(cell) for cell in column], kind)
+        for column, (kind, convert) in zip(cells, kinds.values(), strict=True)
     ]
     frame: pd.DataFrame = pa.table(arrays, names=list(kinds)).to_pandas(
         date_as_object=False, coerce_temporal_nanoseconds=True

@@ -28,7 +28,7 @@ PREFIX = "leadsignal_"
 """What the names of the script's own tables begin with."""
 
 RAW = f"{PREFIX}raw_"
-"""What stands for a table of the warehouse until its name is put in."""
+"""What a table of the warehouse is called until its name is put in."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,13 @@ def _generator(spelling: Spelling) -> Generator:
     dialect = Dialect.get_or_raise(spelling.name)
     theirs: Any = type(dialect.generator())
 
-    def call(made: Any, node: exp.Expr) -> str:
+    def call(generator: Any, node: exp.Expr) -> str:
         ours = node.name if isinstance(node, exp.Anonymous) else type(node).__name__.upper()
         if ours not in spelling.calls:
-            text: str = made.anonymous_sql(node)
+            text: str = generator.anonymous_sql(node)
             return text
         first = [] if isinstance(node, exp.Anonymous) else [node.this]
-        arguments = [made.sql(one) for one in [*first, *node.expressions]]
+        arguments = [generator.sql(one) for one in [*first, *node.expressions]]
         if ours in ("LEAST", "GREATEST"):
             return reduce(lambda one, other: filled(spelling.calls[ours], [one, other]), arguments)
         return filled(spelling.calls[ours], arguments)
@@ -177,10 +177,10 @@ def _generator(spelling: Spelling) -> Generator:
         "TRANSFORMS": {**theirs.TRANSFORMS, **dict.fromkeys(spelt, call)},
         "TYPE_MAPPING": {**theirs.TYPE_MAPPING, **kinds},
     }
-    made: Generator = type(theirs.__name__, (theirs,), changed)(
+    spelling_generator: Generator = type(theirs.__name__, (theirs,), changed)(
         dialect=dialect, identify=True, pretty=True, unsupported_level=ErrorLevel.IGNORE
     )
-    return made
+    return spelling_generator
 
 
 def filled(template: str, arguments: Sequence[str]) -> str:
@@ -200,7 +200,7 @@ def _read_series(tree: exp.Expr) -> None:
         if call.name != "LS_DAYS":
             continue
         select = call.find_ancestor(exp.Select)
-        assert select is not None  # noqa: S101  # A call of ours stands in a SELECT.
+        assert select is not None  # noqa: S101  # A call of ours is part of a SELECT.
         table = exp.Table(
             this=exp.Anonymous(this="LS_SERIES", expressions=call.expressions),
             alias=exp.TableAlias(this=exp.to_identifier("series", quoted=True)),
