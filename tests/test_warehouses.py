@@ -82,7 +82,7 @@ SCORES = {
     "score": [0.1 + 0.2, -1.5, 7.0],
 }
 OPTIONS: dict[str, Any] = {
-    "attributes": {ODD: "text", "seats": "number"},
+    "attributes": [ODD, "seats"],
     "not_churn": [ODD],
     "causes": {"dear": ["price"]},
 }
@@ -103,6 +103,7 @@ def test_odd_texts_what_is_left_out_and_the_default_day_are_the_same(
     there = ls.warehouse.read_warehouse_tables(connection, names, dialect=dialect, **OPTIONS)
     assert there.as_of_date == here.as_of_date == date(2024, 3, 21)
     assert there.coverage == here.coverage
+    assert there.attributes == here.attributes == {ODD: "text", "seats": "number"}
     assert [str(one) for one in there.warnings] == [
         str(one) for one in here.warnings if "left out: " in str(one)
     ]

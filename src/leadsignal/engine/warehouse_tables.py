@@ -39,7 +39,7 @@ from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html
-from leadsignal.schema import BY_NAME, TABLES, Column
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES, Column
 from leadsignal.sources.parts import Part, literal, quoted
 from leadsignal.tables import Coverage, Tables, cut_at
 
@@ -302,7 +302,7 @@ def read_warehouse_tables(
     as_of : date or str, optional
         The day at whose midnight tables are known; by default the day after the latest fact.
     not_churn, causes, attributes, columns, project : optional
-        As of `read_tables`. Attributes are texts unless a mapping says ``"number"``.
+        As of `read_tables`.
 
     Returns
     -------
@@ -332,11 +332,11 @@ def read_warehouse_tables(
     places, faults = _places(connection, in_warehouse, project)
     if faults:
         raise TablesError(faults, {})
-    kinds = _attribute_kinds(project)
     names = tuple(places)
     read = WarehouseTables(
-        project, date.max, names, kinds, (), dialect, places, in_warehouse, connection
+        project, date.max, names, {}, (), dialect, places, in_warehouse, connection
     )
+    read = replace(read, attributes=_attribute_kinds(read))
     if found := [fault for name in names for fault in _faults(read, places[name])]:
         raise TablesError(found, {})
     warnings = [notice for name in names for notice in _left_out(read, places[name])]
@@ -440,17 +440,23 @@ def _default_day(tables: WarehouseTables) -> date:
     return date.max
 
 
-def _attribute_kinds(project: Project) -> dict[str, AttributeKind]:
-    """Return what each declared attribute is: as in the schema, else as declared, else a text."""
-    source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
-    numbers = ("number", "decimal", "integer")
-    return {
-        name: "number"
-        if (
-            ours[name].kind in numbers
-            if name in ours
-            else source.attribute_kinds.get(name) == "number"
-        )
-        else "text"
-        for name in source.attributes
-    }
+def _attribute_kinds(tables: WarehouseTables) -> dict[str, AttributeKind]:
+    """Return what each attribute is: as declared, in the schema, or by its values, as in files."""
+    source = tables.project.tables.get("accounts", TableSource())
+    ours, extras = BY_NAME["accounts"].by_column, tables.places["accounts"].loaded.extras
+    kinds: dict[str, AttributeKind] = {}
+    for name in source.attributes:
+        number = source.attribute_kinds.get(name) == "number"
+        if name in ours:
+            number = ours[name].kind in ("number", "decimal", "integer")
+        elif name in extras and name not in source.attribute_kinds:
+            number = _all_numbers(tables, name)
+        kinds[name] = "number" if number else "text"
+    return kinds
+
+
+def _all_numbers(tables: WarehouseTables, attribute: str) -> bool:
+    cell = f"t.{quoted(attribute)}"
+    number = f"ABS({WAREHOUSE.number(cell)}) < {LARGEST_NUMBER}"
+    values, numbers = tables.count_rows("accounts", [f"{cell} IS NOT NULL", number])
+    return 0 < values == numbers
