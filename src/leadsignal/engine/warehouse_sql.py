@@ -162,12 +162,11 @@ def _generator(spelling: Spelling) -> Generator:
     def call(generator: Any, node: exp.Expr) -> str:
         ours = node.name if isinstance(node, exp.Anonymous) else type(node).__name__.upper()
         if ours not in spelling.calls:
-            text: str = generator.anonymous_sql(node)
-            return text
+            return str(generator.anonymous_sql(node))
         first = [] if isinstance(node, exp.Anonymous) else [node.this]
-        arguments = [generator.sql(one) for one in [*first, *node.expressions]]
+        arguments = [str(generator.sql(one)) for one in [*first, *node.expressions]]
         if ours in ("LEAST", "GREATEST"):
-            return reduce(lambda one, other: filled(spelling.calls[ours], [one, other]), arguments)
+            return reduce(lambda *two: filled(spelling.calls[ours], two), arguments)
         return filled(spelling.calls[ours], arguments)
 
     others = (exp.Lag, exp.Lead, exp.Least, exp.Greatest)
