@@ -21,7 +21,7 @@ sqlglot = pytest.importorskip("sqlglot")
 
 GOLDEN = Path(__file__).parent / "warehouse_scripts"
 NOT_RUN = ("snowflake", "bigquery", "databricks")
-FRAMES = {
+FRAMES: dict[str, dict[str, Any]] = {
     "accounts": {"account_id": ["a"], "started_on": ["2024-01-01"], "term_months": [12]},
     "behaviors": {"account_id": ["a"], "occurred_at": ["2024-01-05"], "behavior": ["it's met"]},
     "surveys": {"account_id": ["a"], "answered_on": ["2024-01-05"], "score": [7.0]},
@@ -97,6 +97,16 @@ def test_names_that_postgres_would_cut_are_refused() -> None:
 def test_what_is_no_connection_is_refused() -> None:
     with pytest.raises(ls.OptionError, match=r"connection is a str, which has no cursor\(\)"):
         ls.warehouse.read_warehouse_tables("postgresql://x", {"accounts": "a"}, dialect="postgres")
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    connection = type("Connection", (), {"cursor": None})()
+    wrong: Any = ["accounts"]
+    with pytest.raises(ls.OptionError, match="tables is a list"):
+        ls.warehouse.read_warehouse_tables(connection, wrong, dialect="postgres")
+    tables = ls.read_tables({"accounts": pd.DataFrame(FRAMES["accounts"])}, as_of="2024-06-01")
+    with pytest.raises(ls.OptionError, match="names is a list"):
+        ls.warehouse.panel_sql(tables, dialect="postgres", names=wrong)
 
 
 def test_without_sqlglot_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,8 +196,8 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.skip(reason)
     here = ls.read_tables(write_small_business(tmp_path, "accounts", "behaviors"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("adbc_driver_postgresql.dbapi.connect", lambda url: connection)
     with connected("postgres") as connection:
+        monkeypatch.setattr("adbc_driver_postgresql.dbapi.connect", lambda url: connection)
         with connection.cursor() as cursor:
             cursor.execute("CREATE SCHEMA crm")
             for name, place in put(connection, "postgres", here, tmp_path).items():

@@ -162,6 +162,9 @@ def _places_of(
 ) -> tuple[dict[str, str], dict[str, Place]]:
     """Return where tables that were read here are in a warehouse, with the schema's columns."""
     spelling = spelling_of(dialect)
+    if not isinstance(names, Mapping):
+        problem = f"names is a {type(names).__name__}, not names in the warehouse by our names"
+        raise OptionError(problem, 'Write {"accounts": "crm.accounts"}')
     for name in names:
         if name not in tables.names:
             raise OptionError(f"names: {name!r} is not a table", one_of(tables.names, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -254,21 +255,25 @@ def run(connection: Connection, statements: Iterable[str]) -> list[tuple[Any, ..
 
     Raises SourceError with what the warehouse said, after its transaction has been rolled back.
     """
-    cursor = connection.cursor()
-    try:
+    with _cursor(connection, "the warehouse refuses") as cursor:
         for statement in statements:
             cursor.execute(statement)
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+@contextmanager
+def _cursor(connection: Connection, problem: str) -> Iterator[Cursor]:
+    cursor = connection.cursor()
+    try:
+        yield cursor
     except Exception as error:
         if hasattr(connection, "rollback"):
             connection.rollback()
         said = " ".join(str(error).split())[:500]
-        raise SourceError(f"the warehouse refuses: {said}", REFUSED) from error
+        remedy = "Correct the table or its name, or ask for the right to read it"
+        raise SourceError(f"{problem}: {said}", remedy) from error
     finally:
         cursor.close()
-
-
-REFUSED = "Correct the table or its name, or ask for the right to read it"
 
 
 @checked
@@ -323,6 +328,9 @@ def read_warehouse_tables(
     if not hasattr(connection, "cursor"):
         problem = f"connection is a {type(connection).__name__}, which has no cursor()"
         raise OptionError(problem, "Give a connection of the warehouse's driver (DB-API 2.0)")
+    if not isinstance(tables, Mapping):
+        problem = f"tables is a {type(tables).__name__}, not names in the warehouse by our names"
+        raise OptionError(problem, 'Write {"accounts": "crm.accounts"}')
     if project.currency.base:
         problem = "[currency] is not applied to rows in a warehouse"
         raise OptionError(problem, "Convert the amounts there, and take the section out")
@@ -365,15 +373,9 @@ def _places(
     places: dict[str, Place] = {}
     faults: list[Fault] = []
     for name in (table.name for table in TABLES if table.name in in_warehouse):
-        cursor = connection.cursor()
-        try:
+        with _cursor(connection, f"{in_warehouse[name]} cannot be read") as cursor:
             cursor.execute(f"SELECT * FROM {in_warehouse[name]} WHERE 1 = 0")
             theirs = [str(column[0]) for column in cursor.description or ()]
-        except Exception as error:
-            said = " ".join(str(error).split())[:500]
-            raise SourceError(f"{in_warehouse[name]} cannot be read: {said}", REFUSED) from error
-        finally:
-            cursor.close()
         source = project.tables.get(name, TableSource())
         part = Part(name, None, {one.lower() if one.isupper() else one: one for one in theirs})
         match, found, _ = match_columns(BY_NAME[name], part, source)
