@@ -164,7 +164,7 @@ FROM (
       UNIX_DATE(`end_known_on`) AS `end_known`,
       `end_reason`,
       `term_months` AS `first_term`,
-      CAST(CAST(`arr` AS BIGNUMERIC) * 100 AS INT64) AS `first_arr`,
+      CAST(ROUND(CAST(`arr` AS BIGNUMERIC) * 100) AS INT64) AS `first_arr`,
       COALESCE(GREATEST(UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1), UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1) AS `entry`
     FROM (
       SELECT
@@ -207,7 +207,7 @@ SELECT
   `first`,
   UNIX_DATE(`known_on`) AS `known`,
   UNIX_DATE(`occurred_at`) AS `occurred_at_no`,
-  CAST(CAST(`quantity` AS BIGNUMERIC) * 1000000 AS INT64) AS `quantity_whole`,
+  CAST(ROUND(CAST(`quantity` AS BIGNUMERIC) * 1000000) AS INT64) AS `quantity_whole`,
   `behavior`,
   CAST(CASE `counted_as` WHEN '' THEN 0 END AS INT64) AS `counted_as_no`,
   CAST(CASE `in_process` WHEN 'no' THEN 0 WHEN 'yes' THEN 1 END AS INT64) AS `in_process_no`
@@ -895,7 +895,7 @@ SELECT
   `user_id`,
   UNIX_DATE(`occurred_at`) AS `day`,
   UNIX_DATE(`known_on`) AS `known`,
-  CAST(CAST(`quantity` AS BIGNUMERIC) * 1000000 AS INT64) AS `quantity`
+  CAST(ROUND(CAST(`quantity` AS BIGNUMERIC) * 1000000) AS INT64) AS `quantity`
 FROM (
   SELECT
     *,

@@ -164,7 +164,7 @@ FROM (
       UNIX_DATE(`end_known_on`) AS `end_known`,
       `end_reason`,
       `term_months` AS `first_term`,
-      CAST(CAST(`arr` AS DECIMAL(38, 2)) * 100 AS BIGINT) AS `first_arr`,
+      CAST(ROUND(CAST(`arr` AS DECIMAL(38, 6)) * 100) AS BIGINT) AS `first_arr`,
       GREATEST(UNIX_DATE(`started_on`), UNIX_DATE(CAST(`recorded_at` AS DATE)) + 1) AS `entry`
     FROM (
       SELECT
@@ -208,7 +208,7 @@ SELECT
   `first`,
   UNIX_DATE(`known_on`) AS `known`,
   UNIX_DATE(`occurred_at`) AS `occurred_at_no`,
-  CAST(CAST(`quantity` AS DECIMAL(38, 6)) * 1000000 AS BIGINT) AS `quantity_whole`,
+  CAST(ROUND(CAST(`quantity` AS DECIMAL(38, 10)) * 1000000) AS BIGINT) AS `quantity_whole`,
   `behavior`,
   CAST(CASE `counted_as` WHEN '' THEN 0 END AS SMALLINT) AS `counted_as_no`,
   CAST(CASE `in_process` WHEN 'no' THEN 0 WHEN 'yes' THEN 1 END AS SMALLINT) AS `in_process_no`
@@ -842,7 +842,7 @@ SELECT
   `user_id`,
   UNIX_DATE(`occurred_at`) AS `day`,
   UNIX_DATE(`known_on`) AS `known`,
-  CAST(CAST(`quantity` AS DECIMAL(38, 6)) * 1000000 AS BIGINT) AS `quantity`
+  CAST(ROUND(CAST(`quantity` AS DECIMAL(38, 10)) * 1000000) AS BIGINT) AS `quantity`
 FROM (
   SELECT
     *,

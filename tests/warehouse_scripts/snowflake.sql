@@ -164,7 +164,7 @@ FROM (
       DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "end_known_on") AS "end_known",
       "end_reason",
       "term_months" AS "first_term",
-      CAST(CAST("arr" AS DECIMAL(38, 2)) * 100 AS BIGINT) AS "first_arr",
+      CAST(ROUND(CAST("arr" AS DECIMAL(38, 6)) * 100) AS BIGINT) AS "first_arr",
       GREATEST_IGNORE_NULLS(
         DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "started_on"),
         DATEDIFF(DAY, CAST('1970-01-01' AS DATE), CAST("recorded_at" AS DATE)) + 1
@@ -210,7 +210,7 @@ SELECT
   "first",
   DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "known_on") AS "known",
   DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "occurred_at") AS "occurred_at_no",
-  CAST(CAST("quantity" AS DECIMAL(38, 6)) * 1000000 AS BIGINT) AS "quantity_whole",
+  CAST(ROUND(CAST("quantity" AS DECIMAL(38, 10)) * 1000000) AS BIGINT) AS "quantity_whole",
   "behavior",
   CAST(CASE "counted_as" WHEN '' THEN 0 END AS SMALLINT) AS "counted_as_no",
   CAST(CASE "in_process" WHEN 'no' THEN 0 WHEN 'yes' THEN 1 END AS SMALLINT) AS "in_process_no"
@@ -844,7 +844,7 @@ SELECT
   "user_id",
   DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "occurred_at") AS "day",
   DATEDIFF(DAY, CAST('1970-01-01' AS DATE), "known_on") AS "known",
-  CAST(CAST("quantity" AS DECIMAL(38, 6)) * 1000000 AS BIGINT) AS "quantity"
+  CAST(ROUND(CAST("quantity" AS DECIMAL(38, 10)) * 1000000) AS BIGINT) AS "quantity"
 FROM (
   SELECT
     *,

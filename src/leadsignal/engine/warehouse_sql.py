@@ -47,6 +47,11 @@ class Warehouse(DuckDB):
         """Leave a call."""
         return f"LS_FLOOR({over}, {under})"
 
+    def scaled(self, column: str, decimals: int) -> str:
+        """Round after a cast to more digits: ClickHouse's cast of a double cuts them off."""
+        longer = f"CAST({column} AS DECIMAL(38,{decimals + 4}))"
+        return f"CAST(ROUND({longer} * {10**decimals}) AS BIGINT)"
+
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Leave a call."""
         return f"LS_DAYS({first}, {last}, {step})"
