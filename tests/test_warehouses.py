@@ -18,6 +18,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.engine.warehouse_spelling import spelling_of
+from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator
+from leadsignal.engine.warehouse_tables import run
 from random_tables import random_case
 from small_business import write_small_business
 from warehouses import connected, missing, put, rows_of
@@ -215,3 +218,16 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     pd.testing.assert_frame_equal(names["panel"].frame, expected.frame, check_exact=True)
     assert names["rows"] == len(expected.frame) > 1000
     assert "CREATE TABLE crm.churn_panel AS" in names["script"]
+
+
+def test_doubles_are_rounded_to_whole_units_not_cut(
+    warehouse: tuple[str, Any], tmp_path: Path
+) -> None:
+    dialect, connection = warehouse
+    whole = [*range(-600_000, -590_000), *range(29_000, 30_000)]
+    values = pd.DataFrame({"score": [n / 1_000_000 for n in whole], "whole": whole})
+    names = rows_of(connection, dialect, {"surveys": values}, tmp_path)
+    translator = Translator(spelling_of(dialect), names)
+    wrong = f"SUM(CASE WHEN {WAREHOUSE.scaled('score', 6)} <> whole THEN 1 ELSE 0 END)"
+    counted = translator.statement(f"SELECT {wrong} FROM leadsignal_raw_surveys AS s")
+    assert [int(count) for (count,) in run(connection, [counted])] == [0]
