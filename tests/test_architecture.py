@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("sources",),
     ("ingestion",),
+    ("account_sample", "check_report"),
     ("tables",),
     ("proposals",),
     ("account_facts", "end_of_risk"),

@@ -219,6 +219,31 @@ def test_some_customers_come_into_memory_with_all_their_rows(there: ls.spark.Spa
         there.frame("accounts")  # type: ignore[attr-defined]
 
 
+def test_a_weighted_sample_is_that_of_tables_in_memory(spark: Any, tmp_path: Path) -> None:
+    case = random_case(2)
+    tables = case.read()
+    there = ls.spark.read_spark_tables(
+        in_spark(spark, tables, tmp_path), project=case.project, as_of=case.as_of
+    ).sample_accounts(0.5, keep_churned=True, seed=1)
+    here = tables.sample_accounts(0.5, keep_churned=True, seed=1)
+    part = there.collect()
+    assert part.sample is not None
+    assert here.sample is not None
+    assert part.sample.to_dict() == here.sample.to_dict()
+    pd.testing.assert_series_equal(
+        part.sample.weights.sort_index(), here.sample.weights.sort_index(), check_names=False
+    )
+    assert 0 < part.sample.customers < part.sample.of
+    for name in tables.names:
+        assert len(part.frame(name)) == len(here.frame(name))
+    with pytest.raises(ls.OptionError, match="a sample already"):
+        part.sample_accounts(0.5)
+    with pytest.raises(ls.OptionError, match="weights Spark's panel cannot hold"):
+        ls.build_panel(there, case.analysis)
+    with pytest.raises(ls.OptionError, match="is a sample of all churned customers"):
+        ls.spark.build_spark_panel(there, case.analysis)
+
+
 def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
     spark: Any, tmp_path: Path
 ) -> None:

@@ -54,6 +54,29 @@ ELSEWHERE = {
 }
 """What has its rows in Spark or a warehouse, and what to do where a function does not take it."""
 
+SAMPLED = ("Tables", "SparkTables", "Panel", "AsOfContext")
+"""Our own classes that may be a sample of customers with weights."""
+
+
+def reads_weights(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function, below ``@checked``, as one that uses the weights of a sample of customers.
+
+    All others refuse such a sample: they would take its customers for all there are.
+    """
+    vars(function)["reads_weights"] = True
+    return function
+
+
+def refuse_weights(where: str, value: object) -> None:
+    """Raise OptionError for a sample of customers with weights."""
+    if type(value).__name__ in SAMPLED and getattr(value, "sample", None) is not None:
+        raise OptionError(
+            f"{where} is a sample of all churned customers and some others, whose weights are not"
+            " used here",
+            "Take all customers, or some with equal chances: tables.sample_accounts(0.1); of tables"
+            " in Spark call collect() first",
+        )
+
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function refuse arguments that are not of the classes in its annotations.
@@ -62,6 +85,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     Only parameters whose annotation names nothing but classes of `SOURCES` (and None) are checked,
     by the name of the class, so that nothing is imported for it. All faults are named at once.
+    Samples of customers with weights are refused, unless the function is marked `reads_weights`.
 
     Parameters
     ----------
@@ -96,6 +120,7 @@ read_tables(folder) returns.
     fitted = [name for name, kinds in expected.items() if kinds == ("ChurnModel",)]
 
     shows = "progress" in shape.parameters
+    weighted = hasattr(function, "reads_weights")
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -106,6 +131,8 @@ read_tables(folder) returns.
         for name, value in arguments.items():
             annotation = str(shape.parameters[name].annotation)
             refuse_elsewhere(f"{function.__name__}: {name}", value, annotation)
+            if not weighted:
+                refuse_weights(f"{function.__name__}: {name}", value)
         wrong = [
             name
             for name in expected

@@ -20,6 +20,8 @@ from leadsignal.targets import attributes_on
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.account_sample import AccountSample
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AsOfContext:
@@ -77,6 +79,11 @@ class AsOfContext:
                 "Give AsOfContext(tables, analysis)",
             )
         return context
+
+    @property
+    def sample(self) -> AccountSample | None:
+        """The sample of customers that the tables are; None if they are not one with weights."""
+        return self.tables.sample
 
     @cached_property
     def snapshot(self) -> Panel:

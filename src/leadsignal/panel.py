@@ -8,7 +8,8 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from leadsignal.arguments import checked
+from leadsignal.account_sample import AccountSample
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.config.project import ENGINES, Behaviors, Engine
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
@@ -80,6 +81,8 @@ class Panel(Result):
     are those of the tables that affect a result; a single snapshot has none of its own.
     ``behaviors`` are those that have indicators of their own. ``past`` sums up what the rows were
     made from; with it a later panel is built from this one. None where this is not a whole panel.
+    ``sample`` is the sample of customers whose rows these are, each with its ``sample_weight``;
+    None for all customers.
     """
 
     frame: pd.DataFrame
@@ -94,6 +97,7 @@ class Panel(Result):
     warnings: tuple[DataWarning, ...] = ()
     behaviors: Behaviors | None = None
     past: Past | None = None
+    sample: AccountSample | None = None
 
     @property
     def ended_at_once(self) -> pd.DataFrame | None:
@@ -155,9 +159,17 @@ class Panel(Result):
             past=None,
         )
 
-    def refuse_sample(self, what: str) -> None:
-        """Raise OptionError where these rows are a sample: ``what`` would take them for all."""
-        if SAMPLE_WEIGHT in self.frame.columns:
+    @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """How many rows of the whole panel each row represents; None if this is a whole panel."""
+        return self.frame[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in self.frame else None
+
+    def refuse_sample(self, what: str, *, of_rows: bool = False) -> None:
+        """Raise OptionError where these rows are a sample: ``what`` would take them for all.
+
+        With ``of_rows`` only for a `sample_panel`: a sample of customers has all of their rows.
+        """
+        if SAMPLE_WEIGHT in self.frame.columns and not (of_rows and self.sample is not None):
             raise OptionError(
                 f"{what} needs the whole panel, and this is a sample of its rows",
                 "Pass a panel from build_panel; for fewer rows, build it from part of the accounts",
@@ -263,7 +275,8 @@ class Panel(Result):
         return table.sort_values("indicators", ascending=False, kind="stable")
 
     def __repr__(self) -> str:
-        return "\n".join([description(self.to_dict(), self.indicators), *self.notes])
+        notes = [*([self.sample.line] if self.sample else []), *self.notes]
+        return "\n".join([description(self.to_dict(), self.indicators), *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, ready for JSON."""
@@ -288,6 +301,7 @@ def description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> st
 
 
 @checked
+@reads_weights
 def build_panel(
     tables: Tables | TablesInSpark | WarehouseTables,
     analysis: SuccessAnalysis | None = None,
@@ -328,6 +342,8 @@ def build_panel(
         if since is not None:
             raise OptionError("since is not there with the engine spark", "Leave since out")
         return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
+    if since is not None and tables.sample is not None:
+        raise OptionError("since is not there for a sample of customers", "Leave since out")
     if since is not None and since.past is None:
         raise OptionError(
             "since is a panel that cannot be extended: part of one, a sample, or built by Spark",
@@ -382,6 +398,7 @@ def sample_panel(
 
 
 @checked
+@reads_weights
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
@@ -411,6 +428,7 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @checked
+@reads_weights
 def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
     """Return when each account adopted each process and when it lapsed, to the day.
 
@@ -476,6 +494,9 @@ def _built_on_spark(
     session: SparkSession | None,
     draw: Draw | None = None,
 ) -> Panel:
+    if tables.sample is not None:
+        problem = "these tables are a sample of customers, whose weights Spark's panel cannot hold"
+        raise OptionError(problem, "Build it here: build_panel(tables, engine='duckdb')")
     recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None, draw=draw)
     try:
         frame = rows.to_pandas("account_id", "snapshot_on")
@@ -572,7 +593,7 @@ def _build(
     if chosen is not None:
         recipe = replace(recipe, indicators=tuple(filter(chosen, recipe.indicators)))
     complete = not only_as_of and draw is None and chosen is None
-    past = Past.of(tables, recipe) if complete else None
+    past = Past.of(tables, recipe) if complete and tables.sample is None else None
     earlier, most = None, 0
     if since is not None and since.past is not None:
         earlier, most = FrameRows(since.frame), len(since.frame)
@@ -589,7 +610,10 @@ def _build(
             episodes = _all_episodes(cursor, episodes, since, frame["account_id"])
     columns = {name: tables.columns(name) for name in tables.names}
     without = without_rows_of(tables, recipe, frame["account_id"]) if complete else None
+    if tables.sample is not None:
+        frame[SAMPLE_WEIGHT] = tables.sample.weight_of(frame["account_id"])
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
         episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors, past,
+        tables.sample,
     )  # fmt: skip

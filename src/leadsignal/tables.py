@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_sample import (
+    AccountSample,
+    customer_columns,
+    refuse_share,
+    sample_of,
+)
 from leadsignal.arguments import checked
+from leadsignal.check_report import CheckReport, Coverage
 from leadsignal.config.project import (
     Behaviors,
     Project,
@@ -21,8 +28,8 @@ from leadsignal.config.project import (
     with_table_options,
 )
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
-from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
+from leadsignal.config.toml_files import a_day, one_of
+from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
@@ -43,99 +50,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How many rows of a table are visible, and between which days it is complete.
-
-    Empty ``complete_from`` means from the beginning of time, empty ``complete_through`` up to
-    as_of.
-    """
-
-    rows: int
-    complete_from: date | None
-    complete_through: date | None
-
-
-@dataclass(frozen=True, repr=False)
-class CheckReport:
-    """What checking found: rows read from each table, faults, warnings.
-
-    ``not_read`` is everything in the project's folder that was not read; a folder ends with "/".
-    """
-
-    tables: Mapping[str, int]
-    faults: tuple[Fault, ...]
-    more: Mapping[FaultKind, int]
-    warnings: tuple[DataWarning, ...]
-    dropped: tuple[Fault, ...] = ()
-    dropped_rows: Mapping[str, int] = field(default_factory=dict)
-    coverage: Mapping[str, Coverage] | None = None
-    as_of_date: date | None = None
-    not_read: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether the tables can be used."""
-        return not self.faults
-
-    @property
-    def count(self) -> int:
-        """Number of faults, including those that are counted but not listed."""
-        return len(self.faults) + sum(self.more.values())
-
-    @property
-    def derived(self) -> dict[str, int]:
-        """Rows of the tables that were not read but derived from others."""
-        covered = self.coverage or {}
-        return {name: known.rows for name, known in covered.items() if name not in self.tables}
-
-    def derived_lines(self) -> list[str]:
-        """Return one line with the rows of derived tables, or no line."""
-        rows = ", ".join(f"{name} {count:,} rows" for name, count in self.derived.items())
-        return [f"derived: {rows}"] if rows else []
-
-    def __repr__(self) -> str:
-        rows = ", ".join(f"{name} {count:,}" for name, count in self.tables.items())
-        lines = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
-        lines += [
-            f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()
-        ]
-        lines += [f"  warning: {notice}" for notice in self.warnings]
-        lines += [f"  {line}" for line in (*self.derived_lines(), *self.not_read_lines())]
-        verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
-        return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *lines])
-
-    def not_read_lines(self) -> list[str]:
-        """Return one line with the first names that were not read, or no line."""
-        if not self.not_read:
-            return []
-        names = self.not_read[:MAX_NAMES]
-        more = len(self.not_read) - len(names)
-        return [f"not read: {', '.join(names)}{f' and {more:,} more' if more else ''}"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain dictionaries, ready for JSON."""
-        return {
-            "ok": self.ok,
-            "tables": dict(self.tables),
-            "derived": self.derived,
-            "faults": [fault.to_dict() for fault in self.faults],
-            "fault_count": self.count,
-            "fault_lines": list_faults(self.faults, self.more),
-            "warnings": [notice.to_dict() for notice in self.warnings],
-            "dropped": [fault.to_dict() for fault in self.dropped],
-            "dropped_rows": dict(self.dropped_rows),
-            "not_read": list(self.not_read),
-        }
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class Tables:
     """Checked tables as they were known at midnight of ``as_of_date``.
 
     The rows are in a store shared by all Tables of one reading; passing them on costs nothing.
     ``cache_notice`` says why what was kept of an earlier reading could not be used, or this one not
-    be kept, where ``cache = true`` asks for it.
+    be kept, where ``cache = true`` asks for it. ``sample`` is the sample of customers that these
+    tables are, with its weights; None for all customers, and where all had the same chance.
     """
 
     project: Project
@@ -150,6 +72,9 @@ class Tables:
     not_read: tuple[str, ...] = ()
     _found_in_reading: tuple[DataWarning, ...] = ()
     cache_notice: str = ""
+    sample: AccountSample | None = None
+    _members: str = ""
+    """Where a sample was drawn, the store's table of its accounts."""
 
     def as_of(self, t: date | str) -> Tables:
         """Return the tables as they were known at midnight of another day.
@@ -162,7 +87,55 @@ class Tables:
         >>> tables.as_of("2024-06-01").frame("accounts")["ended_on"].isna().item()
         True
         """
-        return replace(self, as_of_date=a_day(t))
+        day = a_day(t)
+        if self.sample is not None:
+            self.sample.refuse_day(day)
+        return replace(self, as_of_date=day)
+
+    def sample_accounts(self, share: float, *, keep_churned: bool = False, seed: int = 0) -> Tables:
+        """Return the tables of some customers, with all rows of all their accounts.
+
+        Which ones depends on a hash of the customer (of the account where there is none) and the
+        seed only, so that Spark draws the same. Names, coverage and warnings are those of all.
+
+        Parameters
+        ----------
+        share : float
+            Chance of a customer to be drawn, above 0 and at most 1.
+        keep_churned : bool, default False
+            Keep all customers with an account whose churn is known, and draw from the others. The
+            result has a ``sample`` with weights, which estimates use; what cannot use them refuses
+            it. By default all have the same chance, and nothing needs weights.
+        seed : int, default 0
+            Another seed gives other customers.
+
+        Returns
+        -------
+        Tables
+
+        Raises
+        ------
+        OptionError
+            If the share is out of range, or these tables are a sample already.
+
+        Examples
+        --------
+        >>> import leadsignal as ls
+        >>> part = ls.read_tables(ls.sample_folder()).sample_accounts(0.5, keep_churned=True)
+        >>> sorted(part.sample.weights.unique())
+        [1.0, 2.0]
+        """
+        refuse_share(share)
+        if self._members or self.sample is not None:
+            raise OptionError("these tables are a sample already", "Draw from the whole tables")
+        listed = customer_columns(share, seed, self.project.not_churn, DuckDB())
+        query = f"SELECT {', '.join(listed)} FROM ({self.sql('accounts')})"
+        customers = self.connection.cursor().execute(query).df()
+        kept = customers[customers["drawn"] | (customers["churned"] & keep_churned)]
+        members = self._store.keep_ids(kept["account_id"])
+        of = customers["customer"].nunique()
+        sample = sample_of(kept, share, of, self.as_of_date) if keep_churned else None
+        return replace(self, sample=sample, _members=members)
 
     def complete_through(self, last: Mapping[str, date]) -> Tables:
         """Return the tables with some of them complete only through a day: after it, unknown."""
@@ -221,9 +194,8 @@ class Tables:
         return Coverage(rows, stated or assumed, source.complete_through if source else None)
 
     def _first_known(self, name: str) -> date | None:
-        first: date | None = self._store.query(f"SELECT min(known_on) FROM ({self.history(name)})")[
-            0
-        ][0]
+        rows = replace(self, _members="").history(name)
+        first: date | None = self._store.query(f"SELECT min(known_on) FROM ({rows})")[0][0]
         return first
 
     def columns(self, name: str) -> tuple[str, ...]:
@@ -236,8 +208,12 @@ class Tables:
         return self._store.values(table, column) if column in self.columns(table) else frozenset()
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
-        counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({self.sql(table)}) GROUP BY 1"
+        """Return how many accounts have each text of a column, of rows known on ``as_of_date``.
+
+        Of a sample, accounts outside it count too.
+        """
+        rows = replace(self, _members="").sql(table)
+        counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({rows}) GROUP BY 1"
         found = once_for(self, ("accounts with", counted), partial(self._store.query, counted))
         return {str(text): n for text, n in found if text is not None}
 
@@ -273,6 +249,8 @@ class Tables:
         midnight on.
         """
         columns, known = cut_at(self._table(name), self.as_of_date, self.attributes, DuckDB())
+        if self._members:
+            known += f" AND account_id IN (SELECT id FROM {self._members})"
         return f"SELECT {', '.join(columns)} FROM {name} WHERE {known}"
 
     def frame(self, name: str) -> pd.DataFrame:
@@ -298,6 +276,7 @@ class Tables:
     def __repr__(self) -> str:
         doubts = [one for one in self.warnings if one.affects]
         lines = [*warning_lines(doubts), f"Tables as of {self.as_of_date}"]
+        lines += [repr(self.sample)] if self.sample else []
         for name, known in self.coverage.items():
             since = f", complete from {known.complete_from}" if known.complete_from else ""
             until = f" through {known.complete_through}" if known.complete_through else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import leadsignal as ls
+from leadsignal.check_report import CheckReport
 from leadsignal.errors import SourceError
 from leadsignal.sources.queries import one_select
 
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return project
 
 
-def check(folder: Path, url: str, query: str, driver: str = "") -> ls.tables.CheckReport:
+def check(folder: Path, url: str, query: str, driver: str = "") -> CheckReport:
     named = f"driver = '{driver}'\n" if driver else ""
     (folder / "leadsignal.toml").write_text(
         f"[sources.crm]\nurl = '{url}'\n{named}[tables.accounts]\nquery = '''{query}'''\n"

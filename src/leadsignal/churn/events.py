@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
 from leadsignal.readable_tables import text_table
@@ -161,6 +161,7 @@ class ChurnEvents(Result):
 
 
 @checked
+@reads_weights
 def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> ChurnEvents:
     """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
 
@@ -176,7 +177,7 @@ def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> Churn
     >>> ends.sources
     ('low usage', 'open flag', 'red health score')
     """
-    panel.refuse_sample("the list of ends")
+    panel.refuse_sample("the list of ends", of_rows=True)
     panel = panel.narrowed(WARN_BY)
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     rows = panel.frame[panel.frame["ended_within"].notna()]

@@ -21,8 +21,9 @@ from leadsignal.cli.printing import done, progress_bar, say, warn, write_json
 from leadsignal.files.outputs import DEMO, PANEL
 
 if TYPE_CHECKING:
+    from leadsignal.check_report import CheckReport
     from leadsignal.config.success import SuccessAnalysis
-    from leadsignal.tables import CheckReport, Tables
+    from leadsignal.tables import Tables
 
 
 def add_commands(commands: Any) -> None:

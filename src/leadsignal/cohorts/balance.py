@@ -34,23 +34,26 @@ def gap_at_equal_tenure(
     rows: RiskIntervals, cohorts: DatedCohorts, level: int, values: NDArray[Any]
 ) -> Gap:
     """Return how far accounts in ``level`` and in the first state differ in a covariate (n)."""
-    X = columns_of({"x": values})[0]
-    times, churns = np.unique(rows.stop[rows.cause == CHURN], return_counts=True)
+    X = columns_of({"x": values}, cohorts.weight)[0]
+    own = cohorts.weights[rows.account][:, None]
+    churned = rows.cause == CHURN
+    times, place = np.unique(rows.stop[churned], return_inverse=True)
+    churns = np.bincount(place, own[churned, 0], len(times))
     if not X.size or not len(times):
         return Gap(0.0, 1.0)
     X, z = X[rows.account], (rows.group == level).astype(np.float64)
     first, last = (np.searchsorted(times, t, side="right") for t in (rows.start, rows.stop))
 
     def at_risk(what: Floats) -> Floats:
-        """Return the sum over those at risk at each of the times (k × p)."""
+        """Return the weighted sum over those at risk at each of the times (k × p)."""
         size = len(times) + 1
-        change = _sums(first, what, size) - _sums(last, what, size)
+        change = _sums(first, own * what, size) - _sums(last, own * what, size)
         total: Floats = np.cumsum(change[:-1], axis=0)
         return total
 
     count = at_risk(np.ones((len(z), 1)))
     z_mean, x_mean = at_risk(z[:, None]) / count, at_risk(X) / count
-    weight = churns[:, None].astype(np.float64)
+    weight = churns[:, None]
 
     def sum_over_rows(what: Floats) -> Floats:
         """Return the weighted sum over the times of each row."""
@@ -59,7 +62,7 @@ def gap_at_equal_tenure(
         return total
 
     ones, z = np.ones_like(count), z[:, None]
-    each = (
+    each = own * (
         z * X * sum_over_rows(ones)
         - z * sum_over_rows(x_mean)
         - X * sum_over_rows(z_mean)

@@ -54,6 +54,7 @@ def cautions_of(
         *_days_before(design),
         *design.cohorts.notes,
         *_dropped(design),
+        *_without_small_groups(design),
         *_unreached(design, contrasts),
         *_artefacts(contrasts),
     ]
@@ -188,7 +189,9 @@ def _moves(design: Design, k: int, raw: float) -> Iterator[tuple[str, float]]:
     for name in design.adjust:
         if name not in design.cohorts.covariates:
             continue
-        X = columns_of({name: design.cohorts.covariates[name]})[0][rows.account]
+        X = columns_of({name: design.cohorts.covariates[name]}, design.cohorts.weight)[0][
+            rows.account
+        ]
         try:
             ratio, _ = hazard_ratio(rows, design.cohorts, k, X)
         except ModelError:
@@ -199,6 +202,12 @@ def _moves(design: Design, k: int, raw: float) -> Iterator[tuple[str, float]]:
 def _nobody(design: Design) -> Iterator[str]:
     if (design.cohorts.cause == CHURN).sum() == 0:
         yield "nobody churned, so there is nothing to compare"
+
+
+def _without_small_groups(design: Design) -> Iterator[str]:
+    cohorts = design.cohorts
+    if cohorts.weight is not None and cohorts.since_the_start and len(cohorts.levels) > 2:
+        yield "shrunken rates of small groups need all customers, and this is a sample"
 
 
 def _unadjusted(design: Design) -> Iterator[str]:

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
 from leadsignal.cohorts.curves import curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
@@ -68,6 +69,9 @@ class Comparison(Result):
         agreement of the methods.
     warnings : tuple of DataWarning
         What is odd in the tables.
+    sample : AccountSample or None
+        The sample of customers that was compared: counts are of the sample, all else are estimates
+        for all customers.
     """
 
     by: str
@@ -83,6 +87,7 @@ class Comparison(Result):
     recompute: Callable[[DatedCohorts], tuple[Contrast, ...]] = field(compare=False)
     evidence: tuple[Evidence, ...] = ()
     warnings: tuple[DataWarning, ...] = ()
+    sample: AccountSample | None = None
 
     def contrast(
         self, method: str, cohort: str | None = None, *, adjusted: bool = False
@@ -127,7 +132,8 @@ class Comparison(Result):
 
     @property
     def _head(self) -> str:
-        return f"Cohorts by {self.by}, until the end was known"
+        sample = f", {self.sample.line}" if self.sample else ""
+        return f"Cohorts by {self.by}, until the end was known{sample}"
 
     def curves(self) -> pd.DataFrame:
         """Return the retention curves of the corrected comparison, beside those of the usual chart.
@@ -179,13 +185,13 @@ class Comparison(Result):
             "explanation": self.explanation,
             "evidence": [one.to_dict() for one in self.evidence],
             "warnings": [one.to_dict() for one in self.warnings],
+            "sample": None if self.sample is None else self.sample.to_dict(),
         }
 
     def to_markdown(self) -> str:
         """Return the table of contrasts as Markdown, with the verdict."""
-        return markdown_of(
-            self.contrasts, self._findings, self.cautions, warning_lines(self.warnings)
-        )
+        above = [*warning_lines(self.warnings), *([self._head] if self.sample else [])]
+        return markdown_of(self.contrasts, self._findings, self.cautions, above)
 
     def to_html(self) -> str:
         """Return what a notebook shows: the verdict, its numbers, what limits it first.

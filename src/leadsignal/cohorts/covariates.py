@@ -16,17 +16,22 @@ MIN_ACCOUNTS = 10
 """Values of fewer accounts are pooled."""
 
 
-def columns_of(covariates: Mapping[str, NDArray[Any]]) -> tuple[Floats, tuple[str, ...]]:
-    """Return a matrix (n × p) of all covariates, and the name of each column's covariate."""
+def columns_of(
+    covariates: Mapping[str, NDArray[Any]], weight: Floats | None = None
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return a matrix (n × p) of all covariates, and the name of each column's covariate.
+
+    With weights (n) of a sample, splines have the knots that all accounts would have.
+    """
     blocks, names = [], []
     for name, values in covariates.items():
-        block = _spline(values) if values.dtype.kind in "fiu" else _indicators(values)
+        block = _spline(values, weight) if values.dtype.kind in "fiu" else _indicators(values)
         blocks.append(block)
         names += [name] * block.shape[1]
     return (np.hstack(blocks) if blocks else np.zeros((0, 0))), tuple(names)
 
 
-def _spline(values: NDArray[Any]) -> Floats:
+def _spline(values: NDArray[Any], weight: Floats | None) -> Floats:
     """Return a restricted cubic spline (Harrell 2015, §2.4.5), gaps as a column of their own."""
     x = values.astype(np.float64)
     known = np.isfinite(x)
@@ -34,7 +39,8 @@ def _spline(values: NDArray[Any]) -> Floats:
         return _indicators(np.where(known, values.astype(str), ""))
     middle, spread = np.median(x[known]), x[known].std()
     z = np.where(known, (x - middle) / spread, 0.0)
-    knots = np.unique(np.quantile(z[known], np.linspace(0.05, 0.95, KNOTS)))
+    shares, own = np.linspace(0.05, 0.95, KNOTS), None if weight is None else weight[known]
+    knots = np.unique(_quantiles(z[known], shares, own))
     columns = [z]
     if len(knots) > 2:
         last, before = knots[-1], knots[-2]
@@ -44,6 +50,14 @@ def _spline(values: NDArray[Any]) -> Floats:
     if known.sum() <= len(x) - MIN_ACCOUNTS:
         columns.append((~known).astype(np.float64))
     return np.column_stack(columns)
+
+
+def _quantiles(values: Floats, shares: Floats, weight: Floats | None) -> Floats:
+    if weight is None:
+        return np.asarray(np.quantile(values, shares), dtype=np.float64)
+    order = np.argsort(values)
+    middles = np.cumsum(weight[order]) - weight[order] / 2
+    return np.asarray(np.interp(shares * weight.sum(), middles, values[order]), dtype=np.float64)
 
 
 def _cube(x: Floats) -> Floats:
@@ -64,18 +78,22 @@ def _indicators(values: NDArray[Any]) -> Floats:
     return columns
 
 
-def propensity(X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3) -> Floats:
+def propensity(
+    X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3, weight: Floats | None = None
+) -> Floats:
     """Return P(treated | X) by logistic regression (n), with a slight ridge.
 
-    Newton's method; the ridge keeps columns that separate the groups finite.
+    Newton's method; the ridge keeps columns that separate the groups finite. ``weight`` (n) is how
+    many rows each represents.
     """
+    own = np.ones(len(X)) if weight is None else weight
     design = np.column_stack((np.ones(len(X)), X))
     beta, penalty = np.zeros(design.shape[1]), np.full(design.shape[1], ridge)
     penalty[0] = 0.0
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        information = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
-        step = np.linalg.solve(information, design.T @ (treated - p) - penalty * beta)
+        information = (design * (own * p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(information, design.T @ (own * (treated - p)) - penalty * beta)
         beta += step
         if np.abs(step).max() < 1e-8:
             break

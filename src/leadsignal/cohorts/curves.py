@@ -53,7 +53,7 @@ def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.Data
     ratios = _ratios(cohorts, contrasts)
     rows = follow_in_time(cohorts).of(tuple(ratios))
     days = _days(cohorts, rows, list(ratios))
-    hazard = _shared_hazard(rows, ratios, days)
+    hazard = _shared_hazard(rows, cohorts.weights[rows.account], ratios, days)
     naive = follow_naively(cohorts)
     frames = [
         pd.DataFrame(
@@ -63,7 +63,7 @@ def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.Data
                 "retention": np.exp(-hazard * ratio.estimate),
                 "low": np.exp(-hazard * min(ratio.high, MAX_RATIO)),
                 "high": np.exp(-hazard * ratio.low),
-                "usual": _kaplan_meier(naive.of((level,)), days),
+                "usual": _kaplan_meier(naive.of((level,)), cohorts, days),
             }
         )
         for level, ratio in ratios.items()
@@ -106,26 +106,38 @@ def _days(cohorts: DatedCohorts, rows: RiskIntervals, levels: Sequence[int]) -> 
     return days
 
 
-def _shared_hazard(rows: RiskIntervals, ratios: Mapping[int, Estimate], days: Floats) -> Floats:
+def _shared_hazard(
+    rows: RiskIntervals, weight: Floats, ratios: Mapping[int, Estimate], days: Floats
+) -> Floats:
     """Return the cumulative hazard of the reference from the first of the days to each."""
-    churned = rows.stop[(rows.cause == CHURN) & (rows.stop > days[0])]
-    moments, churns = np.unique(churned, return_counts=True)
+    churned = (rows.cause == CHURN) & (rows.stop > days[0])
+    moments, place = np.unique(rows.stop[churned], return_inverse=True)
+    churns = np.bincount(place, weight[churned], len(moments))
     at_risk = np.zeros(len(moments))
     for level, ratio in ratios.items():
         mine = rows.group == level
-        begun = np.searchsorted(np.sort(rows.start[mine]), moments, side="left")
-        ended = np.searchsorted(np.sort(rows.stop[mine]), moments, side="left")
+        begun = _weight_before(rows.start[mine], weight[mine], moments)
+        ended = _weight_before(rows.stop[mine], weight[mine], moments)
         at_risk += ratio.estimate * (begun - ended)
     steps = np.concatenate(([0.0], np.cumsum(churns / at_risk)))
     hazard: Floats = steps[np.searchsorted(moments, days, side="right")]
     return hazard
 
 
-def _kaplan_meier(rows: RiskIntervals, days: Floats) -> Floats:
+def _weight_before(times: Floats, weight: Floats, moments: Floats) -> Floats:
+    """Return the weight of all times before each moment."""
+    order = np.argsort(times)
+    running = np.concatenate(([0.0], np.cumsum(weight[order])))
+    before: Floats = running[np.searchsorted(times[order], moments, side="left")]
+    return before
+
+
+def _kaplan_meier(rows: RiskIntervals, cohorts: DatedCohorts, days: Floats) -> Floats:
     """Return the retention of a group since the first of the days, while it has ten accounts."""
     if not len(rows.account):
         return np.full(len(days), np.nan)
-    curve = kaplan_meier(rows.stop, rows.cause == CHURN, start=rows.start)[0]
+    weight = cohorts.weights[rows.account]
+    curve = kaplan_meier(rows.stop, rows.cause == CHURN, start=rows.start, weights=weight)[0]
     left = np.concatenate(([1.0], curve.estimate))
     there: Floats = left[np.searchsorted(curve.time, days, side="right")]
     share = there / there[0] if there[0] > 0 else np.full(len(days), np.nan)

@@ -75,6 +75,8 @@ class DatedCohorts(Result):
         properties of accounts, such as sales reps, whose accounts may be of different years.
     terms : ContractTerms, optional
         Terms of the contracts, if the state can change about renewals only.
+    weight : ndarray of shape (n,), optional
+        Number of accounts that each represents, if they are a sample. Default: 1.
     """
 
     name: str
@@ -96,6 +98,7 @@ class DatedCohorts(Result):
     zero_days: Floats | None = None
     in_quarters: bool = False
     terms: ContractTerms | None = None
+    weight: Floats | None = None
 
     @classmethod
     def from_changes(
@@ -228,6 +231,10 @@ class DatedCohorts(Result):
         more: Mapping[str, Any],
     ) -> DatedCohorts:
         validator = ArrayValidator("DatedCohorts", len(ids))
+        if (weight := more.get("weight")) is not None:
+            more = {**more, "weight": validator.numbers("weight", weight)}
+            if (more["weight"] <= 0).any():
+                validator.refuse("weight is not above 0; it is how many accounts one represents")
         clusters = validator.labels("accounts", ids)
         if cluster is not None:
             clusters = validator.labels("cluster", cluster)
@@ -241,6 +248,11 @@ class DatedCohorts(Result):
 
     def __len__(self) -> int:
         return len(self.accounts)
+
+    @property
+    def weights(self) -> Floats:
+        """Number of accounts that each account represents (n)."""
+        return np.ones(len(self)) if self.weight is None else self.weight
 
     @property
     def row_cause(self) -> Ints:
@@ -297,6 +309,7 @@ class DatedCohorts(Result):
         """Return, for accounts ever in a level, the share of their days at risk before it."""
         first = self.first_day(level)[self.row_account]
         days = np.where(np.isfinite(first), self.row_stop - self.row_start, 0.0)
+        days = days * self.weights[self.row_account]
         whole = float(days.sum())
         return float(days[self.row_stop <= first].sum()) / whole if whole > 0 else 0.0
 
@@ -328,6 +341,7 @@ class DatedCohorts(Result):
             dated_covariates={n: d.chosen(picked) for n, d in self.dated_covariates.items()},
             zero_days=None if self.zero_days is None else self.zero_days[picked],
             terms=None if self.terms is None else self.terms.chosen(len(self), picked),
+            weight=None if self.weight is None else self.weight[picked],
         )  # fmt: skip
 
     def with_levels_present(self) -> DatedCohorts:

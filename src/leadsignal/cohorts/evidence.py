@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.control_events import control_names, lapsing_controls, lasting_controls
 from leadsignal.cohorts.covariates import columns_of
@@ -265,6 +265,7 @@ def _shows(estimate: Estimate | None, lower: bool) -> bool:
 
 
 @checked
+@reads_weights
 def weigh_evidence(
     tables: Tables,
     by: str,
@@ -551,7 +552,7 @@ def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals
             f"Choose from {', '.join(cohorts.covariates) or 'none'}",
         )
     values = {name: cohorts.covariates[name] for name in adjust}
-    return columns_of(values)[0][rows.account] if values else None
+    return columns_of(values, cohorts.weight)[0][rows.account] if values else None
 
 
 def _early_and_late(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.contract_terms import ContractTerms
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Accounts:
-    """The accounts (n) of some tables: ids, clusters, days of start, entry, stop; cause."""
+    """The accounts (n) of some tables: ids, clusters, days of start, entry, stop; cause.
+
+    ``weight`` is how many accounts each represents, None where the tables are of all.
+    """
 
     ids: NDArray[Any]
     cluster: NDArray[Any]
@@ -42,9 +45,11 @@ class Accounts:
     stop: Floats
     cause: Ints
     covariates: dict[str, NDArray[Any]]
+    weight: Floats | None
 
 
 @checked
+@reads_weights
 def dated_cohorts(
     tables: Tables,
     by: str | pd.DataFrame,
@@ -160,7 +165,8 @@ def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) ->
     return DatedCohorts.from_changes(
         name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
         (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-        entry=accounts.entry, cluster=accounts.cluster, zero_days=accounts.started, **more,
+        entry=accounts.entry, cluster=accounts.cluster, zero_days=accounts.started,
+        weight=accounts.weight, **more,
     )  # fmt: skip
 
 
@@ -268,6 +274,7 @@ def _accounts(
         ids[known], lives.customer[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
         _covariates(tables, frame, known),
+        None if tables.sample is None else tables.sample.weight_of(ids[known]),
     )  # fmt: skip
     return at_risk, notes
 

@@ -52,7 +52,7 @@ def weights_from_history(
         np.exp(-paths.cumulative_hazard(np.array([day]))[:, 0]),
     )
     until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
-    F = _all_by(until, event)
+    F = _all_by(until, event, cohorts.weights[seen])
     whole = max(float(F(np.array([day]))[0]), 1e-9)
     left = np.clip(whole - F(last), 0, None) / whole
     started = np.full(len(seen), 1 / whole)
@@ -126,7 +126,10 @@ def _paths(
         rows, state = with_states_of(rows, states)
         blocks.append((state[:, None] == np.arange(1, len(states.levels))).astype(np.float64))
     columns, happened = np.hstack(blocks), rows.cause == 1
-    fit = fit_cox(columns, rows.stop, happened, start=rows.start, ridge=1e-6 * len(seen))
+    fit = fit_cox(
+        columns, rows.stop, happened, start=rows.start, weights=cohorts.weights[rows.account],
+        ridge=1e-6 * len(seen),
+    )  # fmt: skip
     baseline = fit.baseline()
     hazard = np.cumsum(baseline.reference_hazard)
     place = np.full(len(cohorts), -1)
@@ -138,11 +141,11 @@ def _paths(
     )  # fmt: skip
 
 
-def _all_by(until: Floats, event: Floats) -> Callable[[Floats], Floats]:
-    """Return F(t), the probability of an event by t, from Kaplan-Meier."""
+def _all_by(until: Floats, event: Floats, own: Floats) -> Callable[[Floats], Floats]:
+    """Return F(t), the probability of an event by t, from Kaplan-Meier; ``own`` are weights."""
     at_start = until <= 0
-    share, later = at_start.mean(), ~at_start
-    curve = kaplan_meier(until[later], event[later] <= until[later])[0]
+    share, later = np.average(at_start, weights=own), ~at_start
+    curve = kaplan_meier(until[later], event[later] <= until[later], weights=own[later])[0]
     left = np.concatenate(([1.0], curve.estimate))
 
     def by(moments: Floats) -> Floats:

@@ -35,6 +35,13 @@ def clusters_of(cohorts: DatedCohorts) -> int:
     return int(cohorts.cluster.max()) + 1
 
 
+def weights_of(intervals: RiskIntervals, cohorts: DatedCohorts) -> Floats:
+    """Return the weights of rows: those of the method, times those of the accounts in a sample."""
+    if cohorts.weight is None:
+        return intervals.weight
+    return intervals.weight * cohorts.weight[intervals.account]
+
+
 def hazard_ratio(
     intervals: RiskIntervals,
     cohorts: DatedCohorts,
@@ -46,7 +53,7 @@ def hazard_ratio(
 
     Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
     covariates of the rows, ``strata`` (rows) those within which accounts are compared (default:
-    those of the intervals).
+    those of the intervals). In a sample of accounts each counts by its weight (Binder 1992).
     """
     others = [k for k in np.unique(intervals.group).tolist() if k != 0]
     columns = (intervals.group[:, None] == np.array(others)).astype(np.float64)
@@ -55,7 +62,8 @@ def hazard_ratio(
     cluster = cohorts.cluster[intervals.account]
     fit = fit_cox(
         columns, intervals.stop, intervals.cause == CHURN, start=intervals.start,
-        weights=intervals.weight, strata=intervals.stratum if strata is None else strata,
+        weights=weights_of(intervals, cohorts),
+        strata=intervals.stratum if strata is None else strata,
         cluster=cluster,
         ridge=_slight(columns, len(others)),
     )  # fmt: skip
@@ -130,8 +138,8 @@ def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Gr
     rows = intervals.of((0, level))
     cluster = cohorts.cluster[rows.account]
     curves = aalen_johansen(
-        rows.stop, rows.cause, start=rows.start, weights=rows.weight, group=rows.group,
-        cluster=cluster, bands=False,
+        rows.stop, rows.cause, start=rows.start, weights=weights_of(rows, cohorts),
+        group=rows.group, cluster=cluster, bands=False,
     )  # fmt: skip
     there = np.flatnonzero(np.bincount(cluster))
     in_motion = rows.method in ("time_dependent", "at_renewals")
@@ -139,13 +147,13 @@ def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Gr
     return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
 
 
-def median_day(intervals: RiskIntervals, group: int) -> float:
+def median_day(intervals: RiskIntervals, cohorts: DatedCohorts, group: int) -> float:
     """Return the first day by which half of a group has churned; infinite if it never has."""
     rows = intervals.of((group,))
     if not (rows.cause == CHURN).any():
         return float("inf")
     curve = aalen_johansen(
-        rows.stop, rows.cause, start=rows.start, weights=rows.weight, bands=False
+        rows.stop, rows.cause, start=rows.start, weights=weights_of(rows, cohorts), bands=False
     ).of("all", CHURN)
     below = np.flatnonzero(curve.estimate >= 0.5)
     return float(curve.time[below[0]]) if len(below) else float("inf")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.arguments import checked
+from leadsignal.account_sample import AccountSample
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_of
@@ -43,6 +44,7 @@ MAX_P = 0.05
 
 
 @checked
+@reads_weights
 def compare_cohorts(
     tables: Tables,
     by: str | pd.DataFrame = "measured",
@@ -134,7 +136,9 @@ def _compared(
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
     cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, context=context)
     comparison = compare_dated(cohorts, adjust=adjust, **options)
-    comparison = replace(comparison, warnings=affecting(tables.warnings, "compare"))
+    comparison = replace(
+        comparison, warnings=affecting(tables.warnings, "compare"), sample=tables.sample
+    )
     own = not isinstance(by, str) or by in WITHOUT_EVIDENCE
     if own or cohorts.in_quarters or cohorts.since_the_start:
         return comparison
@@ -161,6 +165,7 @@ def _evidence(comparison: Comparison, weigh: Callable[..., Evidence]) -> Iterato
 
 
 @checked
+@reads_weights
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
     """Return the names of the ready comparisons that the tables have the columns for.
 
@@ -234,13 +239,15 @@ class Overview(Result):
     """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
 
     ``comparisons`` are whole; ``left_out`` maps those that had nothing to compare to the reason.
-    ``warnings`` say what is odd in the tables.
+    ``warnings`` say what is odd in the tables. ``sample`` is the sample of customers that was
+    compared; None for all.
     """
 
     lines: tuple[Line, ...]
     comparisons: tuple[Comparison, ...]
     left_out: Mapping[str, str]
     warnings: tuple[DataWarning, ...] = ()
+    sample: AccountSample | None = None
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd
@@ -264,6 +271,7 @@ class Overview(Result):
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "left_out": dict(self.left_out),
             "warnings": [one.to_dict() for one in self.warnings],
+            "sample": None if self.sample is None else self.sample.to_dict(),
         }
 
     def plot(self, ax: Axes | None = None, *, cohorts: int = 12) -> Axes:
@@ -293,7 +301,7 @@ class Overview(Result):
         holding = sum(line.holds for line in self.lines)
         return (
             f"{holding} of {len(self.lines)} cohorts leave more or less often beyond chance,"
-            " corrected for their number"
+            " corrected for their number" + (f", {self.sample.line}" if self.sample else "")
         )
 
     @property
@@ -337,6 +345,7 @@ class Overview(Result):
 
 
 @checked
+@reads_weights
 def compare_all(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -388,7 +397,7 @@ def compare_all(
         except ModelError as error:
             left_out[name] = str(error)
     warnings = affecting(tables.warnings, "compare")
-    return Overview(_lines(comparisons), tuple(comparisons), left_out, warnings)
+    return Overview(_lines(comparisons), tuple(comparisons), left_out, warnings, tables.sample)
 
 
 def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
@@ -420,6 +429,7 @@ def _ratio(contrast: Contrast) -> Estimate:
 
 
 @checked
+@reads_weights
 def process_effect(
     tables: Tables,
     analysis: SuccessAnalysis,

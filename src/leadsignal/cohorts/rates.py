@@ -33,8 +33,9 @@ def rates_at_equal_tenure(
 
 
 def _rate(cohorts: DatedCohorts, mine: np.ndarray) -> float:
-    days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
-    return rate(days, float((cohorts.row_cause[mine] == CHURN).sum()))
+    weight = cohorts.weights[cohorts.row_account[mine]]
+    days = float(weight @ (cohorts.row_stop - cohorts.row_start)[mine])
+    return rate(days, float(weight @ (cohorts.row_cause[mine] == CHURN)))
 
 
 def _ratio(contrasts: Sequence[Contrast], cohort: str) -> float:

@@ -99,12 +99,18 @@ def compare_dated(
     """
     chosen = chosen_methods(cohorts, methods)
     values, later = chosen_covariates(cohorts, tuple(adjust), tuple(mediators), chosen)
-    X = columns_of(values)[0] if adjust else None
+    X = columns_of(values, cohorts.weight)[0] if adjust else None
     day = cohorts.landmark if landmark is None else landmark
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
     if len(cohorts.levels) > MAX_LEVELS:
         chosen = ()
+        if cohorts.weight is not None:
+            raise ModelError(
+                f"{cohorts.name} has {len(cohorts.levels)} cohorts, whose shrunken rates need all"
+                " customers",
+                "Take all customers, or a comparison of fewer cohorts",
+            )
     design = Design(cohorts, chosen, tuple(adjust), X, later, day, 0.0, level)
     design, groups, notes = _with_horizon(design, horizon)
     contrasts, more = _contrasts(design, groups)
@@ -197,7 +203,7 @@ def _follow(
         return rows, None
     if method == "landmark":
         X = np.hstack((X, *_at_landmark(design)))
-    return _balanced(rows, X, k), None
+    return _balanced(rows, cohorts, X, k), None
 
 
 def _at_renewals(cohorts: DatedCohorts, k: int) -> RiskIntervals:
@@ -219,11 +225,11 @@ def _at_landmark(design: Design) -> list[Floats]:
     return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
-def _balanced(rows: RiskIntervals, X: Floats, k: int) -> RiskIntervals:
+def _balanced(rows: RiskIntervals, cohorts: DatedCohorts, X: Floats, k: int) -> RiskIntervals:
     """Weight both groups to the covariates of both together (Robins, Hernán & Brumback 2000)."""
-    inside = rows.group == k
-    p = propensity(X[rows.account], inside)
-    share = inside.mean()
+    inside, own = rows.group == k, cohorts.weights[rows.account]
+    p = propensity(X[rows.account], inside, weight=own)
+    share = np.average(inside, weights=own)
     return rows.weighted(np.where(inside, share / p, (1 - share) / (1 - p)))
 
 
@@ -315,6 +321,8 @@ def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
 
 
 def _log_rank(cohorts: DatedCohorts, k: int) -> float | None:
+    if cohorts.weight is not None:  # the test takes weights for copies
+        return None
     rows = compared_in_time(cohorts, (0, k))
     event = rows.cause == CHURN
     try:
@@ -409,7 +417,9 @@ def _cohort(
     method, by_level = curve
     groups = by_level.get(k) or next(iter(by_level.values()), None)
     read = groups is not None and groups.churned and (k == 0 or k in by_level)
-    median = median_day(groups.intervals, k) if groups is not None and read else float("inf")
+    median = (
+        median_day(groups.intervals, cohorts, k) if groups is not None and read else float("inf")
+    )
     return Cohort(
         cohorts.levels[k],
         distinct(cohorts.row_account[mine]),
@@ -432,6 +442,8 @@ def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
     levels = len(cohorts.levels)
     if levels <= 2 or not (cohorts.since_the_start or levels > MAX_LEVELS):
+        return None
+    if cohorts.weight is not None:
         return None
     ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
     accounts = [distinct(cohorts.row_account[cohorts.row_state == k]) for k in range(levels)]

@@ -16,6 +16,7 @@ from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.plots import funnel_picture
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
+from leadsignal.errors import ModelError
 from leadsignal.phrases import level_text, share_text
 from leadsignal.results import Result
 from leadsignal.stats.shrinkage import shrunken_rates
@@ -140,6 +141,11 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
     churn was high does not answer for it. The sum is the number of churns: the martingale
     form of Cox's model, of Nelson-Aalen without covariates.
     """
+    if cohorts.weight is not None:  # the expected churns would have an error of their own
+        raise ModelError(
+            f"expected churns of {cohorts.name} need all customers, and these are a sample",
+            "Take all customers",
+        )
     rows, quarter = within_quarters(follow_in_time(cohorts), cohorts)
     event = rows.cause == CHURN
     if X is not None and X.size and event.any():

@@ -36,6 +36,7 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
     if cohorts.zero_days is None or cohorts.since != "the start" or not seen.any():
         return None
     zero, stop, cause = cohorts.zero_days[seen], cohorts.stop[seen], cohorts.cause[seen]
+    weight = cohorts.weights[seen]
     last_day = (zero + stop).max()
     months = np.floor(zero).astype(np.int64).astype("datetime64[D]").astype("datetime64[M]")
     quarter = months.astype(np.int64) // 3
@@ -52,14 +53,18 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
         for age in AGES:
             day = round(age * DAYS_IN_MONTH)
             row[f"{age} months"] = (
-                _share(stop[mine], cause[mine], day) if latest + day <= last_day else np.nan
+                _share(stop[mine], cause[mine], weight[mine], day)
+                if latest + day <= last_day
+                else np.nan
             )
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _share(stop: np.ndarray, cause: np.ndarray, day: int) -> float:
+def _share(stop: np.ndarray, cause: np.ndarray, weight: np.ndarray, day: int) -> float:
     """Return the share there after a day, of those whose state then is known."""
     there = (stop > day) | ((stop == day) & (cause == 0))
     known = there | (cause > 0)
-    return float(there.sum() / known.sum()) if known.sum() >= MIN_ACCOUNTS else float("nan")
+    if known.sum() < MIN_ACCOUNTS:
+        return float("nan")
+    return float(weight[there].sum() / weight[known].sum())

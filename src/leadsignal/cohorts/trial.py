@@ -70,10 +70,11 @@ def clone_and_weight(
     event = np.where(first <= day, np.maximum(first, 0.0), np.inf)
     _refuse_one_arm(cohorts, level, day, event, stop)
     cuts = _cuts(stop, cause, day)
+    own = cohorts.weights[seen]
     weights = (
         weights_from_history(cohorts, seen, event, day, cuts, X, history)
         if history
-        else _weights(cuts, event, stop, day, None if X is None else X[seen])
+        else _weights(cuts, event, stop, day, None if X is None else X[seen], own)
     )
     until = np.minimum(event, stop)  # until then a clone is without its event
     parts = [
@@ -86,15 +87,17 @@ def clone_and_weight(
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     clones = RiskIntervals("target_trial", account, start, end, ended, group, weight, 0.0)
-    weighting = _diagnosed(clones.where(clones.stop > day), level, weights.by_day, event)
+    after = clones.where(clones.stop > day)
+    after = after.weighted(after.weight * cohorts.weights[after.account])
+    weighting = _diagnosed(after, level, weights.by_day, event)
     return clones.where(clones.weight > 0), weighting
 
 
 def _weights(
-    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None
+    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
 ) -> HistoryWeights:
     """Return the weights of clones from F given values at time zero."""
-    F = _event_by(np.append(cuts, day), event, stop, day, X)
+    F = _event_by(np.append(cuts, day), event, stop, day, X, own)
     by_day, before = F[:, -1], F[:, :-1]
     left = np.clip(1 - before, 1e-9, None)
     whole = np.clip(by_day, 1e-9, None)
@@ -127,20 +130,27 @@ def _cuts(stop: Floats, cause: Ints, day: float) -> Floats:
     return ends if len(ends) and ends[-1] == day else np.append(ends, day)
 
 
-def _event_by(times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None) -> Floats:
-    """Return P(E < t) for every account and time (n × k); at the last time, P(E ≤ L)."""
+def _event_by(
+    times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
+) -> Floats:
+    """Return P(E < t) for every account and time (n × k); at the last time, P(E ≤ L).
+
+    ``own`` (n) is how many accounts each represents.
+    """
     until = np.minimum(np.minimum(event, stop), day)
     happened = event <= until
     at_start = until <= 0  # an event on day 0: certain from then on
-    share = at_start.mean()
+    share = np.average(at_start, weights=own)
     later = ~at_start
     moments = np.append(np.nextafter(times[:-1], -np.inf), times[-1])
     if X is None:
-        curve = kaplan_meier(until[later], happened[later])[0]
+        curve = kaplan_meier(until[later], happened[later], weights=own[later])[0]
         left = np.concatenate(([1.0], curve.estimate))
         without = left[np.searchsorted(curve.time, moments, side="right")]
         return np.broadcast_to(1 - (1 - share) * without, (len(event), len(times)))
-    fit = fit_cox(X[later], until[later], happened[later], ridge=1e-6 * later.sum())
+    fit = fit_cox(
+        X[later], until[later], happened[later], weights=own[later], ridge=1e-6 * later.sum()
+    )
     baseline = fit.baseline()
     hazard = np.concatenate(([0.0], np.cumsum(baseline.reference_hazard)))
     steps = hazard[np.searchsorted(baseline.time, moments, side="right")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from leadsignal.account_sample import hashed_below
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.adoption_memory import NAME as MEMORY
@@ -305,9 +306,3 @@ def sampled(select: str, share: float, horizon: int, seed: int) -> str:
         f" AS {SAMPLE_WEIGHT} FROM ({select}) AS panel"
         f" WHERE {seen} OR {lucky}"
     )
-
-
-def hashed_below(text: str, share: float) -> str:
-    """SQL: whether a text belongs to a share of all, by its hash."""
-    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
-    return f"SUBSTR(md5({text}), 1, 8) < '{below}'"

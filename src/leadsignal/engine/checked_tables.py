@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal, Protocol
 
+from leadsignal.check_report import Coverage
 from leadsignal.config.project import Project
-from leadsignal.tables import Coverage
 
 
 class CheckedTables(Protocol):

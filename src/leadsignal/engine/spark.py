@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
 
+    from leadsignal.account_sample import AccountSample
     from leadsignal.ingestion.data_warnings import DataWarning
 
 PAGE = "2m"
@@ -134,6 +135,10 @@ class TablesInSpark(CheckedTables, Protocol):
     @property
     def warnings(self) -> tuple[DataWarning, ...]:
         """What is odd in the tables."""
+
+    @property
+    def sample(self) -> AccountSample | None:
+        """The sample of customers that the tables are; None for all."""
 
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date``."""

@@ -8,11 +8,17 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_sample import (
+    AccountSample,
+    customer_columns,
+    refuse_share,
+    sample_of,
+)
 from leadsignal.arguments import checked, refuse_name
+from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import a_day
-from leadsignal.engine.build import hashed_below
+from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.engine.spark import functions_of
 from leadsignal.engine.typed_tables import (
     account_rules,
@@ -36,7 +42,7 @@ from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fac
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, TABLES, Column
 from leadsignal.sources.parts import Part
-from leadsignal.tables import Coverage, Tables, cut_at, read_tables
+from leadsignal.tables import Tables, cut_at, read_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -60,7 +66,8 @@ TAKEN = {
 class SparkTables:
     """Checked tables in Spark as they were known at midnight of ``as_of_date``.
 
-    For `build_panel`, `build_spark_panel` and `sample_panel`.
+    For `build_panel`, `build_spark_panel` and `sample_panel`. ``sample`` is the sample of customers
+    that they are, with its weights, which ``collect()`` hands on; None for all customers.
     """
 
     project: Project
@@ -70,10 +77,14 @@ class SparkTables:
     warnings: tuple[DataWarning, ...]
     _loaded: Mapping[str, Loaded]
     _frames: Mapping[str, DataFrame]
+    sample: AccountSample | None = None
 
     def as_of(self, t: date | str) -> SparkTables:
         """Return the tables as they were known at midnight of another day."""
-        return replace(self, as_of_date=a_day(t))
+        day = a_day(t)
+        if self.sample is not None:
+            self.sample.refuse_day(day)
+        return replace(self, as_of_date=day)
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the columns of a table that its frame holds."""
@@ -83,18 +94,24 @@ class SparkTables:
         """Return the texts in a column of all rows, whenever known."""
         return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
 
-    def sample_accounts(self, share: float, *, seed: int = 0) -> SparkTables:
+    def sample_accounts(
+        self, share: float, *, keep_churned: bool = False, seed: int = 0
+    ) -> SparkTables:
         """Return the tables of some customers, with all rows of all their accounts.
 
         Which ones depends on a hash of the customer (of the account where there is none) and the
-        seed only. All customers have the same chance, so that results need no weights: they
-        are those of a smaller business, with wider intervals. State ``complete_from`` of tables
+        seed only; `Tables.sample_accounts` draws the same. State ``complete_from`` of tables
         that begin late, because the first row of the sample may be later.
 
         Parameters
         ----------
         share : float
-            Share of the customers, above 0 and at most 1.
+            Chance of a customer to be drawn, above 0 and at most 1.
+        keep_churned : bool, default False
+            Keep all customers with an account whose churn is known, and draw from the others.
+            After ``collect()`` estimates use the weights. By default all customers have the same
+            chance, so that results need no weights: they are those of a smaller business, with
+            wider intervals.
         seed : int, default 0
             Another seed gives other customers.
 
@@ -105,17 +122,20 @@ class SparkTables:
         Raises
         ------
         OptionError
-            If the share is out of range.
+            If the share is out of range, or these tables are such a sample already.
         """
-        if not 0 < share <= 1:
-            raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
-        accounts = self._frames["accounts"]
-        has_customers = "customer_id" in self.columns("accounts")
-        who = "coalesce(customer_id, account_id)" if has_customers else "account_id"
-        chosen = accounts.where(hashed_below(f"'{seed} ' || {who}", share))
-        ids = chosen.select("account_id").distinct()
+        refuse_share(share)
+        if self.sample is not None:
+            raise OptionError("these tables are a sample already", "Draw from the whole tables")
+        listed = customer_columns(share, seed, self.project.not_churn, SPARK)
+        known = self.history("accounts").where("superseded_on IS NULL").selectExpr(*listed)
+        kept, sample = known.where("drawn OR churned" if keep_churned else "drawn"), None
+        if keep_churned:
+            of = known.select("customer").distinct().count()
+            sample = sample_of(kept.toPandas(), share, of, self.as_of_date)
+        ids = kept.select("account_id")
         frames = {n: f.join(ids, "account_id", "left_semi") for n, f in self._frames.items()}
-        return replace(self, _frames=frames)
+        return replace(self, _frames=frames, sample=sample)
 
     def collect(self) -> Tables:
         """Bring all rows to this machine and return them as ordinary tables, checked again."""
@@ -134,7 +154,8 @@ class SparkTables:
             for name, frame in self._frames.items()
         }
         project = replace(self.project, tables=kept, engine="duckdb")
-        return read_tables(rows, project=project, as_of=self.as_of_date)
+        tables = read_tables(rows, project=project, as_of=self.as_of_date)
+        return tables if self.sample is None else replace(tables, sample=self.sample)
 
     if not TYPE_CHECKING:
 

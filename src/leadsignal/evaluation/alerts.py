@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents
+from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.panel import Panel, in_order
 
 Days = NDArray[np.int64]
@@ -31,6 +32,7 @@ class EvaluationRows:
     ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
     whole ``horizon``. ``day``, ``account`` and ``customer`` are numbers; ``stop`` and ``outcome``
     are the days followed and 0 still there, 1 churned, 2 ended otherwise, within the horizon.
+    ``weight`` is how many rows each represents: 1, unless the customers are a sample.
     """
 
     rows: pd.DataFrame
@@ -42,6 +44,7 @@ class EvaluationRows:
     arr: Floats
     horizon: int
     every: int
+    weight: Floats
 
     @property
     def churned(self) -> Bools:
@@ -81,6 +84,7 @@ def rows_to_evaluate(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
         rows["arr"].to_numpy(dtype=float, na_value=np.nan),
         horizon,
         panel.every,
+        np.ones(len(rows)) if panel.weight is None else rows[SAMPLE_WEIGHT].to_numpy(float),
     )
 
 
@@ -100,10 +104,15 @@ def raise_alerts(evaluation: EvaluationRows, risk: Floats, capacity: float) -> B
     day = evaluation.day[order]
     first = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
     size = np.diff(np.append(first, len(day)))
-    place = np.arange(len(day)) - np.repeat(first, size)
-    allowed = np.maximum(1, np.round(capacity * size)).astype(np.int64)
+    weight = evaluation.weight[order]
+    whole = np.add.reduceat(weight, first) if len(day) else weight
+    allowed = np.maximum(1, np.round(capacity * whole))
+    # A row represents as many as its weight: it is alerted where half of them are.
+    before = np.cumsum(weight) - weight / 2
+    before -= np.repeat(before[first] - weight[first] / 2, size)
     alerted = np.zeros(len(day), dtype=bool)
-    alerted[order] = place < np.repeat(allowed, size)
+    alerted[order] = before < np.repeat(allowed, size)
+    alerted[order[first]] = True
     return alerted
 
 

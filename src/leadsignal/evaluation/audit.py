@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from leadsignal.arguments import checked
+from leadsignal.account_sample import AccountSample
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.audit_text import strongest_table, verdict_counts
@@ -59,7 +60,8 @@ class Audit(Result):
     the number of indicators; ``auc_last`` at the last snapshot, and ``rise`` from the one to the
     other with its paired interval; ``ends``, and ``ends_to_decide`` where undecided. An AUC below
     0.5 means that low values precede churn. ``curves`` has the AUC by lead on one set of churns.
-    ``warnings`` say what is odd in the tables.
+    ``warnings`` say what is odd in the tables. ``sample`` is the sample of customers that was
+    audited; None for all.
     """
 
     frame: pd.DataFrame
@@ -70,6 +72,7 @@ class Audit(Result):
     matched_on_risk: bool
     health: HealthAudit | None
     warnings: tuple[DataWarning, ...] = ()
+    sample: AccountSample | None = None
 
     def names(self, verdict: str) -> list[str]:
         """Return the indicators with a verdict, the strongest first."""
@@ -101,6 +104,7 @@ class Audit(Result):
             "usage_declines": self.usage_declines,
             "indicators": indicators,
             "health_score": self.health.to_dict() if self.health else None,
+            "sample": self.sample.to_dict() if self.sample else None,
             "warnings": [one.to_dict() for one in self.warnings],
         }
 
@@ -117,6 +121,7 @@ class Audit(Result):
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
             f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};",
             f"{self.unmatched:,} ends found none",
+            *([self.sample.line] if self.sample else []),
         ]
 
     def __repr__(self) -> str:
@@ -142,6 +147,7 @@ class Audit(Result):
 
 
 @checked
+@reads_weights
 def audit_indicators(
     panel: Panel,
     *,
@@ -165,7 +171,7 @@ def audit_indicators(
     >>> ls.audit_indicators(panel, resamples=50).warning_time
     90
     """
-    panel.refuse_sample("an audit")
+    panel.refuse_sample("an audit", of_rows=True)
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     if not len(leads) or min(leads) < 0:
         raise OptionError(f"leads are {list(leads)!r}", "Give days before the end, 0 or more")
@@ -189,6 +195,7 @@ def audit_indicators(
     return Audit(
         frame, curves, time, len(sets), sets.without, sets.on_risk,
         audit_health(panel, warning_time=f"{time}d"), affecting(panel.warnings, "audit"),
+        panel.sample,
     )  # fmt: skip
 
 

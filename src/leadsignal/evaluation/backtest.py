@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadsignal.arguments import checked
+from leadsignal.account_sample import AccountSample
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import Duration, days_in
@@ -82,7 +83,9 @@ class Backtest(Result):
     method whose alerts a team would get (of a given model its own, else of the one that reads
     most), ``recipe`` how its
     model is made, ``model_version`` that of a given model. ``warnings`` say what is odd in the data
-    or in the figures: an AUC above 0.95, or far more or fewer churns expected than came.
+    or in the figures: an AUC above 0.95, or far more or fewer churns expected than came. ``sample``
+    is the sample of customers that was evaluated (counts are of the sample, numbers of alerts and
+    all shares are estimates for all customers); None for all.
     """
 
     horizon: int
@@ -102,6 +105,7 @@ class Backtest(Result):
     recipe: Recipe | None = None
     model_version: str = ""
     warnings: tuple[DataWarning, ...] = ()
+    sample: AccountSample | None = None
 
     def _table(self) -> pd.DataFrame:
         """Return one row per method, one column per measure."""
@@ -145,6 +149,7 @@ class Backtest(Result):
             "recipe": self.recipe.to_dict() if self.recipe else None,
             "model_version": self.model_version or None,
             "warnings": [one.to_dict() for one in self.warnings],
+            "sample": self.sample.to_dict() if self.sample else None,
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -225,6 +230,7 @@ class Backtest(Result):
             f" {counts['unexpected']:,} of them unexpectedly",
             f"alerted are the {share_text(self.capacity)} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
+            *([self.sample.line] if self.sample else []),
             *self._whose(),
             HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
         ]
@@ -255,6 +261,7 @@ class Backtest(Result):
 
 
 @checked
+@reads_weights
 def run_backtest(
     panel: Panel,
     *,
@@ -287,7 +294,7 @@ def run_backtest(
     >>> ls.run_backtest(panel, methods=["random", "usage"], origins=2).horizon
     180
     """
-    panel.refuse_sample("a backtest")
+    panel.refuse_sample("a backtest", of_rows=True)
     project = panel.project
     like = _settings(panel, model, horizon, estimator)
     days = days_in(like.horizon)
@@ -317,8 +324,9 @@ def run_backtest(
     alerting = to_fit.alerting or next(iter(evaluated))
     warnings = _doubts(panel, evaluation, evaluated[alerting], result)
     return replace(
-        result, alerting=alerting, recipe=to_fit.recipe, model_version=version, warnings=warnings
-    )
+        result, alerting=alerting, recipe=to_fit.recipe, model_version=version, warnings=warnings,
+        sample=panel.sample,
+    )  # fmt: skip
 
 
 def _doubts(
@@ -330,8 +338,9 @@ def _doubts(
     if not alerting.ranked.is_probability:
         return found
     last = evaluation.day == evaluation.day.max()
-    accounts, churned = int(last.sum()), int(evaluation.churned[last].sum())
-    expected = float(np.nansum(alerting.ranked.risk[last]))
+    weight = evaluation.weight[last]
+    accounts, churned = round(weight.sum()), round(weight @ evaluation.churned[last])
+    expected = float(np.nansum(weight * alerting.ranked.risk[last]))
     return found + doubt_of_expected(expected, accounts, (churned, accounts), evaluation.horizon)
 
 

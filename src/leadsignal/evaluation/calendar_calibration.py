@@ -15,7 +15,9 @@ from leadsignal.stats.row_estimates import mean_of
 COLUMNS = ("quarter", "rows", "expected", "observed", "low", "high", "expected_over_observed")
 
 
-def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame:
+def by_quarter(
+    day: Any, risk: Any, churned: Any, customer: Any, weight: Any = None
+) -> pd.DataFrame:
     """Return the churn expected and observed within the horizon, by the quarter of the snapshot.
 
     Parameters
@@ -23,6 +25,8 @@ def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame
     day, risk, churned, customer : array-like of shape (rows,)
         The day of a snapshot, the risk of churn within the horizon, whether it came, and whose
         account it is. Rows are account-snapshots: one account is in several of a quarter.
+    weight : array-like of shape (rows,), optional
+        How many rows each represents, in a sample of customers. Default: 1.
 
     Returns
     -------
@@ -43,6 +47,7 @@ def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame
             "quarter": pd.PeriodIndex(pd.to_datetime(np.asarray(day)), freq="Q").astype(str),
             "risk": np.asarray(risk, dtype=float),
             "churned": np.asarray(churned, dtype=float),
+            "weight": 1.0 if weight is None else np.asarray(weight, dtype=float),
             "customer": pd.factorize(np.asarray(customer))[0].astype(np.int64),
         }
     )
@@ -51,11 +56,14 @@ def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame
 
 
 def _quarter(name: str, rows: pd.DataFrame) -> tuple[Any, ...]:
-    churned, size = rows["churned"].to_numpy(), len(rows)
-    expected, observed = float(rows["risk"].sum()), int(churned.sum())
-    low, high = mean_of(churned).interval(rows["customer"].to_numpy())
+    churned, weight = rows["churned"].to_numpy(), rows["weight"].to_numpy()
+    size = float(weight.sum())
+    expected = float((rows["weight"] * rows["risk"]).sum())
+    observed = float(weight @ churned)
+    low, high = mean_of(churned, weight).interval(rows["customer"].to_numpy())
     ratio = expected / observed if observed else float("nan")
-    return name, size, expected, observed, max(0.0, size * low), min(size, size * high), ratio
+    limits = max(0.0, size * low), min(size, size * high)
+    return name, len(rows), expected, round(observed), *limits, ratio
 
 
 def methods_by_quarter(
@@ -64,7 +72,9 @@ def methods_by_quarter(
     """Return `by_quarter` of each method that gives probabilities, with a column ``method``."""
     day, customer = evaluation.rows["snapshot_on"], evaluation.customer
     tables = [
-        by_quarter(day, one.ranked.risk, evaluation.churned, customer).assign(method=name)
+        by_quarter(day, one.ranked.risk, evaluation.churned, customer, evaluation.weight).assign(
+            method=name
+        )
         for name, one in evaluated.items()
         if one.ranked.is_probability
     ]

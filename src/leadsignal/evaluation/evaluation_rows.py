@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,15 +94,52 @@ class MethodEvaluation:
 
     def auc(self, evaluation: EvaluationRows) -> RowEstimate:
         """Return the AUC of the ranking, missing risks the lowest."""
-        return auc_of(evaluation.churned, _known(self.ranked.risk))
+        return auc_of(evaluation.churned, _known(self.ranked.risk), evaluation.weight)
 
-    def caught(self) -> RowEstimate:
+    def caught(self, evaluation: EvaluationRows, churns: EvaluableChurns) -> RowEstimate:
         """Return the recall of churns at the warning time, expected or not."""
-        return mean_of(self.catches.in_time.astype(np.float64))
+        return self._recall(evaluation, churns, np.ones(len(churns.chance), dtype=bool))
 
-    def unexpected_recall(self, churns: EvaluableChurns) -> RowEstimate:
+    def unexpected_recall(self, evaluation: EvaluationRows, churns: EvaluableChurns) -> RowEstimate:
         """Return the recall of unexpected churns at the warning time."""
-        return mean_of(np.where(churns.unexpected, self.catches.in_time, np.nan))
+        return self._recall(evaluation, churns, churns.unexpected)
+
+    def _recall(
+        self, evaluation: EvaluationRows, churns: EvaluableChurns, mine: NDArray[np.bool_]
+    ) -> RowEstimate:
+        """Return the recall of some churns, with the influence of each evaluated row."""
+        share = mean_of(np.where(mine, self.catches.in_time, np.nan))
+        influence = np.zeros(len(evaluation.rows))
+        influence[churns.chance] = share.influence
+        if share.counted is None:
+            return RowEstimate(share.estimate, influence, share.bounds)
+        counted = np.zeros(len(influence), dtype=bool)
+        counted[churns.chance] = mine
+        if 0 < share.estimate < 1 and (evaluation.weight != evaluation.weight[0]).any():
+            influence += self._through_capacity(evaluation, counted)
+        return RowEstimate(share.estimate, influence, share.bounds, counted)
+
+    def _through_capacity(
+        self, evaluation: EvaluationRows, counted: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Return how each row of a sample moves a recall through the risk from which it alerts.
+
+        That risk is a quantile of all rows of a day, estimated from those of the sample. A row that
+        is alerted displaces others at the margin, where ``counted`` churns are as frequent as
+        between half the capacity and once and a half of it.
+        """
+        weight, day = evaluation.weight, np.unique(evaluation.day, return_inverse=True)[1]
+        whole = np.bincount(day, weight)
+        share = (np.bincount(day, weight * self.alerted) / whole)[day]
+        order = np.lexsort((-np.nan_to_num(self.ranked.risk, nan=-np.inf), day))
+        running = np.cumsum(weight[order])
+        before = np.append(0.0, np.cumsum(whole)[:-1])
+        place = np.empty(len(weight))
+        place[order] = (running - before[day[order]] - weight[order] / 2) / whole[day[order]]
+        margin = np.abs(place - share) <= share / 2
+        frequency = counted[margin].sum() / max(weight[margin].sum(), 1.0)
+        moved: NDArray[np.float64] = -frequency / counted.sum() * weight * (self.alerted - share)
+        return moved
 
 
 def calibrate(one: MethodEvaluation, evaluation: EvaluationRows) -> Calibration | None:
@@ -113,6 +151,7 @@ def calibrate(one: MethodEvaluation, evaluation: EvaluationRows) -> Calibration 
             one.ranked.risk,
             evaluation.horizon,
             cluster=evaluation.customer,
+            weights=evaluation.weight,
         )
     except ModelError:
         return None
@@ -130,8 +169,8 @@ def measure(
         **_ranking(one, evaluation),
         **_named("calibration_slope", slope),
         "calibration_intercept": calibrated.intercept[0] if calibrated else NAN,
-        **_at_capacity(one.alerted.astype(np.float64), evaluation.churned, evaluation.arr),
-        **_caught(one, churns),
+        **_at_capacity(one.alerted.astype(np.float64), evaluation),
+        **_caught(one, evaluation, churns),
         **_episodes(one, evaluation),
     }
     return MethodResult(**found)
@@ -144,17 +183,12 @@ def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
 
 def _ranking(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, float]:
     risk, within = _known(one.ranked.risk), float(evaluation.horizon)
-    auc = dynamic_auc(
-        evaluation.stop, evaluation.outcome, risk, [within], cluster=evaluation.customer
-    )
-    pairs = concordance(
-        evaluation.stop, evaluation.churned, risk, horizon=within, cluster=evaluation.customer
-    )
+    of: dict[str, Any] = {"cluster": evaluation.customer, "weights": evaluation.weight}
+    auc = dynamic_auc(evaluation.stop, evaluation.outcome, risk, [within], **of)
+    pairs = concordance(evaluation.stop, evaluation.churned, risk, horizon=within, **of)
     score = (NAN, NAN, NAN)
     if one.ranked.is_probability:
-        found = brier(
-            evaluation.stop, evaluation.outcome, risk, [within], cluster=evaluation.customer
-        )
+        found = brier(evaluation.stop, evaluation.outcome, risk, [within], **of)
         score = (found.score[0], found.lower[0], found.upper[0])
     return {
         **_named("auc", (auc.auc[0], auc.lower[0], auc.upper[0])),
@@ -163,43 +197,49 @@ def _ranking(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, flo
     }
 
 
-def _caught(one: MethodEvaluation, churns: EvaluableChurns) -> dict[str, float]:
+def _caught(
+    one: MethodEvaluation, evaluation: EvaluationRows, churns: EvaluableChurns
+) -> dict[str, float]:
     catches, mine = one.catches, churns.unexpected
     arr = mean_of(catches.in_time[mine].astype(np.float64), churns.arr[mine])
     head_start = catches.head_start[~np.isnan(catches.head_start)]
     return {
-        **_share("recall_ahead", one.caught(), churns),
+        **_share("recall_ahead", one.caught(evaluation, churns), evaluation),
         "recall_before_drop": mean_of(catches.before_drop).estimate,
-        **_share("unexpected_recall_ahead", one.unexpected_recall(churns), churns),
+        **_share("unexpected_recall_ahead", one.unexpected_recall(evaluation, churns), evaluation),
         "arr_unexpected_recall_ahead": arr.estimate,
         "median_lead_days": float(np.median(catches.lead)),
         "median_head_start_days": float(np.median(head_start)) if len(head_start) else NAN,
     }
 
 
-def _share(name: str, share: RowEstimate, churns: EvaluableChurns) -> dict[str, float]:
-    return _named(name, (share.estimate, *share.interval(churns.customer)))
+def _share(name: str, share: RowEstimate, evaluation: EvaluationRows) -> dict[str, float]:
+    return _named(name, (share.estimate, *share.interval(evaluation.customer)))
 
 
-def _at_capacity(
-    alerted: NDArray[np.float64], churned: NDArray[np.bool_], arr: NDArray[np.float64]
-) -> dict[str, float]:
+def _at_capacity(alerted: NDArray[np.float64], evaluation: EvaluationRows) -> dict[str, float]:
+    churned, weight = evaluation.churned, evaluation.weight
+    precise, arr = alerted == 1, evaluation.arr * weight
     return {
-        "precision_at_capacity": mean_of(churned[alerted == 1].astype(np.float64)).estimate,
-        "recall_at_capacity": mean_of(alerted[churned]).estimate,
+        "precision_at_capacity": mean_of(
+            churned[precise].astype(np.float64), weight[precise]
+        ).estimate,
+        "recall_at_capacity": mean_of(alerted[churned], weight[churned]).estimate,
         "arr_recall_at_capacity": mean_of(alerted[churned], arr[churned]).estimate,
     }
 
 
 def _episodes(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, float]:
     right, standing = came_true(evaluation, one.episodes)
+    weight = evaluation.weight[one.episodes.first]
     began = evaluation.day[one.episodes.first] > evaluation.day.min()
+    first = np.unique(evaluation.account[one.alerted], return_index=True)[1]
     return {
-        "alert_precision": float(right.mean()),
-        "alert_precision_standing": float(standing.mean()),
-        "distinct_alerted": float(len(np.unique(evaluation.account[one.alerted]))),
-        "alert_episodes": float(len(right)),
-        "new_alerts_a_month": float(began.sum() / evaluation.months),
+        "alert_precision": float(np.average(right, weights=weight)),
+        "alert_precision_standing": float(np.average(standing, weights=weight)),
+        "distinct_alerted": float(evaluation.weight[one.alerted][first].sum()),
+        "alert_episodes": float(weight.sum()),
+        "new_alerts_a_month": float(weight[began].sum() / evaluation.months),
     }
 
 

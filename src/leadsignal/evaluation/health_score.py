@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
@@ -124,6 +124,7 @@ class HealthAudit(Result):
 
 
 @checked
+@reads_weights
 def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
     """Evaluate the bands of the user's health score; return None if the tables have no bands.
 
@@ -134,7 +135,7 @@ def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> Healt
     >>> ls.evaluation.audit_health(panel).warning_time
     90
     """
-    panel.refuse_sample("an audit of health scores")
+    panel.refuse_sample("an audit of health scores", of_rows=True)
     if BAND not in panel.names():
         return None
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
@@ -174,6 +175,7 @@ def _false_alarms(panel: Panel) -> tuple[int, float, float, float]:
     episodes = find_episodes(evaluation, red)
     if not len(episodes.first):
         return 0, float("nan"), float("nan"), float("nan")
-    wrong = mean_of((~evaluation.churned[episodes.first]).astype(np.float64))
+    first = episodes.first
+    wrong = mean_of((~evaluation.churned[first]).astype(np.float64), evaluation.weight[first])
     low, high = wrong.interval(evaluation.customer[episodes.first])
     return len(episodes.first), wrong.estimate, low, high

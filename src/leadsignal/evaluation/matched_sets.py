@@ -1,5 +1,9 @@
 """Matched sets: each churn with accounts that were active on the same day and similar until then.
 
+In a sample of customers every customer is a control with the same chance: those who churned are
+all in the sample, so that as many of them are left out, at random, as were not drawn of the others.
+The mean of a set is then free of bias, however few controls it has.
+
 A set is a churn and accounts that were active, without notice, at the last snapshot before it was
 known, of similar tenure, the same term and the same decile of a risk that reads context only. What
 differs between them is then neither age, nor contract, nor what kind of account they are.
@@ -8,10 +12,11 @@ differs between them is then neither age, nor contract, nor what kind of account
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.evaluation.methods import ROWS_AT_ONCE, thinned
@@ -86,12 +91,15 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     account, ids = pd.factorize(rows["account_id"])
     day = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     risk, on_risk = _context_risk(panel, rows)
-    stratum = _strata(rows, risk)
+    weight = np.ones(len(rows)) if panel.weight is None else rows[SAMPLE_WEIGHT].to_numpy()
+    stratum = _strata(rows, risk, weight)
     last = np.append(account[1:] != account[:-1], True) if len(rows) else np.zeros(0, bool)
     churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
     ended = rows["ended_within"].notna().to_numpy()
     ends = np.flatnonzero(last & churns & ended)
-    case, control, of = _pairs(ends, stratum, rows["start"].to_numpy(), seed)
+    customer = pd.factorize(rows["customer_id"])[0]
+    fair = np.flatnonzero(_equally_likely(weight, customer, seed))
+    case, control, of = _pairs(ends, fair, stratum, rows["start"].to_numpy(), seed)
     if not len(control):
         none = "no churned account is matched by another of similar tenure, term and context"
         raise ModelError(
@@ -100,7 +108,6 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
             + ("" if len(ends) else ", and the accounts that left too"),
         )
     known = day[case] + rows["known_within"].to_numpy(dtype=float)[case].astype(np.int64)
-    customer = pd.factorize(rows["customer_id"])[0]
     first = np.zeros(len(ids), dtype=np.int64)
     first[account] = customer
     return MatchedSets(
@@ -122,21 +129,45 @@ def _context_risk(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, bool]:
     return np.concatenate(parts), True
 
 
-def _strata(rows: pd.DataFrame, risk: Floats) -> Ints:
+def _equally_likely(weight: Floats, customer: Ints, seed: int) -> NDArray[np.bool_]:
+    """Return which rows are of customers drawn with a chance in proportion to their weight."""
+    if (weight == weight[:1]).all():
+        return np.ones(len(weight), dtype=bool)
+    lot = np.random.default_rng(seed).random(int(customer.max()) + 1)
+    return np.asarray(lot[customer] < weight / weight.max())
+
+
+def _strata(rows: pd.DataFrame, risk: Floats, weight: Floats) -> Ints:
     """Return a number by row that is equal for rows of one snapshot, term and decile of risk."""
     import pandas as pd
 
-    ranks = pd.Series(risk).groupby(rows["snapshot_on"]).rank(pct=True, method="average")
-    decile = np.minimum((ranks.to_numpy() * DECILES).astype(int), DECILES - 1)
+    decile = np.minimum(
+        (_ranks(rows["snapshot_on"], risk, weight) * DECILES).astype(int), DECILES - 1
+    )
     term = rows["term_months"].fillna(-1) if "term_months" in rows else pd.Series(0, rows.index)
     parts = pd.DataFrame({"day": rows["snapshot_on"], "term": term, "decile": decile})
     return np.asarray(parts.groupby(["day", "term", "decile"]).ngroup().to_numpy(np.int64))
 
 
-def _pairs(ends: Ints, stratum: Ints, tenure: Ints, seed: int) -> tuple[Ints, Ints, Ints]:
+def _ranks(day: pd.Series[Any], risk: Floats, weight: Floats) -> Floats:
+    """Return the mean rank of each row among those of its day, as a share of their weight."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"day": day.to_numpy(), "risk": risk, "weight": weight})
+    equal = frame.groupby(["day", "risk"])["weight"].sum().rename("equal").reset_index()
+    equal["below"] = equal.groupby("day")["equal"].cumsum() - equal["equal"]
+    equal["all"] = equal.groupby("day")["equal"].transform("sum")
+    found = frame.merge(equal, on=["day", "risk"], how="left")
+    ranks = (found["below"] + (found["equal"] + 1) / 2) / found["all"]
+    return np.asarray(ranks, dtype=np.float64)
+
+
+def _pairs(
+    ends: Ints, controls: Ints, stratum: Ints, tenure: Ints, seed: int
+) -> tuple[Ints, Ints, Ints]:
     """Return rows of cases, rows of their controls, and the case that each control belongs to."""
     rng = np.random.default_rng(seed)
-    order = np.lexsort((tenure, stratum))
+    order = controls[np.lexsort((tenure[controls], stratum[controls]))]
     key = stratum[order].astype(np.float64) * _SPAN + tenure[order]
     position = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
     begin = np.searchsorted(key, position - TENURE_WITHIN, side="left")

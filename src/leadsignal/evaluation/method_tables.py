@@ -43,20 +43,19 @@ def differences_from_context(
         return pd.DataFrame(columns=columns)
     rows = []
     base = evaluated[BASELINE]
-    base_auc, base_catch = base.auc(evaluation), base.unexpected_recall(churns)
     for name, one in evaluated.items():
         if name == BASELINE:
             continue
-        for what, difference, cluster in (
-            ("auc", one.auc(evaluation) - base_auc, evaluation.customer),
-            ("recall_ahead", one.caught() - base.caught(), churns.customer),
+        for what, difference in (
+            ("auc", one.auc(evaluation) - base.auc(evaluation)),
+            ("recall_ahead", one.caught(evaluation, churns) - base.caught(evaluation, churns)),
             (
                 "unexpected_recall_ahead",
-                one.unexpected_recall(churns) - base_catch,
-                churns.customer,
+                one.unexpected_recall(evaluation, churns)
+                - base.unexpected_recall(evaluation, churns),
             ),
         ):
-            low, high = difference.interval(cluster)
+            low, high = difference.interval(evaluation.customer)
             rows.append((name, BASELINE, what, difference.estimate, low, high))
     return pd.DataFrame(rows, columns=columns)
 
@@ -134,7 +133,8 @@ def _of(
 ) -> dict[str, Any]:
     risk, churned = one.ranked.risk[mine], evaluation.churned[mine]
     known = np.where(np.isnan(risk), -np.inf, risk)
-    auc = auc_of(churned, known)
+    weight = evaluation.weight[mine]
+    auc = auc_of(churned, known, weight)
     low, high = auc.interval(evaluation.customer[mine]) if mine.any() else (np.nan, np.nan)
     of_churns = mine[churns.chance] & churns.unexpected
     alerted = one.alerted[mine]
@@ -144,8 +144,8 @@ def _of(
         "auc": auc.estimate,
         "auc_low": low,
         "auc_high": high,
-        "precision_at_capacity": mean_of(churned[alerted].astype(float)).estimate,
-        "recall_at_capacity": mean_of(alerted[churned].astype(float)).estimate,
+        "precision_at_capacity": mean_of(churned[alerted].astype(float), weight[alerted]).estimate,
+        "recall_at_capacity": mean_of(alerted[churned].astype(float), weight[churned]).estimate,
         "unexpected": int(of_churns.sum()),
         "unexpected_recall_ahead": mean_of(one.catches.in_time[of_churns].astype(float)).estimate,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -100,6 +101,17 @@ class Store:
             found = self.query(f"SELECT DISTINCT {quoted(column)} FROM {table}{only}")
             self._values[key] = frozenset(str(text) for (text,) in found if text is not None)
         return self._values[key]
+
+    def keep_ids(self, ids: Iterable[str]) -> str:
+        """Keep ids in a table of one column, ``id``, as long as the store; return its name."""
+        import pyarrow as pa
+
+        listed = sorted(map(str, ids))
+        name = f"ids_{hashlib.sha256(repr(listed).encode()).hexdigest()[:16]}"
+        self.connection.register("listed_ids", pa.table({"id": pa.array(listed, pa.string())}))
+        self.run(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT id FROM listed_ids")
+        self.connection.unregister("listed_ids")
+        return name
 
     def run(self, sql: str) -> None:
         """Run a statement."""

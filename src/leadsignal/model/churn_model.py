@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
@@ -163,6 +163,7 @@ class ChurnModel(EstimatorBase):
         return horizon, min(step, horizon)
 
     @checked
+    @reads_weights
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
         """Fit on the rows before the panel's as_of of accounts that had not given notice.
 

@@ -112,31 +112,37 @@ def mean_of(values: Floats, weight: Floats | None = None) -> RowEstimate:
     return RowEstimate(min(estimate, 1.0), influence, (0.0, 1.0), counted)
 
 
-def auc_of(case: NDArray[np.bool_], score: Floats) -> RowEstimate:
+def auc_of(case: NDArray[np.bool_], score: Floats, weight: Floats | None = None) -> RowEstimate:
     """Return the area under the ROC curve of ``score`` (DeLong, DeLong & Clarke-Pearson 1988).
 
     That is the proportion of pairs of a case and another row in which the case has the higher
-    score; ties count half. The estimate is NaN without cases or without other rows.
+    score; ties count half. The estimate is NaN without cases or without other rows. Pairs count by
+    the product of their weights.
 
     Examples
     --------
     >>> auc_of(np.array([True, False, True, False]), np.array([0.9, 0.2, 0.4, 0.4])).estimate
     0.875
     """
-    cases, others = np.sort(score[case]), np.sort(score[~case])
-    if not len(cases) or not len(others):
+    if not case.any() or case.all():
         return RowEstimate(float("nan"), np.zeros(len(score)), (0.0, 1.0))
-    above_others = _below_or_half(others, score)
-    under_cases = 1 - _below_or_half(cases, score)
-    estimate = float(above_others[case].mean())
+    own = np.ones(len(score)) if weight is None else weight
+    above_others = _below_or_half(score[~case], own[~case], score)
+    under_cases = 1 - _below_or_half(score[case], own[case], score)
+    estimate = float(np.average(above_others[case], weights=own[case]))
     part = np.where(
-        case, (above_others - estimate) / len(cases), (under_cases - estimate) / len(others)
+        case,
+        (above_others - estimate) / own[case].sum(),
+        (under_cases - estimate) / own[~case].sum(),
     )
-    return RowEstimate(estimate, part, (0.0, 1.0))
+    return RowEstimate(estimate, own * part, (0.0, 1.0))
 
 
-def _below_or_half(ordered: Floats, score: Floats) -> Floats:
-    """Return the proportion of ``ordered`` below each score; ties count half."""
-    below = np.searchsorted(ordered, score, side="left")
-    upto = np.searchsorted(ordered, score, side="right")
-    return np.asarray((below + upto) / 2 / len(ordered))
+def _below_or_half(values: Floats, weight: Floats, score: Floats) -> Floats:
+    """Return the share of ``values``, by weight, below each score; ties count half."""
+    order = np.argsort(values)
+    running = np.concatenate(([0.0], np.cumsum(weight[order])))
+    below, upto = (
+        running[np.searchsorted(values[order], score, side=side)] for side in ("left", "right")
+    )
+    return np.asarray((below + upto) / 2 / running[-1])

@@ -23,8 +23,8 @@ from leadsignal.survival.risk_sets import from_the_first, from_the_last
 class Censoring:
     """Censoring times, the number at risk of censoring, and G after each time.
 
-    Attributes: ``stop`` and ``censored`` (n); ``time``, ``at_risk``, ``count``, ``staying`` = G
-    (m); ``before`` (n), the number of censoring times before each row's stop.
+    Attributes: ``stop``, ``censored`` and ``own_weight`` (n); ``time``, ``at_risk``, ``count``,
+    ``staying`` = G (m); ``before`` (n), the number of censoring times before each row's stop.
     """
 
     stop: Floats
@@ -34,24 +34,26 @@ class Censoring:
     count: Floats
     staying: Floats
     before: Ints
+    own_weight: Floats
 
     @classmethod
-    def of(cls, stop: Floats, censored: Bools) -> Censoring:
-        """Estimate G from rows observed until ``stop``."""
+    def of(cls, stop: Floats, censored: Bools, weights: Floats | None = None) -> Censoring:
+        """Estimate G from rows observed until ``stop``, which count by their case weights."""
+        own = np.ones(len(stop)) if weights is None else weights
         order = np.argsort(stop)
         ordered, leaving = stop[order], censored[order]
         run = np.cumsum(np.concatenate(([0], ordered[1:] != ordered[:-1])))
-        holds = np.bincount(run, weights=leaving) > 0
+        holds = np.bincount(run, weights=leaving * own[order]) > 0
         before = np.empty(len(stop), dtype=np.intp)
         before[order] = (np.cumsum(holds) - holds)[run]
         time = ordered[np.append(True, run[1:] != run[:-1])][holds]
         size = len(time) + 1
         # At risk at the j-th time: rows censored then or later, or with an event after it.
-        upper = sums_by_code(before + censored, None, size)
+        upper = sums_by_code(before + censored, own, size)
         at_risk = from_the_last(upper[1:])
-        count = sums_by_code(before[censored] + 1, None, size)[1:]
+        count = sums_by_code(before[censored] + 1, own[censored], size)[1:]
         staying = np.cumprod(1 - count / at_risk, dtype=np.float64)
-        return cls(stop, censored, time, at_risk, count, staying, before)
+        return cls(stop, censored, time, at_risk, count, staying, before, own)
 
     def reordered(self, order: Ints) -> Censoring:
         """Return the same weights for the rows in another order."""
@@ -60,6 +62,7 @@ class Censoring:
             stop=self.stop[order],
             censored=self.censored[order],
             before=self.before[order],
+            own_weight=self.own_weight[order],
         )
 
     @property
@@ -68,9 +71,9 @@ class Censoring:
         return np.concatenate(([1.0], self.staying))[self.before]
 
     def by(self, horizon: float) -> Floats:
-        """Return the weights (n) of the rows at one horizon."""
+        """Return the weights (n) of the rows at one horizon, times their case weights."""
         alive = self.stop > horizon
-        weights: Floats = np.where(alive, 1 / self._at(horizon), self._ended)
+        weights: Floats = self.own_weight * np.where(alive, 1 / self._at(horizon), self._ended)
         return weights
 
     def influence(self, horizon: float, moved: Floats) -> Floats:
@@ -91,7 +94,7 @@ class Censoring:
         by_place[:, until + 1 :] = by_place[0, until]
         by_place[1, : until + 1] = by_place[0, : until + 1]
         by_place[1, 1 : until + 1] += rate
-        influence: Floats = by_place.reshape(-1)[self._place]
+        influence: Floats = self.own_weight * by_place.reshape(-1)[self._place]
         return influence
 
     @cached_property

@@ -168,6 +168,7 @@ def dynamic_auc(
     times: ArrayLike,
     *,
     cluster: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     level: float = 0.95,
 ) -> DynamicAuc:
     """Return the cumulative/dynamic AUC at each horizon (Uno et al. 2007, Hung & Chiang 2010).
@@ -186,6 +187,8 @@ def dynamic_auc(
         Horizons.
     cluster : array_like of shape (n,), optional
         Labels of independent units.
+    weights : array_like of shape (n,), optional
+        Case weights: how many rows each represents. Default: 1.
     level : float, default 0.95
         Confidence level.
 
@@ -205,7 +208,7 @@ def dynamic_auc(
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
     array([1.  , 0.75])
     """
-    rows = _Rows.of("dynamic_auc", stop, event, cluster, times, level)
+    rows = _Rows.of("dynamic_auc", stop, event, cluster, weights, times, level)
     scores = rows.by_time("score", score)
     rows.validator.close()
     found = np.empty((3, len(rows.times)))
@@ -226,6 +229,7 @@ def brier(
     times: ArrayLike,
     *,
     cluster: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     level: float = 0.95,
 ) -> BrierScore:
     """Return the Brier score of risks within each horizon (Graf et al. 1999).
@@ -234,7 +238,7 @@ def brier(
 
     Parameters
     ----------
-    stop, event, cluster, level
+    stop, event, cluster, weights, level
         As in `dynamic_auc`.
     risk : array_like of shape (n,) or (n, k)
         Risks of an event of cause 1, between 0 and 1, one column per horizon.
@@ -257,22 +261,23 @@ def brier(
     >>> brier([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5).score
     array([0.205])
     """
-    rows = _Rows.of("brier", stop, event, cluster, times, level)
+    rows = _Rows.of("brier", stop, event, cluster, weights, times, level)
     risks = rows.risks(risk)
     rows.validator.close()
     width = _trapezoid(rows.times)
     score, error, no_skill = (np.empty(len(rows.times)) for _ in range(3))
-    along = np.zeros(len(rows.stop))
+    along, own = np.zeros(len(rows.stop)), rows.censoring.own_weight
     for k, horizon in enumerate(rows.times):
         weight, case = rows.censoring.by(float(horizon)), rows.cases(float(horizon))
         loss = weight * (case - risks[:, k]) ** 2
-        score[k] = loss.mean()
-        influence = (loss - score[k]) / len(loss)
-        influence += rows.censoring.influence(float(horizon), loss / len(loss))
+        whole = float(own.sum())
+        score[k] = loss.sum() / whole
+        influence = (loss - own * score[k]) / whole
+        influence += rows.censoring.influence(float(horizon), loss / whole)
         error[k] = rows.std_err(influence)
         along += width[k] * influence
         share = float(weight @ case / weight.sum())
-        no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
+        no_skill[k] = float(weight @ (case - share) ** 2) / whole
     margin = normal_quantile(level) * error
     # No loss exceeds 1, but their mean can, because the weights need not add up to n.
     upper = np.minimum(score + margin, np.maximum(score, 1))
@@ -289,6 +294,7 @@ def calibration(
     horizon: float,
     *,
     cluster: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     bins: int = 10,
     level: float = 0.95,
 ) -> Calibration:
@@ -299,7 +305,7 @@ def calibration(
 
     Parameters
     ----------
-    stop, event, cluster, level
+    stop, event, cluster, weights, level
         As in `dynamic_auc`.
     risk : array_like of shape (n,)
         Risks, between 0 and 1.
@@ -325,7 +331,7 @@ def calibration(
     calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
     observed 0.5000, predicted 0.4000
     """
-    rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
+    rows = _Rows.of("calibration", stop, event, cluster, weights, horizon, level)
     if len(rows.times) > 1:
         rows.validator.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
@@ -378,6 +384,7 @@ class _Rows:
         stop: ArrayLike,
         event: ArrayLike,
         cluster: ArrayLike | None,
+        weights: ArrayLike | None,
         times: ArrayLike,
         level: float,
     ) -> _Rows:
@@ -385,7 +392,7 @@ class _Rows:
         (stops, _), causes = validator.times(stop), validator.causes("event", event)
         if not validator.faults and (stops < 0).any():
             validator.refuse("stop is negative; it is how long a row was followed")
-        labels = validator.labels("cluster", cluster)
+        labels, own = validator.labels("cluster", cluster), validator.weights(weights)
         known = not validator.faults
         requested = validator.rising("the horizons", times)
         horizons = snapped(requested, stops) if known else requested
@@ -397,8 +404,9 @@ class _Rows:
         if validator.faults:
             stops = np.nan_to_num(stops)
         return cls(
-            validator, stops, causes, labels, requested, horizons, Censoring.of(stops, causes == 0)
-        )
+            validator, stops, causes, labels, requested, horizons,
+            Censoring.of(stops, causes == 0, own),
+        )  # fmt: skip
 
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""

@@ -1,0 +1,129 @@
+"""Samples of whole customers: who is in one, and how many customers each represents.
+
+Whether a customer is in a sample depends on a hash of its id and a seed, so that every engine draws
+the same customers, in any order of rows. Where all churned customers are kept, the others have
+weight 1 / share (Horvitz & Thompson 1952): churned customers carry most of what is known of churn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.errors import OptionError
+from leadsignal.ingestion.dialect import Dialect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AccountSample:
+    """A sample of all churned customers and a share of the others, with their weights.
+
+    Parameters
+    ----------
+    share : float
+        Chance of a customer who has not churned.
+    customers : int
+        Number of customers in the sample.
+    of : int
+        Number of customers that it was drawn from.
+    churned : int
+        Number of customers that are in it because they churned.
+    drawn_on : date
+        The day as of which customers had churned.
+    weights : Series
+        Number of customers that each account represents, by account_id: 1, or 1 / share.
+    """
+
+    share: float
+    customers: int
+    of: int
+    churned: int
+    drawn_on: date
+    weights: pd.Series[float]
+
+    def weight_of(self, accounts: Iterable[Any]) -> NDArray[np.float64]:
+        """Return the weights of accounts."""
+        return np.asarray(self.weights.reindex(list(accounts)), dtype=np.float64)
+
+    @property
+    def line(self) -> str:
+        """What the sample is, as results print it."""
+        return f"from a sample of {self.customers:,} of {self.of:,} customers"
+
+    def refuse_day(self, day: date) -> None:
+        """Raise OptionError for a later day, on which more customers would have churned."""
+        if day > self.drawn_on:
+            raise OptionError(
+                f"{day} is after {self.drawn_on}, the day as of which the sample was drawn",
+                "Draw the sample from tables as of the later day, and cut it to earlier ones",
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"a sample of {self.customers:,} of {self.of:,} customers: all {self.churned:,} that"
+            f" churned, and others with a chance of {self.share:g} each"
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the counts, ready for JSON."""
+        return {
+            "share": self.share,
+            "customers": self.customers,
+            "of": self.of,
+            "churned": self.churned,
+        }
+
+
+def refuse_share(share: float) -> None:
+    """Raise OptionError for a share that is not above 0 and at most 1."""
+    if not 0 < share <= 1:
+        raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
+
+
+def hashed_below(text: str, share: float) -> str:
+    """SQL: whether a text belongs to a share of all, by its hash."""
+    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
+    return f"SUBSTR(md5({text}), 1, 8) < '{below}'"
+
+
+def customer_columns(share: float, seed: int, not_churn: Iterable[str], d: Dialect) -> list[str]:
+    """Return SQL of columns of the accounts: their customer, whether it churned, whether drawn.
+
+    An account without a customer is one. A customer churned if the churn of one of its accounts is
+    known.
+    """
+    customer = "COALESCE(customer_id, account_id)"
+    others = ", ".join(map(d.literal, not_churn))
+    counts = f" AND (end_reason IS NULL OR end_reason NOT IN ({others}))" if others else ""
+    left = f"(ended_on IS NOT NULL OR end_known_on IS NOT NULL){counts}"
+    lucky = hashed_below(f"'{seed} ' || {customer}", share)
+    return [
+        "account_id",
+        f"{customer} AS customer",
+        f"MAX(CASE WHEN {left} THEN 1 ELSE 0 END) OVER (PARTITION BY {customer}) = 1 AS churned",
+        f"{lucky} AS drawn",
+    ]
+
+
+def sample_of(kept: pd.DataFrame, share: float, of: int, drawn_on: date) -> AccountSample:
+    """Return the sample of accounts with the columns of `customer_columns`, of ``of`` customers."""
+    import pandas as pd
+
+    churned = kept["churned"].to_numpy(dtype=bool)
+    weights = np.where(churned, 1.0, 1 / share)
+    return AccountSample(
+        share,
+        int(kept["customer"].nunique()),
+        of,
+        int(kept.loc[churned, "customer"].nunique()),
+        drawn_on,
+        pd.Series(weights, index=kept["account_id"].astype(str)),
+    )
