@@ -182,6 +182,12 @@ def test_weights_of_whole_numbers_are_copies() -> None:
     ]
     np.testing.assert_allclose(slopes[0].slope, slopes[1].slope, rtol=1e-8)
     np.testing.assert_allclose(slopes[0].intercept, slopes[1].intercept, rtol=1e-8)
+    absent = np.where(rng.random(400) < 0.3, 0, weight)
+    there = absent > 0
+    without = brier(stop[there], cause[there], score[there], [9.0], weights=absent[there])
+    np.testing.assert_allclose(
+        brier(stop, cause, score, [9.0], weights=absent).score, without.score
+    )
     case = cause == 1
     one, other = auc_of(case, score, weight.astype(float)), auc_of(case[who], score[who])
     assert one.estimate == pytest.approx(other.estimate)

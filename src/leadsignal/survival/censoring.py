@@ -40,10 +40,11 @@ class Censoring:
     def of(cls, stop: Floats, censored: Bools, weights: Floats | None = None) -> Censoring:
         """Estimate G from rows observed until ``stop``, which count by their case weights."""
         own = np.ones(len(stop)) if weights is None else weights
+        censored = censored & (own > 0)
         order = np.argsort(stop)
         ordered, leaving = stop[order], censored[order]
         run = np.cumsum(np.concatenate(([0], ordered[1:] != ordered[:-1])))
-        holds = np.bincount(run, weights=leaving * own[order]) > 0
+        holds = np.bincount(run, weights=leaving) > 0
         before = np.empty(len(stop), dtype=np.intp)
         before[order] = (np.cumsum(holds) - holds)[run]
         time = ordered[np.append(True, run[1:] != run[:-1])][holds]
