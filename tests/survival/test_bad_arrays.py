@@ -55,14 +55,15 @@ CALLS = {
     },
     "dynamic_auc": {
         "stop": STOP, "event": EVENT, "score": SCORE, "times": [2.5, 4.5], "cluster": GROUP,
-        "level": 0.9,
+        **weighted, "level": 0.9,
     },
     "brier": {
-        "stop": STOP, "event": EVENT, "risk": SCORE, "times": 4.5, "cluster": GROUP, "level": 0.9
+        "stop": STOP, "event": EVENT, "risk": SCORE, "times": 4.5, "cluster": GROUP, **weighted,
+        "level": 0.9,
     },
     "calibration": {
-        "stop": STOP, "event": EVENT, "risk": SCORE, "horizon": 4.5, "cluster": GROUP, "bins": 3,
-        "level": 0.9,
+        "stop": STOP, "event": EVENT, "risk": SCORE, "horizon": 4.5, "cluster": GROUP, **weighted,
+        "bins": 3, "level": 0.9,
     },
     "fit_cox": {
         "X": X, "stop": STOP, "event": EVENT, **with_start, **weighted,
