@@ -212,17 +212,21 @@ def _some(panel: Panel) -> list[str]:
 
 def panel_of(full: Panel, sample: ls.Tables) -> Panel:
     """Return the panel of a sample, which has the rows of its accounts (tests/test_samples.py)."""
-    weight = sample.sample.weights.reindex(full.frame["account_id"]).to_numpy()
+    if sample.sample is None:
+        raise ValueError("tables without weights are no sample")
+    weight = sample.sample.weight_of(full.frame["account_id"])
     frame = full.frame.assign(**{SAMPLE_WEIGHT: weight})[np.isfinite(weight)]
     return replace(full, frame=frame.reset_index(drop=True), sample=sample.sample, past=None)
 
 
 def of_audit(audit: ls.Audit) -> Iterator[tuple[str, Number]]:
     """Yield the AUC of each indicator at the warning time."""
-    for row in audit.frame.itertuples():
-        if row.ends >= 20 and 0 < row.low < row.high < 1:
-            error = (row.high - row.low) / 2 / norm.ppf(0.975)
-            yield f"audit: {row.name}", (row.auc, error, row.low, row.high, np.nan)
+    frame = audit.frame
+    columns = [frame[name].to_numpy(dtype=float) for name in ("ends", "auc", "low", "high")]
+    for name, ends, auc, low, high in zip(frame["name"], *columns, strict=True):
+        if ends >= 20 and 0 < low < high < 1:
+            error = (high - low) / 2 / norm.ppf(0.975)
+            yield f"audit: {name}", (auc, error, low, high, np.nan)
 
 
 def of_backtest(panel: Panel) -> Iterator[tuple[str, Number]]:
@@ -265,18 +269,18 @@ def summary(found: list[dict[str, Any]], truth: dict[str, float] | None) -> pd.D
             continue  # an indicator that is seldom known
         true = truth[name] if truth else float(np.mean([full[0] for full, _ in values]))
         group = "audit: AUC 90 days before" if name.startswith("audit") else name
-        for (full, error, lowest, highest, _), (value, wide, low, high, design) in values:
+        for (whole, error, lowest, highest, _), (value, wide, low, high, design) in values:
             added = np.sqrt(max(wide**2 - error**2, 0)) if np.isnan(design) else design
-            away = value - full
+            apart = value - whole
             by_name[group].append(
-                (away / wide, wide / error, away**2, added**2,
-                 abs(away) <= norm.ppf(0.975) * added, low <= true <= high,
+                (apart / wide, wide / error, apart**2, added**2,
+                 abs(apart) <= norm.ppf(0.975) * added, low <= true <= high,
                  lowest <= true <= highest)
             )  # fmt: skip
     rows = []
-    for name, values in by_name.items():
-        z, ratio, away, added, full, true, own = np.array(values, dtype=float).T
-        rows.append((name, len(values), z.mean(), z.std(ddof=1) / np.sqrt(len(z)), ratio.mean(),
+    for name, lines in by_name.items():
+        z, ratio, away, added, full, true, own = np.array(lines, dtype=float).T
+        rows.append((name, len(lines), z.mean(), z.std(ddof=1) / np.sqrt(len(z)), ratio.mean(),
                      np.sqrt(away.mean() / max(added.mean(), 1e-12)), full.mean(), true.mean(),
                      own.mean()))  # fmt: skip
     return pd.DataFrame(rows, columns=["number", "count", "apart", "apart_error", "error_ratio",
