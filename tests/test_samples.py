@@ -202,10 +202,12 @@ def test_weights_of_whole_numbers_are_copies() -> None:
 def test_weighted_cohorts_are_those_of_copies() -> None:
     rng = np.random.default_rng(1)
     n = 300
-    event, end, size = rng.integers(1, 900, n), rng.integers(30, 900, n), rng.normal(size=n)
+    event, last, size = rng.integers(1, 900, n), rng.integers(30, 900, n), rng.normal(size=n)
     weight = np.where(rng.random(n) < 0.5, 1.0, 2.0)
     cause = (rng.random(n) < 0.5).astype(int)
     who = np.repeat(np.arange(n), weight.astype(int))
+    # Efron resolves ties as if copies were other accounts, so that times differ a little.
+    end = last + rng.random(n)
 
     def cohorts(of: Any, **more: Any) -> DatedCohorts:
         return DatedCohorts.from_changes(
@@ -214,8 +216,6 @@ def test_weighted_cohorts_are_those_of_copies() -> None:
             covariates={"size": size[of] > 0}, **more,
         )  # fmt: skip
 
-    # Ties are resolved as if copies were others (Efron), so that times differ a little.
-    end = end + rng.random(n)
     weighted = ls.cohorts.compare_dated(
         cohorts(np.arange(n), weight=weight), adjust=["size"], horizon=700
     )
