@@ -29,6 +29,7 @@ from leadsignal.engine.extension import (
     recipe_since,
     rows_since,
 )
+from leadsignal.engine.frames import as_frame
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
     from numpy.typing import NDArray
     from pyspark.sql import SparkSession
 
@@ -527,37 +527,6 @@ def _of_rows_elsewhere(
     )  # fmt: skip
 
 
-def _as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
-    """Return the rows of all portions; there are at most ``most``.
-
-    Numbers go to one array as they come: a second copy of a large panel would double the memory.
-    """
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    numbers: NDArray[np.float64] = np.empty((0, most))
-    others, names, rows = [], [], 0
-    for part in portions:
-        names = [field.name for field in part.schema if pa.types.is_float64(field.type)]
-        numbers = numbers if len(numbers) else np.empty((len(names), most))
-        for column, name in zip(numbers, names, strict=True):
-            column[rows : rows + len(part)] = part[name].to_numpy()
-        # Arrow shares equal texts, of which a panel has many.
-        others.append(
-            part.drop_columns(names).to_pandas(
-                date_as_object=False, coerce_temporal_nanoseconds=True
-            )
-        )
-        rows, order = rows + len(part), part.column_names
-    rest = pd.concat(others, ignore_index=True)
-    frame = pd.DataFrame(numbers[:, :rows].T, columns=pd.Index(names), copy=False)
-    for place, name in enumerate(order):
-        if name in rest:
-            frame.insert(place, name, rest[name])
-    return frame
-
-
 def _doubts(tables: Tables | TablesInSpark | WarehouseTables) -> tuple[DataWarning, ...]:
     return tuple(one for one in tables.warnings if one.affects)
 
@@ -602,7 +571,7 @@ def _build(
     select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
     with rows_since(tables.connection, recipe, earlier, progress) as (cursor, query):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
-        frame = _as_frame(query(select), most + made)
+        frame = as_frame(query(select), most + made)
         # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None

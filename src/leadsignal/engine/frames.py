@@ -1,0 +1,43 @@
+"""The rows of a panel as a frame, made of portions without a second copy of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+
+def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
+    """Return the rows of all portions; there are at most ``most``.
+
+    Numbers go to one array as they come: a second copy of a large panel would double the memory.
+    """
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    numbers: NDArray[np.float64] = np.empty((0, most))
+    others, names, rows = [], [], 0
+    for part in portions:
+        names = [field.name for field in part.schema if pa.types.is_float64(field.type)]
+        numbers = numbers if len(numbers) else np.empty((len(names), most))
+        for column, name in zip(numbers, names, strict=True):
+            column[rows : rows + len(part)] = part[name].to_numpy()
+        # Arrow shares equal texts, of which a panel has many.
+        others.append(
+            part.drop_columns(names).to_pandas(
+                date_as_object=False, coerce_temporal_nanoseconds=True
+            )
+        )
+        rows, order = rows + len(part), part.column_names
+    rest = pd.concat(others, ignore_index=True)
+    frame = pd.DataFrame(numbers[:, :rows].T, columns=pd.Index(names), copy=False)
+    for place, name in enumerate(order):
+        if name in rest:
+            frame.insert(place, name, rest[name])
+    return frame
