@@ -18,7 +18,7 @@ from leadsignal.arguments import checked, refuse_name
 from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import a_day, one_of
+from leadsignal.config.toml_files import a_day
 from leadsignal.engine.spark import functions_of
 from leadsignal.engine.typed_tables import (
     account_rules,
