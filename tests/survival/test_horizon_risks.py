@@ -223,7 +223,7 @@ def test_results_go_to_frames_and_json() -> None:
         (lambda s, c, r: dynamic_auc(s, c, r, 99), "horizon 99 is not before the last observed"),
         (lambda s, c, r: dynamic_auc(s, c, r[:-1], 0.5), r"score has shape \(199,\)"),
         (lambda s, c, r: brier(s, c, r + 1, 0.5), "risk has values outside 0 to 1"),
-        (lambda s, c, r: brier(s, c, expit(r), [0.4, 0.5]), "needs one a horizon"),
+        (lambda s, c, r: brier(s, c, expit(r), [0.4, 0.5]), "needs one per horizon"),
         (lambda s, c, r: brier(s, c, r * np.nan, 0.5), "risk holds NaN"),
         (lambda s, c, r: calibration(s, c, expit(r), 0.5, bins=0), "bins is 0"),
         (lambda s, c, r: dynamic_auc(s * np.nan, c, r, 0.5), "stop is NaN or infinite in 200 rows"),

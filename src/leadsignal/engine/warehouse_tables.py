@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from leadsignal.arguments import checked, refuse_name
+from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day
@@ -42,7 +43,7 @@ from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fac
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES, Column
 from leadsignal.sources.parts import Part, literal, quoted
-from leadsignal.tables import Coverage, Tables, cut_at
+from leadsignal.tables import Tables, cut_at
 
 
 class Cursor(Protocol):
