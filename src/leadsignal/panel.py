@@ -29,7 +29,7 @@ from leadsignal.engine.extension import (
     recipe_since,
     rows_since,
 )
-from leadsignal.engine.frames import as_frame
+from leadsignal.engine.frames import as_frame, in_order
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
@@ -413,18 +413,6 @@ def build_narrow(tables: Tables, chosen: Callable[[Indicator], bool]) -> Panel:
     """
     every = tables.project.every
     return _build(tables, None, every, only_as_of=False, progress=None, chosen=chosen)
-
-
-def in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return panel rows sorted by account and snapshot; no copy if they are sorted already."""
-    import numpy as np
-    import pandas as pd
-
-    account = pd.factorize(rows["account_id"], sort=True)[0]
-    order = np.lexsort((rows["snapshot_on"].to_numpy(), account))
-    found = rows.copy(deep=False) if (order[1:] > order[:-1]).all() else rows.iloc[order]
-    found.index = pd.RangeIndex(len(found))
-    return found
 
 
 @checked

@@ -1,4 +1,4 @@
-"""The rows of a panel as a frame, made of portions without a second copy of them."""
+"""The rows of a panel as a frame: made of portions without a second copy, and in order."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
         if name in rest:
             frame.insert(place, name, rest[name])
     return frame
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return panel rows sorted by account and snapshot; no copy if they are sorted already."""
+    import numpy as np
+    import pandas as pd
+
+    account = pd.factorize(rows["account_id"], sort=True)[0]
+    order = np.lexsort((rows["snapshot_on"].to_numpy(), account))
+    found = rows.copy(deep=False) if (order[1:] > order[:-1]).all() else rows.iloc[order]
+    found.index = pd.RangeIndex(len(found))
+    return found

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents
 from leadsignal.engine.build import SAMPLE_WEIGHT
-from leadsignal.panel import Panel, in_order
+from leadsignal.engine.frames import in_order
+from leadsignal.panel import Panel
 
 Days = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.engine.frames import in_order
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.evaluation.methods import ROWS_AT_ONCE, thinned
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.panel import Panel, in_order
+from leadsignal.panel import Panel
 
 if TYPE_CHECKING:
     import pandas as pd

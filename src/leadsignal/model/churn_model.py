@@ -17,6 +17,7 @@ from leadsignal.arguments import checked, reads_weights
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.engine.frames import in_order
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
@@ -39,7 +40,7 @@ from leadsignal.model.stacked_model import (
     log_odds,
     sample_sizes,
 )
-from leadsignal.panel import Panel, in_order
+from leadsignal.panel import Panel
 from leadsignal.progress import by_default, log_warnings
 from leadsignal.results import Result, rounded
 from leadsignal.session_cache import fitted_once
