@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from leadsignal.errors import OptionError
 from leadsignal.ingestion.dialect import Dialect
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -51,7 +50,8 @@ class AccountSample:
 
     def weight_of(self, accounts: Iterable[Any]) -> NDArray[np.float64]:
         """Return the weights of accounts."""
-        return np.asarray(self.weights.reindex(list(accounts)), dtype=np.float64)
+        weights: NDArray[np.float64] = self.weights.reindex(list(accounts)).to_numpy(float)
+        return weights
 
     @property
     def line(self) -> str:
@@ -115,6 +115,7 @@ def customer_columns(share: float, seed: int, not_churn: Iterable[str], d: Diale
 
 def sample_of(kept: pd.DataFrame, share: float, of: int, drawn_on: date) -> AccountSample:
     """Return the sample of accounts with the columns of `customer_columns`, of ``of`` customers."""
+    import numpy as np
     import pandas as pd
 
     churned = kept["churned"].to_numpy(dtype=bool)
