@@ -1,6 +1,6 @@
-"""Cohort comparisons that stay true: the naive number, the corrected ones, and the difference."""
+"""Comparisons of cohorts: naive and bias-corrected estimates, and how far they are apart."""
 
 import lazy_loader
 
-# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+# The names are listed in __init__.pyi (for type checkers) and imported when first used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

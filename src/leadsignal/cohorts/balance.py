@@ -1,10 +1,11 @@
-"""Whether accounts in two states differ in what was known at their start, at equal tenure.
+"""Test whether accounts in two states differ in a baseline covariate, at equal tenure.
 
-Accounts in a state are compared with others of the same tenure: at the tenure t of each churn let z
-be 1 for those at risk in the state, 0 for those in the first, and x a covariate. The sum of
-(z − z̄_t)(x − x̄_t) over all t and those at risk is the covariance through which x distorts Cox's
-coefficient of z. It has mean 0 where the change of state does not depend on x, however long
-accounts live; what they *ever* were depends on that. Its error is that of a sum over clusters.
+Accounts in a state are compared with accounts of the same tenure in the reference state. At the
+tenure t of each churn, let z be 1 for those at risk in the state and 0 for those in the reference,
+and let x be a covariate. The sum of (z − z̄_t)(x − x̄_t) over all t and all accounts at risk is the
+covariance through which x confounds Cox's coefficient of z. Its mean is 0 if the change of state
+does not depend on x, however long accounts live; a comparison by the state *ever* reached lacks
+this property. The standard error is that of a sum over clusters.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 @dataclass(frozen=True)
 class Gap:
-    """The largest standardised difference of a covariate's columns, and the p of none."""
+    """The largest standardised difference in a covariate, and the p-value of no difference."""
 
     size: float
     p: float
@@ -33,7 +34,7 @@ class Gap:
 def gap_at_equal_tenure(
     rows: RiskIntervals, cohorts: DatedCohorts, level: int, values: NDArray[Any]
 ) -> Gap:
-    """Return how far accounts in ``level`` and in the first state differ in a covariate (n)."""
+    """Return how far a covariate (n) differs between accounts in ``level`` and the reference."""
     X = columns_of({"x": values}, cohorts.weight)[0]
     own = cohorts.weights[rows.account][:, None]
     churned = rows.cause == CHURN
@@ -45,7 +46,7 @@ def gap_at_equal_tenure(
     first, last = (np.searchsorted(times, t, side="right") for t in (rows.start, rows.stop))
 
     def at_risk(what: Floats) -> Floats:
-        """Return the weighted sum over those at risk at each of the times (k × p)."""
+        """Return the weighted sum over the accounts at risk at each time (k × p)."""
         size = len(times) + 1
         change = _sums(first, own * what, size) - _sums(last, own * what, size)
         total: Floats = np.cumsum(change[:-1], axis=0)
@@ -56,7 +57,7 @@ def gap_at_equal_tenure(
     weight = churns[:, None]
 
     def sum_over_rows(what: Floats) -> Floats:
-        """Return the weighted sum over the times of each row."""
+        """Return, for each row, the weighted sum over the times at which it is at risk."""
         steps = np.vstack((np.zeros((1, what.shape[1])), np.cumsum(weight * what, axis=0)))
         total: Floats = steps[last] - steps[first]
         return total
@@ -78,19 +79,19 @@ def gap_at_equal_tenure(
 
 
 def _by_cluster(each: Floats, cohorts: DatedCohorts, rows: RiskIntervals) -> Floats:
-    """Return the sums over the rows of each cluster that has any (C × p)."""
+    """Return the sum over the rows of each cluster that has rows (C × p)."""
     cluster = cohorts.cluster[rows.account]
     there = np.bincount(cluster) > 0
     return _sums(cluster, each, len(there))[there]
 
 
 def _sums(codes: Ints, what: Floats, size: int) -> Floats:
-    """Return the sums of rows (m × p) by their code."""
+    """Return the sum of the rows (m × p) with each code."""
     return np.column_stack([sums_by_code(codes, column, size) for column in what.T])
 
 
 def _p_of_none(each: Floats) -> float:
-    """Return the p of a mean of 0 in all columns (Hotelling 1931)."""
+    """Return the p-value of a mean of 0 in all columns (Hotelling 1931)."""
     n = len(each)
     mean, covariance = each.mean(axis=0), np.atleast_2d(np.cov(each, rowvar=False))
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))

@@ -1,4 +1,4 @@
-"""Cautions: sentences on what limits the conclusions, each with its number."""
+"""Cautions: sentences that state a limitation of the conclusions, with its number."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from leadsignal.phrases import share_text
 from leadsignal.stats.multiple_testing import holm
 
 MIN_CHURNS = 10
-"""With fewer churns in a cohort, a contrast has a caution."""
+"""Contrasts with fewer churns in either cohort get a caution."""
 MIN_RELIABLE = 20
-"""With fewer accounts in a cohort (after weighting, too), a contrast has a caution."""
+"""Contrasts with fewer accounts in either cohort, also after weighting, get a caution."""
 MAX_WEIGHT = 10.0
-"""Highest weight, in multiples of the mean, without a caution that the groups hardly overlap."""
+"""Weight, in multiples of the mean, above which a caution says that the groups hardly overlap."""
 MIN_DIFFERENCE, MAX_P = 0.1, 0.05
-"""A covariate differs between cohorts beyond this standardised difference and below this p."""
+"""Cohorts differ in a covariate above this standardised difference and below this p-value."""
 CROSSING = 1.0
-"""Curves cross if they differ by more than this number of standard errors in both directions."""
+"""Curves cross if they differ by more than this many standard errors in both directions."""
 
 
 def cautions_of(
@@ -38,9 +38,9 @@ def cautions_of(
 ) -> tuple[str, ...]:
     """Return the cautions that follow from the cohorts, the contrasts and their curves.
 
-    What may change the conclusion comes first: too few churns, one ratio that does not describe
-    the data, differences at the start, ``failed`` methods and confounders. What was counted how,
-    which the corrected numbers already allow for, comes last.
+    Those that may change the conclusion come first: too few churns, crossing curves, differences
+    at the start, ``failed`` methods and confounders. Those that the corrected numbers already allow
+    for come last.
     """
     found = [
         *_nobody(design),
@@ -148,7 +148,7 @@ def _overlap(contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 
 def _crossing(design: Design, groups: Mapping[Any, Any]) -> Iterator[str]:
-    """Return where curves cross."""
+    """Yield a caution for each pair of curves that cross."""
     for (method, k, adjusted), (curves, _) in groups.items():
         if adjusted or method != "landmark" or not curves.churned:
             continue
@@ -166,7 +166,7 @@ def _crossing(design: Design, groups: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def _moved(design: Design, contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """Return the covariate that alone moves the hazard ratio most."""
+    """Yield, for each cohort, the covariate that moves the hazard ratio most by itself."""
     cohorts = design.cohorts
     if design.X is None or "time_dependent" not in design.methods:
         return
@@ -231,7 +231,7 @@ def _unmeasured(contrasts: Sequence[Contrast]) -> str:
 
 
 def _apart(design: Design) -> list[str]:
-    """Return the covariates not adjusted for in which states differ by more than chance."""
+    """Return the unadjusted covariates in which states differ by more than chance."""
     cohorts = design.cohorts
     left = [name for name in cohorts.covariates if name not in design.adjust]
     gaps = []

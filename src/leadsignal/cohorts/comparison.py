@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_COHORTS = 12
-"""Number of cohorts that the details of a comparison list."""
+"""Maximum number of cohorts listed in the details of a comparison."""
 MAX_CAUTIONS = 4
-"""Number of cautions that a printed comparison shows, those that matter first."""
+"""Maximum number of cautions in a printed comparison; the most important come first."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison(Result):
-    """A comparison of cohorts: the naive numbers beside the corrected ones, with intervals.
+    """A comparison of cohorts: naive and corrected estimates with their intervals.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class Comparison(Result):
     cohorts : tuple of Cohort
         Numbers of each cohort.
     contrasts : tuple of Contrast
-        Numbers of each method and pair of cohorts.
+        Numbers of each pair of cohorts by each method.
     cautions : tuple of str
-        What limits the conclusions; what may change them comes first.
+        Limitations of the conclusions; those that may change a conclusion come first.
     landmark : int
         Day of the landmark and the target trial, since ``dated.since``.
     horizon : float
@@ -59,19 +59,19 @@ class Comparison(Result):
     adjusted_for : tuple of str
         Names of the covariates of the adjusted contrasts.
     groups : SmallGroups or None
-        Shrunken rates, if the property has many values (sales reps, reasons to buy).
+        Shrunken rates, if the property has many values (such as sales reps).
     dated : DatedCohorts
         The data.
     recompute : callable
         Function that computes the contrasts of other data in the same way.
     evidence : tuple of Evidence
-        What speaks for an effect of each cohort with dated changes: lags, control behaviours,
+        Evidence for an effect of each cohort with dated changes: lags, control behaviours,
         agreement of the methods.
     warnings : tuple of DataWarning
-        What is odd in the tables.
+        Warnings about the data.
     sample : AccountSample or None
-        The sample of customers that was compared: counts are of the sample, all else are estimates
-        for all customers.
+        The sample of customers that was compared; counts are those of the sample, all other
+        numbers are estimates for all customers. None if all customers were compared.
     """
 
     by: str
@@ -92,28 +92,28 @@ class Comparison(Result):
     def contrast(
         self, method: str, cohort: str | None = None, *, adjusted: bool = False
     ) -> Contrast | None:
-        """Return the contrast of a method (of the first cohort, if none is named), or None."""
+        """Return the contrast of a method, or None; ``cohort`` defaults to the first cohort."""
         return find_contrast(self.contrasts, method, cohort, adjusted=adjusted)
 
     def evidence_of(self, cohort: str) -> Evidence | None:
-        """Return the evidence for the effect of a cohort, or None."""
+        """Return the evidence for the effect of a cohort, or None if there is none."""
         return next((one for one in self.evidence if one.cohort == cohort), None)
 
     @property
     def verdict(self) -> str:
-        """The finding in one sentence, as strong as the evidence allows."""
+        """The main finding in one sentence, worded as strongly as the evidence allows."""
         if not self.contrasts:
             return verdict_of_groups([] if self.groups is None else self.groups.groups)
         return verdict_of(self.contrasts, self.evidence)
 
     @property
     def explanation(self) -> str:
-        """The findings in ratios, in a paragraph a cohort."""
+        """The findings as ratios, with one paragraph per cohort."""
         return explanation_of(self.contrasts)
 
     @property
     def details(self) -> str:
-        """Everything as text: cohorts, every contrast, explanation, evidence, all cautions."""
+        """The full text: cohorts, contrasts, explanation, evidence and cautions."""
         lines = [self._head]
         if self.contrasts:
             lines[0] += (
@@ -136,33 +136,34 @@ class Comparison(Result):
         return f"Cohorts by {self.by}, until the end was known{sample}"
 
     def curves(self) -> pd.DataFrame:
-        """Return the retention curves of the corrected comparison, beside those of the usual chart.
+        """Return the corrected retention curves, with those of the usual chart beside them.
 
-        All accounts share one churn hazard by tenure, which in each cohort is multiplied by the
-        hazard ratio of the verdict: the curves differ as the verdict says. Limits are those of the
-        ratio.
+        All accounts share one churn hazard by tenure, which is multiplied in each cohort by the
+        hazard ratio of the verdict, so that the curves always agree with the verdict. Their limits
+        are those of the ratio.
 
         Returns
         -------
         DataFrame
-            Columns cohort, day (since ``dated.since``), retention, low, high and usual, which is
-            the Kaplan-Meier curve of the cohorts in which accounts ended up.
+            Columns cohort, day (since ``dated.since``), retention, low, high, and usual: the
+            Kaplan-Meier curve by the cohort in which each account ended up.
 
         Raises
         ------
         ModelError
-            If there is no hazard ratio, or a cohort never has ten accounts at risk.
+            If there is no hazard ratio, or some cohort never has ten accounts at risk.
         """
         return curve_frame(self.dated, self.contrasts)
 
     def retention_grid(self) -> pd.DataFrame | None:
-        """Return the share of accounts still there 3 to 36 months after the start, by quarter.
+        """Return the share of accounts still there after 3 to 36 months, by start quarter.
 
         Returns
         -------
         DataFrame or None
-            Columns quarter, accounts and one a number of months, missing where not all accounts of
-            the quarter have been followed that long; None where the starts are not known.
+            Columns quarter, accounts, and one for each number of months. A cell is missing if
+            some accounts of the quarter have not been followed that long. None if the starts are
+            unknown.
         """
         return retention_grid(self.dated)
 
@@ -189,14 +190,14 @@ class Comparison(Result):
         }
 
     def to_markdown(self) -> str:
-        """Return the table of contrasts as Markdown, with the verdict."""
+        """Return the verdict and the table of contrasts as Markdown."""
         above = [*warning_lines(self.warnings), *([self._head] if self.sample else [])]
         return markdown_of(self.contrasts, self._findings, self.cautions, above)
 
     def to_html(self) -> str:
-        """Return what a notebook shows: the verdict, its numbers, what limits it first.
+        """Return the HTML shown in a notebook: verdict, numbers and main limitations.
 
-        `leadsignal.report.write_comparison` writes the page with the pictures.
+        `leadsignal.report.write_comparison` writes the full page with plots.
         """
         above = [*warning_lines(self.warnings), self._head]
         rest = len(self.cautions) - MAX_CAUTIONS
@@ -218,53 +219,53 @@ class Comparison(Result):
         return f"{self.verdict}\n{self.explanation}"
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the table to a file whose ending names its format.
+        """Write the table to a file; the extension selects the format.
 
         Parameters
         ----------
         path : str or Path
-            A name that ends in ``.md``, ``.csv`` or ``.xlsx``. Texts that a spreadsheet would run
-            as formulas are written as text. `leadsignal.report.write_comparison` writes the page.
+            A name that ends in ``.md``, ``.csv`` or ``.xlsx``. Text that a spreadsheet would run as
+            a formula is escaped. `leadsignal.report.write_comparison` writes an HTML page.
         force : bool, default False
-            Replace a file that is no comparison.
+            Whether to replace a file that was not written by this method.
 
         Returns
         -------
         Path
-            Where the table is.
+            Path of the file.
 
         Raises
         ------
         OptionError
-            For another ending, for ``.xlsx`` without openpyxl, and for a file that is no
-            comparison and not to be replaced.
+            If the extension is unknown, if openpyxl is missing for ``.xlsx``, or if the file
+            exists, was not written by this method and ``force`` is False.
         """
         return write_table(self.to_frame(), self.to_markdown(), path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw corrected retention, and thin that of the usual chart; return the Axes."""
+        """Plot corrected retention, with thin lines for the usual chart, and return the Axes."""
         return curves_picture(
             self.curves(), self.dated.since, title_of(self.contrasts, self.by), ax
         )
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:
-        """Draw naive and corrected ratios of each cohort in one row; return the Axes."""
+        """Plot the naive and corrected hazard ratios, one row per cohort, and return the Axes."""
         return forest_picture(self.by, self._table(), TITLES, self.level, ax)
 
     def bootstrap(self, times: int = 200, *, seed: int = 0) -> pd.DataFrame:
-        """Return percentile intervals from resampled clusters, beside those of the influence.
+        """Return percentile intervals from a cluster bootstrap, beside the analytic intervals.
 
         Parameters
         ----------
         times : int, default 200
-            Number of resamples.
+            Number of bootstrap samples.
         seed : int, default 0
-            Seed of the random numbers.
+            Random seed.
 
         Returns
         -------
         DataFrame
-            One row a contrast and quantity.
+            One row per contrast and quantity.
         """
         return bootstrapped(self.dated, self.contrasts, self.recompute, times, seed, self.level)
 

@@ -1,4 +1,4 @@
-"""The methods and covariates that a comparison may use; the others are refused."""
+"""Check which methods and covariates a comparison may use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from leadsignal.errors import OptionError
 
 
 def chosen_methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the methods that fit the cohorts, in the order in which they are shown."""
+    """Return the applicable methods, in the order in which they are shown."""
     unknown = [method for method in methods or () if method not in METHODS]
     if unknown:
         raise OptionError(
             f"{', '.join(map(repr, unknown))} is not a method", f"Choose from {', '.join(METHODS)}"
         )
     if cohorts.since_the_start:
-        # There is no time before an event, so all methods give the same.
+        # There is no time before time zero, so all methods agree.
         return ("time_dependent",)
     if "at_renewals" in (methods or ()) and cohorts.terms is None:
         raise OptionError(
@@ -38,10 +38,10 @@ def chosen_covariates(
     mediators: tuple[str, ...],
     methods: tuple[str, ...],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """Return the covariates at the start, and the later ones that are named as mediators.
+    """Return the baseline covariates, and the later ones that are named as mediators.
 
-    Refuses those that the event may have changed, unless the target trial is the only method: it
-    uses only what was recorded before the event.
+    Raises an error for covariates that the exposure may have changed, unless the target trial is
+    the only method: it uses only values recorded before the exposure.
     """
     before_only = set(methods) <= {"naive", "target_trial"}
     values: dict[str, NDArray[Any]] = {}
@@ -73,7 +73,7 @@ def chosen_covariates(
 
 
 def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
-    """Refuse a dated covariate without a state on some day at risk: the day would be lost."""
+    """Raise an error if a dated covariate has no state on some days at risk."""
     if len(cohorts.dated_covariates[name]) != len(cohorts):
         raise OptionError(
             f"{name} has other accounts than the cohorts", "Provide its state for each account"

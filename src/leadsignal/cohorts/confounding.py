@@ -1,4 +1,4 @@
-"""How strong an unmeasured confounder would have to be to explain a hazard ratio."""
+"""Sensitivity to unmeasured confounding: E-values of hazard ratios."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from leadsignal.stats.estimates import Estimate
 
 
 def e_value(hazard_ratio: Estimate) -> tuple[float, float]:
-    """Return the E-values of a hazard ratio and of the limit nearer to 1.
+    """Return the E-values of a hazard ratio and of its confidence limit nearer to 1.
 
-    The E-value is the risk ratio that a confounder must have with both exposure and churn
-    (VanderWeele & Ding 2017), after their conversion of a hazard ratio of common outcomes,
-    (1 − ½^√HR)/(1 − ½^√(1/HR)). That of the limit is 1 if the interval contains 1.
+    The E-value is the risk ratio that a confounder must have with both exposure and churn to
+    explain the association (VanderWeele & Ding 2017). A hazard ratio of a common outcome is first
+    converted to a risk ratio by (1 − ½^√HR)/(1 − ½^√(1/HR)). The E-value of the limit is 1 if the
+    interval contains 1.
 
     Examples
     --------

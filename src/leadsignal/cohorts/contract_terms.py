@@ -1,4 +1,4 @@
-"""Terms of contracts, and the days before their renewals are due."""
+"""Contract terms, and the days on which renewals are due."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ DAYS_A_MONTH = 365.25 / 12
 
 @dataclass(frozen=True, eq=False)
 class ContractTerms:
-    """Terms of contracts: position of the account, first day since time zero, length in months."""
+    """Contract terms: position of the account, first day since time zero, length in months."""
 
     account: Ints
     day: Floats
     months: Floats
 
     def chosen(self, accounts: int, picked: Ints) -> ContractTerms:
-        """Return the terms of some of the accounts; one given twice is two accounts."""
+        """Return the terms of some accounts; a position given twice counts as two accounts."""
         rows, count = rows_of(self.account, accounts, picked)
         account = np.repeat(np.arange(len(picked)), count)
         return ContractTerms(account, self.day[rows], self.months[rows])
 
     def trials(self, stop: Floats, lag: float) -> ContractTerms:
-        """Return the days ``lag`` days before a renewal is due, in the order of accounts and days.
+        """Return the days ``lag`` days before a renewal is due, sorted by account and day.
 
-        What is due on a day follows from the term that had begun by then, and nothing later: a term
-        that is not renewed goes on by its own length. ``stop`` is the last day of each account.
+        Only the term that had begun by a day determines what is due on it. A term that is not
+        renewed is assumed to repeat with the same length. ``stop`` is the last day of each account.
         """
         order = np.lexsort((self.day, self.account))
         account, day, months = self.account[order], self.day[order], self.months[order]

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: cohorts, and contrasts of one cohort with another."""
+"""The numbers of a comparison: those of each cohort, and contrasts between two cohorts."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class Cohort:
     name : str
         Name of the cohort.
     accounts : int
-        Number of accounts that were ever in it.
+        Number of accounts that were ever in the cohort.
     account_days : float
-        Days that accounts were in it.
+        Total time that accounts spent in the cohort, in days.
     ended : int
-        Number of accounts that churned in it.
+        Number of accounts that churned while in the cohort.
     rate : float or None
-        Churns per 1,000 account-months at the tenure of the first cohort: its own rate, times the
-        hazard ratio that the verdict quotes for the others. For many small groups, the rate of all
-        accounts times observed over expected churns. None without a ratio.
+        Churns per 1,000 account-months at the tenure of the first cohort: its own rate, multiplied
+        by the quoted hazard ratio for the other cohorts. With many small groups, the rate of all
+        accounts times observed over expected churns. None if there is no ratio.
     retention_12m, retention_24m : Estimate or None
-        Retention by the method ``curve``; None if it does not go that far.
+        Retention by the method ``curve``; None if the curve ends earlier.
     median_days : float or None
-        Day by which half of the accounts have churned, by the method ``curve``.
+        Day by which half of the accounts have churned, by the method ``curve``; None if unknown.
     curve : str
-        Method of retention and median.
+        Method used for retention and the median.
     days_before : float
-        Share of the days of its accounts before they were in the cohort.
+        Share of its accounts' days that came before they joined the cohort.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Cohort:
         return self.accounts < MIN_ACCOUNTS
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the cohort as a plain dictionary; a suppressed one without its numbers."""
+        """Return the cohort as a plain dictionary; suppressed cohorts have no numbers."""
         plain: dict[str, Any] = {
             "name": self.name,
             "accounts": self.accounts,
@@ -91,36 +91,38 @@ def _value(number: Estimate | None) -> float | None:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Numbers of one cohort against another by one method; None if the data do not determine them.
+    """Numbers of one cohort against another by one method; None if they cannot be estimated.
 
     Parameters
     ----------
     cohort, against : str
-        The cohort and its reference.
+        Names of the cohort and of its reference.
     method : str
         The method.
     adjusted_for : tuple of str
-        Names of the covariates.
+        Names of the covariates that are adjusted for.
     accounts, ended : tuple of int
-        Accounts and churns of both; in a target trial after the landmark, where the clones differ.
+        Accounts and churns in each cohort; in a target trial, counted after the landmark, when the
+        clones of an account differ.
     hazard_ratio : Estimate or None
         Ratio of the churn hazards.
     rmst_days, rmst_ratio : Estimate or None
-        Difference and ratio of mean days not lost to churn between ``origin`` and ``horizon``.
+        Difference and ratio of the mean days not lost to churn between ``origin`` and ``horizon``.
     retention_12m, retention_24m : tuple of Estimate or None
-        Retention of both.
+        Retention in each cohort.
     e_value : tuple of float or None
-        E-values of the hazard ratio and of its limit nearer to 1.
+        E-values of the hazard ratio and of its confidence limit nearer to 1.
     shrinkage : Estimate or None
-        Immortal-time bias: the naive ratio over this one.
+        Immortal-time bias: the naive ratio divided by this one.
     shrinkage_of : str
-        Quantity of ``shrinkage``.
+        Quantity that ``shrinkage`` refers to.
     log_rank_p : float or None
         P-value of the log-rank test.
     origin, horizon : float
-        Days, since time zero, between which mean days are computed.
+        Days since time zero between which mean days are computed.
     effective, highest_weight : tuple of float or None
-        In a weighted method, the effective number of accounts and the highest weight over the mean.
+        For weighted methods, the effective number of accounts, and the highest weight divided by
+        the mean weight.
     """
 
     cohort: str
@@ -145,12 +147,12 @@ class Contrast:
 
     @property
     def suppressed(self) -> bool:
-        """Whether a cohort has too few accounts for its numbers to be published."""
+        """Whether either cohort has too few accounts for its numbers to be published."""
         return min(self.accounts) < MIN_ACCOUNTS
 
     @property
     def artefact(self) -> bool:
-        """Whether the naive chart shows more than this one, or the opposite, beyond chance."""
+        """Whether the naive ratio shows a stronger or opposite difference, beyond chance."""
         corrected = self.hazard_ratio if self.shrinkage_of == "hazard ratio" else self.rmst_ratio
         if self.shrinkage is None or corrected is None or not self.shrinkage.excludes(1.0):
             return False
@@ -191,18 +193,18 @@ class Contrast:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return a number for JSON, None in place of an infinite or missing one."""
+    """Return a number for JSON; None if it is infinite or missing."""
     return value if np.isfinite(value) else None
 
 
 CORRECTED = ("at_renewals", "time_dependent", "target_trial", "landmark")
-"""The methods without immortal time, the one to quote first."""
+"""Methods free of immortal-time bias, in order of preference."""
 
 
 def find_contrast(
     contrasts: Sequence[Contrast], method: str, cohort: str | None = None, *, adjusted: bool = False
 ) -> Contrast | None:
-    """Return the contrast of a method (of the first cohort, if none is named), or None."""
+    """Return the contrast of a method, or None; ``cohort`` defaults to the first cohort."""
     for contrast in contrasts:
         matches = contrast.method == method and cohort in (None, contrast.cohort)
         if matches and bool(contrast.adjusted_for) == adjusted:
@@ -211,7 +213,7 @@ def find_contrast(
 
 
 def best_of(contrasts: Sequence[Contrast], cohort: str) -> Contrast | None:
-    """Return the corrected contrast to quote: time-dependent and adjusted if there is one."""
+    """Return the contrast by the first available method of `CORRECTED`, adjusted if possible."""
     for method in CORRECTED:
         for adjusted in (True, False):
             if found := find_contrast(contrasts, method, cohort, adjusted=adjusted):
@@ -220,5 +222,5 @@ def best_of(contrasts: Sequence[Contrast], cohort: str) -> Contrast | None:
 
 
 def cohorts_of(contrasts: Sequence[Contrast]) -> tuple[str, ...]:
-    """Return the cohorts that are compared, in order."""
+    """Return the compared cohorts, in order."""
     return tuple(dict.fromkeys(contrast.cohort for contrast in contrasts))

@@ -1,7 +1,8 @@
 """Negative controls: other behaviours of the same accounts, turned into cohorts by the same rule.
 
-A control should be like the exposure in all but its effect: the same kind of rule, and about the
-same share of the accounts' time. Thresholds are chosen by that share alone, never by outcomes.
+A control should resemble the exposure in everything but its effect: the same kind of rule, met
+for about the same share of the accounts' time. Thresholds depend only on that share, never on
+outcomes.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from leadsignal.survival.inputs import Floats
 
 MAX_CONTROLS = 30
-"""Number of behaviours, those of the most accounts first, that serve as controls."""
+"""Maximum number of control behaviours; those shown by most accounts are used."""
 MIN_SHARE_OF_ACCOUNTS = 0.05
-"""Behaviours of fewer accounts are no controls."""
+"""Behaviours shown by a smaller share of accounts are not used as controls."""
 
 
 def control_names(context: AsOfContext, excluded: frozenset[str]) -> tuple[str, ...]:
-    """Return the behaviours that can serve as controls, those of the most accounts first."""
+    """Return the behaviours usable as controls, those shown by most accounts first."""
     tables = context.tables
     if "behaviors" not in tables.names:
         return ()
@@ -41,9 +42,9 @@ def control_names(context: AsOfContext, excluded: frozenset[str]) -> tuple[str, 
 def lasting_controls(
     context: AsOfContext, names: tuple[str, ...], share: float
 ) -> Iterator[tuple[str, Changes]]:
-    """Yield controls of an event that counts for good: the N-th event of each behaviour.
+    """Yield controls for a permanent exposure: the N-th event of each behaviour.
 
-    N is chosen so that accounts spend about the ``share`` of their time after it.
+    N is chosen so that accounts spend about ``share`` of their time after that event.
     """
     lives = context.accounts
     whole = float((_last_days(context, lives) - lives["started_on"]).dt.days.clip(lower=0).sum())
@@ -58,10 +59,10 @@ def lasting_controls(
 def lapsing_controls(
     context: AsOfContext, names: tuple[str, ...], rule: Process, share: float | None = None
 ) -> Iterator[tuple[str, Changes]]:
-    """Yield controls of a state that lapses: the rule of ``rule`` with each other behaviour.
+    """Yield controls for an exposure that can lapse: ``rule`` applied to each other behaviour.
 
-    The number of events required is chosen so that accounts meet it in about the ``share`` of
-    their windows; by default in as many windows as they meet ``rule``.
+    The required number of events is chosen so that accounts meet the rule in about ``share`` of
+    their windows; by default, in as many windows as they meet ``rule`` itself.
     """
     counts = _window_counts(context, names, rule.within, by_users=rule.by_users > 1)
     windows = _windows(context, rule.within)
@@ -84,9 +85,9 @@ def lapsing_controls(
 def _event_days(
     context: AsOfContext, names: tuple[str, ...]
 ) -> dict[str, tuple[pd.DataFrame, Floats]]:
-    """Return, by behaviour, the days of its events numbered within accounts.
+    """Return, by behaviour, the event days, numbered within accounts.
 
-    With them: how many days all accounts together were there after their N-th event.
+    Each comes with the total number of days that accounts were customers after their N-th event.
     """
     key = ("event days", names)
     if key not in context.computed:
@@ -128,10 +129,10 @@ def _last_days(context: AsOfContext, lives: pd.DataFrame) -> pd.Series[Any]:
 def _window_counts(
     context: AsOfContext, names: tuple[str, ...], within: int, *, by_users: bool
 ) -> pd.DataFrame:
-    """Return how many windows have each number of events and of users, by behaviour.
+    """Return the number of windows with each number of events and users, by behaviour.
 
-    A window is one of an account, ``within`` days long. Users are counted, which takes long, only
-    ``by_users``; else there is one.
+    A window is a period of ``within`` days of one account. Counting users is slow, so it is done
+    only if ``by_users``; otherwise the number of users is 1.
     """
     key = ("window counts", names, within, by_users)
     if key not in context.computed:
@@ -151,7 +152,7 @@ def _window_counts(
 
 
 def _windows_met(context: AsOfContext, rule: Process) -> int:
-    """Return how many windows of accounts have the events that a rule requires."""
+    """Return the number of windows with the events that a rule requires."""
     met = _queried(
         context,
         f"SELECT 1 FROM ({context.tables.sql('behaviors')}) AS t"
@@ -162,18 +163,18 @@ def _windows_met(context: AsOfContext, rule: Process) -> int:
 
 
 _WINDOW = "(CAST(occurred_at AS DATE) - DATE '1970-01-01')"
-"""SQL of the day of an event, which divided by the length of a window is the window's number."""
+"""SQL for the day of an event; divided by the window length, it gives the window number."""
 
 
 def _windows(context: AsOfContext, within: int) -> float:
-    """Return how many windows of this length the accounts were there for."""
+    """Return the number of windows of this length in the lifetimes of all accounts."""
     lives = context.accounts
     days = (_last_days(context, lives) - lives["started_on"]).dt.days.clip(lower=0)
     return max(1.0, float(days.sum()) / within)
 
 
 def _threshold(counts: pd.DataFrame, target: float, by_users: int) -> int:
-    """Return the number of events that about ``target`` windows reach."""
+    """Return the number of events that is reached in about ``target`` windows."""
     enough = counts[counts["users"] >= by_users]
     if enough.empty:
         return 1

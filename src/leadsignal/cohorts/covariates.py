@@ -1,4 +1,4 @@
-"""Covariates as columns: splines for numbers, one column a value for the rest; propensities."""
+"""Covariates as matrix columns (splines, one-hot columns), and propensity scores."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from leadsignal.survival.inputs import Floats
 
 KNOTS = 5
-"""Number of knots of the splines."""
+"""Number of spline knots."""
 MIN_ACCOUNTS = 10
-"""Values of fewer accounts are pooled."""
+"""Values with fewer accounts are pooled."""
 
 
 def columns_of(
     covariates: Mapping[str, NDArray[Any]], weight: Floats | None = None
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Return a matrix (n × p) of all covariates, and the name of each column's covariate.
+    """Return a matrix (n × p) of all covariates, and the covariate name of each column.
 
-    With weights (n) of a sample, splines have the knots that all accounts would have.
+    With sampling weights (n), knots are placed at the quantiles of all accounts.
     """
     blocks, names = [], []
     for name, values in covariates.items():
@@ -32,7 +32,7 @@ def columns_of(
 
 
 def _spline(values: NDArray[Any], weight: Floats | None) -> Floats:
-    """Return a restricted cubic spline (Harrell 2015, §2.4.5), gaps as a column of their own."""
+    """Return a restricted cubic spline (Harrell 2015, §2.4.5), with a column for missing values."""
     x = values.astype(np.float64)
     known = np.isfinite(x)
     if len(np.unique(x[known])) < 2 * KNOTS:
@@ -81,10 +81,10 @@ def _indicators(values: NDArray[Any]) -> Floats:
 def propensity(
     X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3, weight: Floats | None = None
 ) -> Floats:
-    """Return P(treated | X) by logistic regression (n), with a slight ridge.
+    """Return P(treated | X) by logistic regression with a small ridge penalty (n).
 
-    Newton's method; the ridge keeps columns that separate the groups finite. ``weight`` (n) is how
-    many rows each represents.
+    Fitted by Newton's method; the ridge keeps coefficients finite if a column separates the
+    groups. ``weight`` (n) is the number of accounts that each row represents.
     """
     own = np.ones(len(X)) if weight is None else weight
     design = np.column_stack((np.ones(len(X)), X))

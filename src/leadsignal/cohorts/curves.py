@@ -1,14 +1,14 @@
-"""Retention curves of the corrected comparison, beside those of the usual chart.
+"""Corrected retention curves of a comparison, with those of the usual chart beside them.
 
-The corrected curves are standardised: all accounts share one churn hazard by tenure, which in each
-cohort is multiplied by the hazard ratio of the verdict. The shared hazard is the one at which the
-churns of each day are those that happened (Breslow's estimator, with the ratios fixed):
+The corrected curves are standardised: all accounts share one churn hazard by tenure, which is
+multiplied in each cohort by the hazard ratio of the verdict. The shared hazard is Breslow's
+estimator with the ratios fixed:
 
     dH(t) = churns on t / sum over cohorts of (accounts at risk on t) * ratio
 
-So the curves differ as the verdict says and in nothing else. Curves of each day's cohort, each with
-a hazard of its own (Simon & Makuch 1984), can contradict it: the hazard of a small cohort at the
-start, or of the few that are left, moves all that comes later.
+So the curves agree with the verdict and differ in nothing else. Curves by time-dependent cohort,
+each with a hazard of its own (Simon & Makuch 1984), can contradict the verdict: the hazard of a
+small cohort at the start, or of the few accounts left, shifts the curve from then on.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CURVES = 4
-"""Number of cohorts that are drawn: the reference and the largest others."""
+"""Maximum number of cohorts plotted: the reference and the largest others."""
 POINTS = 49
-"""Number of days at which curves are read."""
+"""Number of days at which curves are evaluated."""
 YEARS = (365.0, 730.0)
-"""Days that are always among them."""
+"""Days at which curves are always evaluated."""
 MAX_RATIO = 1e6
-"""Ratio at which an infinite limit is drawn."""
+"""Ratio at which an infinite limit is plotted."""
 
 
 def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.DataFrame:
-    """Return corrected and usual retention by cohort and day, with the limits of the corrected.
+    """Return corrected and usual retention by cohort and day, with limits for the corrected one.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.Data
 
 
 def _ratios(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> Mapping[int, Estimate]:
-    """Return the ratio of the verdict by level, the reference first."""
+    """Return the hazard ratio of the verdict for each level, the reference first."""
     found = {}
     for name in cohorts_of(contrasts):
         best = best_of(contrasts, name)
@@ -90,7 +90,7 @@ def _ratios(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> Mapping[int
 
 
 def _days(cohorts: DatedCohorts, rows: RiskIntervals, levels: Sequence[int]) -> Floats:
-    """Return the days to read, from the first to the last with ten accounts in every cohort."""
+    """Return the days to evaluate, up to the last with ten accounts at risk in every cohort."""
     starts = np.sort(rows.start)
     first = float(starts[min(MIN_AT_RISK, len(starts)) - 1])
     each = [rows.of((level,)) for level in levels]
@@ -109,7 +109,7 @@ def _days(cohorts: DatedCohorts, rows: RiskIntervals, levels: Sequence[int]) -> 
 def _shared_hazard(
     rows: RiskIntervals, weight: Floats, ratios: Mapping[int, Estimate], days: Floats
 ) -> Floats:
-    """Return the cumulative hazard of the reference from the first of the days to each."""
+    """Return the cumulative hazard of the reference from the first day to each day."""
     churned = (rows.cause == CHURN) & (rows.stop > days[0])
     moments, place = np.unique(rows.stop[churned], return_inverse=True)
     churns = np.bincount(place, weight[churned], len(moments))
@@ -125,7 +125,7 @@ def _shared_hazard(
 
 
 def _weight_before(times: Floats, weight: Floats, moments: Floats) -> Floats:
-    """Return the weight of all times before each moment."""
+    """Return the total weight of the times before each moment."""
     order = np.argsort(times)
     running = np.concatenate(([0.0], np.cumsum(weight[order])))
     before: Floats = running[np.searchsorted(times[order], moments, side="left")]
@@ -133,7 +133,7 @@ def _weight_before(times: Floats, weight: Floats, moments: Floats) -> Floats:
 
 
 def _kaplan_meier(rows: RiskIntervals, cohorts: DatedCohorts, days: Floats) -> Floats:
-    """Return the retention of a group since the first of the days, while it has ten accounts."""
+    """Return the retention of a group from the first day, while it has ten accounts at risk."""
     if not len(rows.account):
         return np.full(len(days), np.nan)
     weight = cohorts.weights[rows.account]

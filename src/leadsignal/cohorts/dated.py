@@ -1,8 +1,8 @@
-"""Cohorts with dates: who is in which cohort, from which day to which.
+"""Dated cohorts: which account is in which cohort, and when.
 
 Days count from time zero (the account's start, or the flag of a rescue). An account is at risk on
-(entry, stop], but for time away; an event of day d changes its state from then on, so that an end
-of day d still belongs to the state before.
+(entry, stop], except while away. An event on day d changes the state after day d, so that a churn
+on day d still belongs to the previous state.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.contract_terms import ContractTerms
 
 CHURN, OTHER_END = 1, 2
-"""Codes of how an account ends; 0 is an account that is still here."""
+"""Codes for how an account ends; 0 means that it is still a customer."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class DatedCohorts(Result):
     """Accounts and the cohort of each over time.
 
-    Days between two intervals of an account are time away.
+    Gaps between two intervals of an account count as time away.
 
     Parameters
     ----------
@@ -51,17 +51,17 @@ class DatedCohorts(Result):
     accounts : ndarray of shape (n,)
         Ids of the accounts.
     cluster : ndarray of int, shape (n,)
-        Numbers of the customers, from 0.
+        Number of the customer of each account, from 0.
     entry, stop : ndarray of shape (n,)
-        First and last day at risk, since time zero.
+        First and last day at risk, in days since time zero.
     cause : ndarray of int, shape (n,)
-        How the account ends: 0 still here, 1 churn, 2 another end.
+        How the account ends: 0 still a customer, 1 churn, 2 another end.
     row_account, row_start, row_stop, row_state : ndarray of shape (m,)
-        Position of the account, first and last day, and position of the level of each interval.
+        Position of the account, first and last day, and position in ``levels`` of each interval.
     covariates : dict
         Values at time zero, by name.
     dated_covariates : dict of DatedCohorts
-        States over time of other comparisons, by name.
+        States over time in other comparisons, by name.
     since : str, default "the start"
         Name of time zero.
     landmark : int, default 90
@@ -69,14 +69,14 @@ class DatedCohorts(Result):
     notes : tuple of str
         Which accounts were left out, and why.
     zero_days : ndarray of shape (n,), optional
-        Time zero of each account as days since 1970, if it is known.
+        Time zero of each account in days since 1970, if known.
     in_quarters : bool, default False
         Whether time-dependent ratios compare accounts within calendar quarters only. True for
-        properties of accounts, such as sales reps, whose accounts may be of different years.
+        properties of accounts, such as sales reps, whose accounts may come from different years.
     terms : ContractTerms, optional
-        Terms of the contracts, if the state can change about renewals only.
+        Contract terms, if the state can only change about renewals.
     weight : ndarray of shape (n,), optional
-        Number of accounts that each represents, if they are a sample. Default: 1.
+        Number of accounts that each account represents, if they are a sample. Default: 1.
     """
 
     name: str
@@ -126,13 +126,14 @@ class DatedCohorts(Result):
         levels : sequence of str
             Names of the cohorts; the first is the reference.
         accounts, stop, cause : array_like of shape (n,)
-            Ids, last days at risk, and how each account ends: 0 still here, 1 churn, 2 another end.
+            Ids, last days at risk, and how each account ends: 0 still a customer, 1 churn,
+            2 another end.
         changes : tuple of array_like
-            Position of the account, day and new state of each change.
+            Position of the account, day, and new state of each change.
         entry : array_like of shape (n,), optional
             First days at risk. Default: 0.
         cluster : array_like of shape (n,), optional
-            Customers. Default: each account is one.
+            Customer of each account. Default: every account is a customer of its own.
         **more
             Further fields, such as ``covariates``.
 
@@ -143,7 +144,8 @@ class DatedCohorts(Result):
         Raises
         ------
         OptionError
-            With every fault of the arrays, such as an account without time at risk.
+            If the arrays are invalid, for example if an account has no time at risk. All faults are
+            reported at once.
 
         Examples
         --------
@@ -173,9 +175,9 @@ class DatedCohorts(Result):
         cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
-        """Return cohorts from rows at risk on (start, stop] in a state.
+        """Return cohorts from rows, each at risk on (start, stop] in one state.
 
-        Rows may come in any order. Time between two rows of an account is time away.
+        Rows may come in any order. Gaps between two rows of an account count as time away.
 
         Parameters
         ----------
@@ -186,12 +188,13 @@ class DatedCohorts(Result):
         account, start, stop : array_like of shape (m,)
             Id of the account, first and last day of each row.
         cause : array_like of shape (m,)
-            How the last row of an account ends: 0 still here, 1 churn, 2 another end; 0 in other
-            rows.
+            How the last row of an account ends: 0 still a customer, 1 churn, 2 another end. 0 in
+            all other rows.
         state : array_like of shape (m,)
             Position in ``levels``.
         cluster : array_like of shape (n,), optional
-            Customers of the accounts, in the order of the sorted ids. Default: each account is one.
+            Customer of each account, in the order of the sorted ids. Default: every account is a
+            customer of its own.
         **more
             Further fields, such as ``covariates``, in the order of the sorted ids.
 
@@ -202,8 +205,8 @@ class DatedCohorts(Result):
         Raises
         ------
         OptionError
-            With every fault: rows that overlap or do not last, an end before the last row of an
-            account, and missing values.
+            If rows overlap or have no duration, if an account ends before its last row, or if
+            values are missing. All faults are reported at once.
 
         Examples
         --------
@@ -256,20 +259,20 @@ class DatedCohorts(Result):
 
     @property
     def row_cause(self) -> Ints:
-        """How each interval ends (m): the end of the account in its last one, 0 before."""
+        """How each interval ends (m): the account's cause in its last interval, 0 in the others."""
         last = self.row_stop == self.stop[self.row_account]
         return np.where(last, self.cause[self.row_account], 0)
 
     @property
     def since_the_start(self) -> bool:
-        """Whether no account changes its cohort: a property that needs no date."""
+        """Whether no account ever changes its cohort, as for an undated property."""
         pairs = np.unique(self.row_account * len(self.levels) + self.row_state)
         return len(pairs) == len(self.accounts)
 
     def spells(self) -> tuple[Ints, Floats, Floats]:
-        """Return account, start and stop of each time at risk, in whatever state.
+        """Return account, start and stop of each uninterrupted time at risk, in any state.
 
-        That is one an account, and one more for each time that it was away.
+        There is one per account, and one more for each time that it was away.
         """
         order = np.lexsort((self.row_start, self.row_account))
         who, start, stop = self.row_account[order], self.row_start[order], self.row_stop[order]
@@ -277,7 +280,7 @@ class DatedCohorts(Result):
         return spells.account, spells.start, spells.stop
 
     def until_away(self) -> DatedCohorts:
-        """Return the cohorts with each account followed until it is first away."""
+        """Return the cohorts with each account followed only until it is first away."""
         account, _, stop = self.spells()
         last = np.full(len(self), np.inf)
         np.minimum.at(last, account, stop)
@@ -285,9 +288,10 @@ class DatedCohorts(Result):
         return self if kept.all() else self._limited(kept, self.entry, last)
 
     def without(self, level: str) -> DatedCohorts:
-        """Return the cohorts with the time in a level as time away, without who was in no other.
+        """Return the cohorts with the time in a level as time away.
 
-        Raises ModelError where fewer than two levels are left.
+        Accounts that were never in another level are dropped. Raises ModelError if fewer than two
+        levels remain.
         """
         if level not in self.levels:
             return self
@@ -298,7 +302,7 @@ class DatedCohorts(Result):
         return self._limited(kept, entry, last).chosen(np.isfinite(entry)).with_levels_present()
 
     def _limited(self, kept: Bools, entry: Floats, stop: Floats) -> DatedCohorts:
-        """Return the cohorts with some of their rows, each account at risk on (entry, stop]."""
+        """Return the cohorts with only the kept rows, each account at risk on (entry, stop]."""
         return replace(
             self, entry=entry, stop=stop, cause=np.where(stop == self.stop, self.cause, 0),
             row_account=self.row_account[kept], row_start=self.row_start[kept],
@@ -306,7 +310,7 @@ class DatedCohorts(Result):
         )  # fmt: skip
 
     def share_before(self, level: int) -> float:
-        """Return, for accounts ever in a level, the share of their days at risk before it."""
+        """Return the share of days at risk before ``level``, among accounts that ever reach it."""
         first = self.first_day(level)[self.row_account]
         days = np.where(np.isfinite(first), self.row_stop - self.row_start, 0.0)
         days = days * self.weights[self.row_account]
@@ -314,21 +318,21 @@ class DatedCohorts(Result):
         return float(days[self.row_stop <= first].sum()) / whole if whole > 0 else 0.0
 
     def first_day(self, level: int) -> Floats:
-        """Return the first day each account was seen in a level (n), infinite if never."""
+        """Return the first day on which each account was seen in a level (n); infinite if never."""
         first = np.full(len(self), np.inf)
         mine = self.row_state == level
         np.minimum.at(first, self.row_account[mine], self.row_start[mine])
         return first
 
     def state_at(self, day: float) -> Ints:
-        """Return each account's level on a day (n), −1 where it was not at risk just after it."""
+        """Return each account's level just after a day (n); −1 if it was not at risk."""
         state = np.full(len(self), -1, dtype=np.intp)
         there = (self.row_start <= day) & (day < self.row_stop)
         state[self.row_account[there]] = self.row_state[there]
         return state
 
     def chosen(self, which: Ints | Bools) -> DatedCohorts:
-        """Return the cohorts of some accounts; a position given twice is two accounts."""
+        """Return the cohorts of some accounts; a position given twice counts as two accounts."""
         picked = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.intp)
         rows, count = rows_of(self.row_account, len(self), picked)
         return replace(
@@ -345,7 +349,7 @@ class DatedCohorts(Result):
         )  # fmt: skip
 
     def with_levels_present(self) -> DatedCohorts:
-        """Return the cohorts without levels that nobody was ever in; raises ModelError for one."""
+        """Drop levels that no account was ever in; raises ModelError if only one is left."""
         present = np.unique(self.row_state)
         if len(present) < 2:
             only = ", ".join(self.levels[k] for k in present)
@@ -358,7 +362,7 @@ class DatedCohorts(Result):
         return replace(self, levels=levels, row_state=place)
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an interval: account_id, start, stop (days), cohort, cause of its end."""
+        """Return one row per interval: account_id, start, stop (days), cohort, and how it ends."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -384,7 +388,7 @@ class DatedCohorts(Result):
 
 
 def _spans(accounts: int, account: Ints, start: Floats, stop: Floats) -> tuple[Floats, Floats]:
-    """Return the first start and the last stop of each account; infinite without rows."""
+    """Return the first start and last stop of each account; infinite if it has no rows."""
     first, last = np.full(accounts, np.inf), np.full(accounts, -np.inf)
     np.minimum.at(first, account, start)
     np.maximum.at(last, account, stop)

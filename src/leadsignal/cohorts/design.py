@@ -1,4 +1,4 @@
-"""The design of a comparison: data, methods, covariates and days."""
+"""The design of a comparison: data, methods, covariates, and days."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Design:
     methods : tuple of str
         Names of the methods.
     adjust : tuple of str
-        Names of the covariates.
+        Names of the covariates to adjust for.
     X : ndarray of shape (accounts, columns), optional
-        Covariates at the start.
+        Baseline covariates.
     mediators : tuple of str
         Names of the dated covariates.
     landmark : int
-        Day of the landmark and the target trial.
+        Day of the landmark, also used by the target trial.
     horizon : float
         Last day of the restricted means.
     level : float

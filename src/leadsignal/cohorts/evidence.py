@@ -1,4 +1,4 @@
-"""Evidence for an effect: lags, control behaviours, agreement of methods, and the rung reached."""
+"""Evidence for an effect: lags, control behaviours, agreement of methods, and the level reached."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 LAGS = (0, 30, 60, 90, 120, 180)
-"""Days by which the exposure is measured earlier."""
+"""Number of days by which the exposure is measured earlier."""
 CLAIM_LAG = 90
-"""Lag in days of the effect that is claimed."""
+"""Lag, in days, at which an effect is claimed."""
 MIN_CHURNS = 10
 """Minimum number of churns on each side of an estimate of an early or late effect."""
 
 
 class Rung(IntEnum):
-    """How far the evidence for an effect goes; each rung includes those below."""
+    """Strength of the evidence for an effect; each rung requires the ones below it."""
 
     NOT_PROVEN = 0
     ASSOCIATION = 1
@@ -60,35 +60,35 @@ RUNG_TEXT = {
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Evidence(Result):
-    """What speaks for an effect of a cohort on churn, check by check.
+    """Evidence for an effect of a cohort on churn, check by check.
 
     Parameters
     ----------
     by : str
         Name of the comparison.
     cohort, against : str
-        The cohort and its reference.
+        Names of the cohort and of its reference.
     lags : mapping of int to Estimate
-        Hazard ratio by the number of days by which the exposure is measured earlier; lags that the
-        data do not determine are missing.
+        Hazard ratio for each number of days by which the exposure is measured earlier. Lags at
+        which it cannot be estimated are absent.
     early, late : Estimate or None
         Hazard ratios before and after the median tenure at churn.
     change_p : float
-        P-value of the difference between ``early`` and ``late``; NaN if it is not known.
+        P-value of the difference between ``early`` and ``late``; NaN if unknown.
     controls : mapping of str to Estimate
-        Hazard ratios of the control behaviours at the same lag as the claim.
+        Hazard ratios of the control behaviours, at the lag of the claim.
     calibrated : Estimate or None
-        Hazard ratio at the claimed lag, less the bias that the controls show; None if there are
-        too few controls.
+        Hazard ratio at the lag of the claim, corrected for the bias seen in the controls. None if
+        there are too few controls.
     methods : mapping of str to Estimate
-        Hazard ratios by the other corrected methods, as far as they were computed.
+        Hazard ratios by the other corrected methods that were computed.
     in_quarters : Estimate or None
-        Hazard ratio at the claimed lag among accounts of the same tenure in the same calendar
-        quarter; None if it is not determined.
+        Hazard ratio at the lag of the claim among accounts of the same tenure in the same calendar
+        quarter. None if it cannot be estimated.
     adjusted_for : tuple of str
-        Names of the covariates of all hazard ratios but those of ``methods``.
+        Names of the covariates adjusted for in all hazard ratios except ``methods``.
     experiment : Estimate or None
-        Hazard ratio of treated against control accounts in an experiment, if there was one.
+        Hazard ratio of treated against control accounts in an experiment. None without one.
     """
 
     by: str
@@ -120,10 +120,11 @@ class Evidence(Result):
 
     @property
     def rung(self) -> Rung:
-        """The highest rung whose checks, and all below, are passed in one direction.
+        """The highest rung whose checks, and those of all rungs below, agree on one direction.
 
-        Control behaviours that show the same effect contradict a lagged one: with enough controls
-        the second rung is not reached without the third. An experiment needs no other check.
+        If the control behaviours show the same effect, they contradict a lagged one: with enough
+        controls, the second rung is only reached together with the third. An experiment needs no
+        other check.
         """
         if self.experiment is not None and self.experiment.excludes(1.0):
             return Rung.EXPERIMENT
@@ -140,13 +141,13 @@ class Evidence(Result):
 
     @property
     def wording(self) -> str:
-        """How far the evidence goes, in words."""
+        """The strength of the evidence, in words."""
         contradicted = self.disagreement and self.rung != Rung.EXPERIMENT
         return "the methods disagree" if contradicted else RUNG_TEXT[self.rung]
 
     @property
     def sentence(self) -> str:
-        """The finding, as strong as the rung that was reached allows."""
+        """The finding in one sentence, worded as strongly as its rung allows."""
         name = "" if self.by == self.cohort else f"{self.by.replace('_', ' ')}, "
         who = f"Evidence for {name}{self.cohort} against {self.against}"
         if self.experiment is not None and self.rung == Rung.EXPERIMENT:
@@ -181,7 +182,7 @@ class Evidence(Result):
 
     @property
     def effect(self) -> Estimate | None:
-        """The hazard ratio to quote: calibrated by the controls if there are enough."""
+        """The hazard ratio to quote: calibrated if there are enough controls."""
         return self.calibrated or self.lags.get(CLAIM_LAG) or self.lags.get(0)
 
     def _table(self) -> pd.DataFrame:
@@ -258,7 +259,7 @@ def _named(estimates: Mapping[str, Estimate]) -> str:
 
 
 def _shows(estimate: Estimate | None, lower: bool) -> bool:
-    """Whether an interval is below 1, or above it."""
+    """Whether an interval lies entirely below 1 (``lower``) or above 1."""
     if estimate is None:
         return False
     return estimate.high < 1 if lower else estimate.low > 1
@@ -278,30 +279,30 @@ def weigh_evidence(
     experiment: Estimate | None = None,
     context: AsOfContext | None = None,
 ) -> Evidence:
-    """Weigh the evidence that a cohort leaves less, or more, often than its reference.
+    """Weigh the evidence that a cohort churns less, or more, often than its reference.
 
-    All hazard ratios are time-dependent and count a churn from the day on which it was known.
+    All hazard ratios are time-dependent, and date a churn to the day on which it became known.
 
     Parameters
     ----------
     tables : Tables
         The tables.
     by : str
-        A ready comparison with dates, see `comparison_names`.
+        Name of a ready comparison with dates, see `comparison_names`.
     analysis : SuccessAnalysis, optional
-        The success analysis, whose processes are comparisons.
+        The success analysis; each of its processes is a comparison.
     cohort : str, optional
-        The cohort. Default: the first after the reference.
+        Name of the cohort. Default: the first after the reference.
     adjust : tuple of str, optional
-        Attributes, or columns of accounts, to adjust for. Default: all attributes that have no
-        dated changes.
+        Attributes, or columns of accounts, to adjust for. Default: all attributes without dated
+        changes.
     lags : tuple of int, default (0, 30, 60, 90, 120, 180)
-        Days by which the exposure is measured earlier.
+        Number of days by which the exposure is measured earlier.
     methods : mapping of str to Estimate, optional
-        Hazard ratios of other corrected methods, which must not contradict each other.
+        Hazard ratios by other corrected methods, which must not contradict each other.
     experiment : Estimate, optional
-        Hazard ratio of an experiment on it, ``analyse_experiment(...).hazard_ratio``. Without one,
-        nothing shows that acting works.
+        Hazard ratio of an experiment on the exposure, from
+        ``analyse_experiment(...).hazard_ratio``. Without one, the highest rung cannot be reached.
     context : AsOfContext, optional
         Intermediate results to reuse.
 
@@ -312,9 +313,9 @@ def weigh_evidence(
     Raises
     ------
     OptionError
-        If ``by`` is no comparison with dates, or has no such cohort.
+        If ``by`` is not a comparison with dates, or has no such cohort.
     ModelError
-        If the data do not determine a hazard ratio.
+        If a hazard ratio cannot be estimated.
 
     References
     ----------
@@ -340,10 +341,10 @@ def evidence_for_claim(
     cohort: str | None = None,
     methods: Mapping[str, Estimate] | None = None,
 ) -> Evidence:
-    """Return the evidence with the rung that it reaches; the parameters are as in `weigh_evidence`.
+    """Weigh the evidence as `weigh_evidence` does, but skip checks that cannot change the rung.
 
-    Control behaviours, which cost most, are compared only where every other check is passed: where
-    one is not, they change no rung.
+    Control behaviours are the most expensive check, and are compared only if all other checks are
+    passed.
     """
     alone = _by_time_alone(context, by, cohort, _fixed_attributes(context), LAGS)
     found = replace(alone, methods=dict(methods or {}))
@@ -353,9 +354,9 @@ def evidence_for_claim(
 
 
 def controlled_effect(context: AsOfContext, by: str) -> Estimate | None:
-    """Return the hazard ratio of the first cohort where the third rung is reached, else None.
+    """Return the hazard ratio of the first cohort if it reaches the third rung, else None.
 
-    Raises ModelError if the data do not determine a hazard ratio.
+    Raises ModelError if a hazard ratio cannot be estimated.
     """
     found = evidence_for_claim(context, by)
     return found.calibrated if found.rung >= Rung.CONTROLLED else None
@@ -377,7 +378,7 @@ def _by_time_alone(
 
 
 def _with_controls(context: AsOfContext, found: Evidence, lags: tuple[int, ...]) -> Evidence:
-    """Return the evidence with control behaviours, and the effect less the bias they show."""
+    """Add the control behaviours, and the effect corrected for the bias that they show."""
     key = ("evidence", found.by, found.cohort, found.adjusted_for, lags)
     if key not in context.computed:
         changes = changes_of(context, found.by)
@@ -429,7 +430,7 @@ def _weighed(
 
 
 def _fixed_attributes(context: AsOfContext) -> tuple[str, ...]:
-    """Return the attributes that have no dated changes: they cannot follow from the exposure."""
+    """Return the attributes without dated changes, which the exposure cannot have changed."""
     dated = set()
     if "account_changes" in context.tables.names:
         dated = set(context.tables.frame("account_changes")["attribute"])
@@ -439,7 +440,7 @@ def _fixed_attributes(context: AsOfContext) -> tuple[str, ...]:
 def _calibrated(
     claimed: ClusteredEstimate | None, controls: Sequence[ClusteredEstimate]
 ) -> Estimate | None:
-    """Return the claimed hazard ratio less the bias of the controls; None with too few of them."""
+    """Return the hazard ratio corrected for the bias of the controls, None if they are too few."""
     if claimed is None or len(controls) < MIN_CONTROLS:
         return None
     null = empirical_null([one.value for one in controls], [one.std_err for one in controls])
@@ -449,7 +450,7 @@ def _calibrated(
 def _in_quarters(
     context: AsOfContext, by: str, changes: Changes, k: int, adjust: tuple[str, ...]
 ) -> Estimate | None:
-    """Return the hazard ratio at the claimed lag within calendar quarters."""
+    """Return the hazard ratio at the lag of the claim, within calendar quarters."""
     try:
         cohorts = cohorts_from_changes(context, by, changes.later(CLAIM_LAG))
         rows, quarter = within_quarters(follow_in_time(cohorts).of((0, k)), cohorts)
@@ -484,7 +485,7 @@ def _controls(
     context: AsOfContext, by: str, changes: Changes, base: DatedCohorts, k: int,
     adjust: tuple[str, ...],
 ) -> Iterable[tuple[str, ClusteredEstimate]]:  # fmt: skip
-    """Yield the log hazard ratios of the control behaviours at the lag of the claim."""
+    """Yield the log hazard ratios of the control behaviours, at the lag of the claim."""
     names = control_names(context, _not_controls(context, by))
     if len(names) < MIN_CONTROLS:
         return
@@ -504,7 +505,7 @@ def _controls(
 
 
 def _not_controls(context: AsOfContext, by: str) -> frozenset[str]:
-    """Return the behaviours of all processes, and the one that is compared."""
+    """Return the behaviours that are no controls: those of all processes and of the comparison."""
     own = {by.removeprefix("behavior:")} if by.startswith("behavior:") else set()
     return frozenset(
         own | {name for process in context.analysis.processes for name in process.behaviors}
@@ -512,7 +513,7 @@ def _not_controls(context: AsOfContext, by: str) -> frozenset[str]:
 
 
 def _rule(context: AsOfContext, by: str) -> Process | None:
-    """Return the process that is compared, the first for all of them together."""
+    """Return the compared process; the first one if all processes are compared together."""
     name = by.removeprefix("process:")
     chosen = [p for p in context.analysis.processes if by == "adopted" or p.name == name]
     return chosen[0] if chosen else None
@@ -523,7 +524,7 @@ def _any(changes: Changes) -> Process:
 
 
 def _exposed(cohorts: DatedCohorts, k: int) -> float:
-    """Return the share of the days at risk in cohort ``k``."""
+    """Return the share of days at risk that accounts spend in cohort ``k``."""
     days = cohorts.row_stop - cohorts.row_start
     return float(days[cohorts.row_state == k].sum() / max(days.sum(), 1.0))
 
@@ -558,7 +559,10 @@ def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals
 def _early_and_late(
     cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]
 ) -> tuple[Estimate | None, Estimate | None, float]:
-    """Return the hazard ratios before and after the median tenure at churn, and their p-value."""
+    """Return the hazard ratios before and after the median tenure at churn, and a p-value.
+
+    The p-value is that of the difference between the two.
+    """
     rows = follow_in_time(cohorts).of((0, k))
     churned = rows.cause == CHURN
     if churned.sum() < 2 * MIN_CHURNS:
@@ -573,7 +577,7 @@ def _early_and_late(
 
 
 def _until(rows: RiskIntervals, day: float) -> RiskIntervals:
-    """Return the rows up to a day; what comes later is not seen."""
+    """Return the rows censored at a day."""
     inside = rows.where(rows.start < day)
     cause = np.where(inside.stop > day, 0, inside.cause)
     return replace(inside, stop=np.minimum(inside.stop, day), cause=cause)

@@ -21,7 +21,7 @@ HEAD = ("cohort", "against", "method", "adjusted for", "accounts", *QUANTITIES)
 
 
 def frame_of(contrasts: Sequence[Contrast]) -> pd.DataFrame:
-    """Return one row a contrast, each limit in its own column."""
+    """Return one row per contrast, with each confidence limit in a column of its own."""
     import pandas as pd
 
     return pd.DataFrame([_row(contrast) for contrast in contrasts])
@@ -54,7 +54,7 @@ def _cells(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
         cells = [f"fewer than {MIN_ACCOUNTS}", *[""] * len(QUANTITIES)]
         if not c.suppressed:
             cells = [f"{c.accounts[0]:,} / {c.accounts[1]:,}", *numbers_of(c)]
-        # A table that is pasted into a spreadsheet is read like a file.
+        # Text pasted into a spreadsheet can run as a formula, just as text in a file can.
         names = map(safe_text, (c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for)))
         rows.append((*names, *cells))
     return rows
@@ -66,7 +66,7 @@ def markdown_of(
     cautions: Sequence[str],
     above: Sequence[str] = (),
 ) -> str:
-    """Return lines ``above``, the contrasts as a Markdown table, then verdict and cautions."""
+    """Return lines ``above``, the contrasts as a Markdown table, the verdict and the cautions."""
     lines = [part for line in above for part in (_escaped(line), "")]
     lines += [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
     for row in _cells(contrasts):
@@ -85,7 +85,7 @@ def _escaped(text: str) -> str:
 def write_table(
     frame: pd.DataFrame, markdown: str, path: str | Path, *, force: bool = False
 ) -> Path:
-    """Write a comparison in the format that the ending names: the frame or Markdown."""
+    """Write the frame, or its Markdown, in the format given by the file extension."""
     place, ending = Path(path), Path(path).suffix.lower()
     if ending not in ENDINGS:
         problem = f"{path} ends in {ending or 'nothing'}"

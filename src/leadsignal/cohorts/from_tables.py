@@ -1,4 +1,4 @@
-"""From tables to cohorts with dates: who is at risk from when, in which state."""
+"""Build dated cohorts from tables: who is at risk, from when, and in which state."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Accounts:
-    """The accounts (n) of some tables: ids, clusters, days of start, entry, stop; cause.
+    """The n accounts of some tables: ids, clusters, days of start, entry and stop, and cause.
 
-    ``weight`` is how many accounts each represents, None where the tables are of all.
+    ``weight`` is the number of accounts that each represents; None if the tables have all accounts.
     """
 
     ids: NDArray[Any]
@@ -62,7 +62,7 @@ def dated_cohorts(
     """Return the dated cohorts of a comparison.
 
     An account is at risk from its start, or from the first day on which its cohort is known, until
-    its end was known, the as-of date, or the day through which the events are complete.
+    its end became known, the as-of date, or the last day on which the events are complete.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def dated_cohorts(
     by : str or DataFrame
         As in `compare_cohorts`.
     analysis : SuccessAnalysis, optional
-        The success analysis, whose processes are comparisons.
+        The success analysis; each of its processes is a comparison.
     dated_covariates : tuple of str, default ()
-        Other comparisons whose states are covariates.
+        Names of other comparisons whose states are used as covariates.
     lag : int, default 0
         Number of days by which the state is measured earlier.
     context : AsOfContext, optional
@@ -86,9 +86,9 @@ def dated_cohorts(
     Raises
     ------
     OptionError
-        If ``by`` is no comparison.
+        If ``by`` is not a comparison.
     TablesError
-        For faults of a frame, which is checked as tables are.
+        If ``by`` is a frame with faults; it is checked in the same way as the tables.
     ModelError
         If there is only one cohort.
 
@@ -107,7 +107,7 @@ def dated_cohorts(
 def cohorts_from_changes(
     context: AsOfContext, name: str, changes: Changes, dated_covariates: tuple[str, ...] = ()
 ) -> DatedCohorts:
-    """Return the dated cohorts into which changes put the accounts; see `dated_cohorts`."""
+    """Return the dated cohorts defined by changes of state; see `dated_cohorts`."""
     tables = context.tables
     zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
     accounts, notes = _accounts(context, changes, zero)
@@ -133,9 +133,9 @@ def cohorts_from_changes(
 
 
 def _terms(tables: Tables, accounts: Accounts) -> ContractTerms | None:
-    """Return the terms of the accounts' contracts: from the start, and from each renewal.
+    """Return the contract terms of the accounts: from the start, and from each renewal.
 
-    A renewal without a term goes on with that of the account. None if no term is known.
+    A renewal without a term keeps the term of the account. None if no term is known.
     """
     columns = tables.columns("contract_changes")
     term = "max(term_months)" if "term_months" in columns else "NULL"
@@ -159,7 +159,7 @@ def _terms(tables: Tables, accounts: Accounts) -> ContractTerms | None:
 
 
 def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) -> DatedCohorts:
-    """Return the accounts in the cohorts that the changes put them in."""
+    """Assign accounts to the cohorts defined by changes of state."""
     position, day = _placed(accounts, changes.frame)
     kept = position >= 0
     return DatedCohorts.from_changes(
@@ -171,13 +171,13 @@ def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) ->
 
 
 def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> bool:
-    """Whether a name is a comparison with dates rather than a value at the start."""
+    """Whether a name refers to a comparison with dates rather than to a value at the start."""
     ready = ready_comparisons(tables, analysis or SuccessAnalysis(()))
     return name in ready and name not in tables.attributes
 
 
 def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
-    """Return for each change the position of its account (−1: none) and its day since zero."""
+    """Return the account position (−1: none) and the day since time zero of each change."""
     order = np.argsort(accounts.ids, kind="stable")
     sorted_ids, requested = (
         accounts.ids[order],
@@ -194,7 +194,7 @@ def _days(column: Any) -> Floats:
     """Return dates as days since 1970, NaN where empty."""
     import pandas as pd
 
-    # Of a column of dates to_datetime would look at every value.
+    # Skip to_datetime for a column of dates: it would convert every value.
     is_dated = isinstance(column, pd.Series) and column.dtype.kind == "M"
     dated = column if is_dated else pd.to_datetime(column)
     moments = dated.to_numpy(dtype="datetime64[s]")
@@ -203,7 +203,7 @@ def _days(column: Any) -> Floats:
 
 
 def _flags(tables: Tables) -> pd.DataFrame:
-    """Return the first flag of each account: time zero of a rescue."""
+    """Return the first flag of each account, which is time zero of a rescue."""
     frame: pd.DataFrame = (
         tables.connection.cursor()
         .execute(
@@ -217,7 +217,7 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Lives:
-    """The accounts in the rows of their table: days of start and known end, cause, customer."""
+    """All accounts: days of start and of known end, cause, and customer."""
 
     ids: NDArray[np.str_]
     started: Floats
@@ -227,7 +227,7 @@ class _Lives:
 
 
 def _lives(context: AsOfContext) -> _Lives:
-    """Return the lives of all accounts, computed once a context."""
+    """Return the lifetimes of all accounts, computed once per context."""
     key = ("lives",)
     if key not in context.computed:
         frame = context.accounts
@@ -282,7 +282,7 @@ def _accounts(
 def _known(
     tables: Tables, changes: Changes, started: Floats, first: Floats, stop: Floats
 ) -> tuple[Floats, Floats, Bools, list[str]]:
-    """Cut accounts to the days on which the table of events says what state they are in."""
+    """Restrict accounts to the days on which the event table determines their state."""
     known, notes = np.ones(len(started), dtype=bool), list[str]()
     if changes.table is None:
         return first, stop, known, notes
@@ -306,7 +306,7 @@ def _known(
 
 
 def _covariates(tables: Tables, frame: pd.DataFrame, known: Bools) -> dict[str, NDArray[Any]]:
-    """Return what is known of accounts at their start: attributes, term, ARR, the start itself."""
+    """Return baseline covariates: attributes, term, ARR, and the start itself."""
     values: dict[str, NDArray[Any]] = {}
     for name, kind in tables.attributes.items():
         column = frame[name][known]

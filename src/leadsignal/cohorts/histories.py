@@ -1,9 +1,10 @@
-"""Weights of a target trial, from each account's history up to each day.
+"""Weights of a target trial, from the history of each account up to each day.
 
-The hazard of the event is Cox's, with the dated states before each day, so that along account i's
-path Λ_i(t) = Σ e^{xβ} ΔH and G_i = e^{−Λ_i}. The strategy "by L" keeps the timing of all accounts,
-F from Kaplan-Meier with jumps f: a clone that has its event on day s weighs f(s)/F(L) over
-ΔH(s) e^{xβ} G_i(s−), one still without (F(L) − F(t−))/F(L) over G_i(t−).
+The hazard of the event is modelled by Cox regression on the dated states before each day. Along
+the path of account i, Λ_i(t) = Σ e^{xβ} ΔH and G_i = e^{−Λ_i}. The strategy "by L" keeps the timing
+of all accounts: F from Kaplan-Meier, with jumps f. A clone with its event on day s has the weight
+f(s)/F(L) divided by ΔH(s) e^{xβ} G_i(s−); a clone still without it, (F(L) − F(t−))/F(L) divided by
+G_i(t−).
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from leadsignal.survival.inputs import Bools, Floats, Ints
 
 @dataclass(frozen=True, eq=False)
 class HistoryWeights:
-    """Weights of the n accounts of a trial: ``without`` and ``waiting`` before each cut (n × k).
+    """Weights of the n accounts of a trial.
 
-    ``after`` (n) is that of clones without an event from day L on, ``started`` (n) that of clones
-    from their event on; ``by_day`` (n) is 1 − G_i(L).
+    ``without`` and ``waiting`` (n × k) are the weights of clones not yet through their event, just
+    before each cut, in the arms "not by L" and "by L".
+
+    ``after`` (n) is the weight from day L on of clones without an event, ``started`` (n) that of
+    clones from their event on. ``by_day`` (n) is 1 − G_i(L).
     """
 
     without: Floats
@@ -44,7 +48,7 @@ def weights_from_history(
     X: Floats | None,
     history: Sequence[DatedCohorts],
 ) -> HistoryWeights:
-    """Return the weights of the accounts ``seen``, whose event by ``day`` is ``event``."""
+    """Return the weights of the accounts ``seen``; ``event`` is the day of each one's event."""
     paths = _paths(cohorts, seen, event, day, X, history)
     last = np.nextafter(cuts, -np.inf)
     before, at_day = (
@@ -64,7 +68,7 @@ def weights_from_history(
 
 @dataclass(frozen=True, eq=False)
 class _Paths:
-    """Rows before the event, with each row's risk e^{xβ} and the baseline hazard as steps."""
+    """Rows before the event: the relative risk e^{xβ} of each, and the baseline hazard as steps."""
 
     account: Ints
     start: Floats
@@ -82,7 +86,7 @@ class _Paths:
         return values
 
     def cumulative_hazard(self, moments: Floats) -> Floats:
-        """Return Λ of every account at each moment (n × k), counted along its path."""
+        """Return Λ of every account at each moment (n × k), accumulated along its path."""
         total = np.zeros((self.accounts, len(moments)))
         for column, moment in enumerate(moments):
             gone = self.cumulative(np.minimum(moment, self.stop)) - self.cumulative(self.start)
@@ -91,11 +95,11 @@ class _Paths:
         return total
 
     def density(self) -> Floats:
-        """Return ΔH(s) e^{xβ} G(s−) of each event, in the order of the rows."""
+        """Return ΔH(s) e^{xβ} G(s−) for each event, in the order of the rows."""
         last = np.nextafter(self.stop, -np.inf)
         before = self.risk * (self.cumulative(last) - self.cumulative(self.start))
         whole = np.bincount(self.account, before, self.accounts)
-        # A row without the event contributes its hazard up to and including its end.
+        # A row without an event adds its hazard up to and including its last day.
         step = self.cumulative(self.stop) - self.cumulative(last)
         whole += np.bincount(self.account, self.risk * step * ~self.happened, self.accounts)
         seen = self.happened
@@ -111,7 +115,7 @@ def _paths(
     X: Floats | None,
     history: Sequence[DatedCohorts],
 ) -> _Paths:
-    """Return the days before the event up to L, split where a state changes, and their hazard."""
+    """Return the rows before the event up to L, split where a state changes, and their hazard."""
     until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
     lasts = until > 0
     zero = np.zeros(int(lasts.sum()))
@@ -142,7 +146,7 @@ def _paths(
 
 
 def _all_by(until: Floats, event: Floats, own: Floats) -> Callable[[Floats], Floats]:
-    """Return F(t), the probability of an event by t, from Kaplan-Meier; ``own`` are weights."""
+    """Return F(t), the Kaplan-Meier probability of an event by t, weighted by ``own``."""
     at_start = until <= 0
     share, later = np.average(at_start, weights=own), ~at_start
     curve = kaplan_meier(until[later], event[later] <= until[later], weights=own[later])[0]

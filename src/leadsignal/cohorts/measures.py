@@ -1,8 +1,8 @@
-"""Hazard ratios, retention and restricted means of risk intervals, with their influence.
+"""Hazard ratios, retention and restricted means of risk intervals, with influence functions.
 
-Ends that are no churn compete: retention at a day is 1 − P(churn by then), and the restricted mean
-the days until the horizon that are not lost to churn. Without such ends both are Kaplan-Meier's.
-Hazard ratios are cause-specific.
+Ends other than churn are competing events: retention at a day is 1 − P(churn by then), and the
+restricted mean is the mean number of days until the horizon that are not lost to churn. Without
+competing events both are the Kaplan-Meier estimates. Hazard ratios are cause-specific.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from leadsignal.survival.estimates import Estimates
 from leadsignal.survival.inputs import Floats, Ints
 
 MIN_AT_RISK = 10
-"""Number of rows at risk up to which a curve is read."""
+"""Minimum number of rows at risk for which a curve is evaluated."""
 
 
 def distinct(codes: Ints) -> int:
-    """Return how many different codes (0, 1, …) there are."""
+    """Return the number of distinct codes (0, 1, …)."""
     return int(np.count_nonzero(np.bincount(codes)))
 
 
 def clusters_of(cohorts: DatedCohorts) -> int:
-    """Return how many clusters the accounts form."""
+    """Return the number of clusters that the accounts form."""
     return int(cohorts.cluster.max()) + 1
 
 
 def weights_of(intervals: RiskIntervals, cohorts: DatedCohorts) -> Floats:
-    """Return the weights of rows: those of the method, times those of the accounts in a sample."""
+    """Return row weights: those of the method, times the sampling weights of the accounts."""
     if cohorts.weight is None:
         return intervals.weight
     return intervals.weight * cohorts.weight[intervals.account]
@@ -49,11 +49,12 @@ def hazard_ratio(
     X: Floats | None = None,
     strata: Ints | None = None,
 ) -> tuple[ClusteredEstimate, CoxFit]:
-    """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
+    """Return the log hazard ratio of ``level`` against the first level, and the Cox fit.
 
-    Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
-    covariates of the rows, ``strata`` (rows) those within which accounts are compared (default:
-    those of the intervals). In a sample of accounts each counts by its weight (Binder 1992).
+    The model is fitted on (start, stop] with Efron's ties and has a column for every other level.
+    ``X`` (rows × p) holds row covariates. ``strata`` (rows) are those within which accounts are
+    compared; default: the strata of the intervals. Accounts in a sample count with their sampling
+    weight (Binder 1992).
     """
     others = [k for k in np.unique(intervals.group).tolist() if k != 0]
     columns = (intervals.group[:, None] == np.array(others)).astype(np.float64)
@@ -76,7 +77,7 @@ def hazard_ratio(
 
 
 def _slight(columns: Floats, levels: int) -> Floats:
-    """Return a penalty on covariates only, so that a rare value cannot run off."""
+    """Return a small penalty on covariates only; it keeps coefficients of rare values finite."""
     ridge = np.full(columns.shape[1], 1e-3)
     ridge[:levels] = 0.0
     return ridge
@@ -92,30 +93,30 @@ class Groups:
     clusters: int
     level: int
     has_days: bool
-    """Whether a restricted mean says something of these groups: not of groups in motion."""
+    """Whether a restricted mean is meaningful; it is not for time-dependent groups."""
 
     @property
     def until(self) -> float:
-        """The last day on which both groups have ten rows at risk; a smaller group has no say."""
+        """The last day with ten rows at risk in both groups; one that never has ten is ignored."""
         rows = [self.intervals.of((group,)) for group in (0, self.level)]
         return min(last_day_with(MIN_AT_RISK, one.start, one.stop) for one in rows)
 
     @property
     def seen_until(self) -> float:
-        """The last day on which both groups were seen at all, however few they were."""
+        """The last day on which both groups were observed at all, however few rows are left."""
         return float(min(self.curves.steps.last))
 
     @property
     def churned(self) -> bool:
-        """Whether anybody churned at all."""
+        """Whether there is any churn."""
         return CHURN in self.curves.steps.causes
 
     def retention(self, day: float) -> dict[int, ClusteredEstimate]:
-        """Return 1 − P(churn by ``day``) of both groups."""
+        """Return 1 − P(churn by ``day``) for both groups."""
         return self._both(probability_at(self.curves, day, cause=CHURN), 1.0)
 
     def mean_days(self, horizon: float) -> dict[int, ClusteredEstimate]:
-        """Return the days between the origin and ``horizon`` not lost to churn, of both groups."""
+        """Return mean days not lost to churn from the origin to ``horizon``, for both groups."""
         lost = restricted_mean(self.curves, horizon, cause=CHURN)
         return self._both(lost, horizon - self.curves.steps.origin)
 
@@ -134,7 +135,7 @@ class Groups:
 
 
 def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Groups:
-    """Return the curves of ``level`` and of the first group, errors by cluster."""
+    """Return the curves of ``level`` and of the first group, with errors clustered."""
     rows = intervals.of((0, level))
     cluster = cohorts.cluster[rows.account]
     curves = aalen_johansen(
@@ -148,7 +149,7 @@ def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Gr
 
 
 def median_day(intervals: RiskIntervals, cohorts: DatedCohorts, group: int) -> float:
-    """Return the first day by which half of a group has churned; infinite if it never has."""
+    """Return the first day by which half of a group has churned; infinite if there is none."""
     rows = intervals.of((group,))
     if not (rows.cause == CHURN).any():
         return float("inf")
@@ -160,7 +161,7 @@ def median_day(intervals: RiskIntervals, cohorts: DatedCohorts, group: int) -> f
 
 
 def last_day_with(rows: int, start: Floats, stop: Floats) -> float:
-    """Return the last day on which this number of rows is at risk; infinite if there is none."""
+    """Return the last day with this number of rows at risk; infinite if there is none."""
     stops = np.sort(stop)
     there = np.searchsorted(np.sort(start), stops) - np.searchsorted(stops, stops)
     enough = np.flatnonzero(there >= rows)

@@ -1,7 +1,7 @@
-"""The ready comparisons: for each name, which days of which table change an account's cohort.
+"""The ready comparisons: for each, which records change an account's cohort, and when.
 
-A first event moves an account into its cohort for good; a trailing window moves it both ways. All
-read the tables as of ``as_of``, and give the day from which a state is known.
+A first event moves an account into its cohort for good; a trailing window moves it in and out.
+All read the tables as of ``as_of``, and return the day from which a state is known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
-"""Days for which a result, a commitment, a diary entry and a survey count."""
+"""Number of days for which a result, commitment, diary entry and survey count."""
 BEFORE, NOT_MEANT = "before", "not meant for it"
 STATES_TABLE = Table(
     "by_frame",
@@ -45,12 +45,12 @@ STATES_TABLE = Table(
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Dated changes of state: a frame of account_id, on, state (a position in ``levels``).
+    """Dated changes of state: a frame of account_id, on, and state (a position in ``levels``).
 
-    ``table`` is where they come from and ``window`` the days it takes until a state is known;
-    ``for_good`` says that a state once reached stays, so that what happened before the table is
-    complete matters for ever. ``landmark`` is the default day of the landmark, ``away`` the level
-    whose time counts as time away.
+    ``table`` is the source table, ``window`` the number of days until a state is known.
+    ``for_good`` says that a state is permanent, so that events before the table is complete matter
+    forever. ``landmark`` is the default day of the landmark, ``away`` the level that counts as time
+    away.
     """
 
     levels: tuple[str, ...]
@@ -63,7 +63,7 @@ class Changes:
     away: str | None = None
 
     def later(self, days: int) -> Changes:
-        """Return the changes shifted by ``days``: accounts are in the state of ``days`` before."""
+        """Return the changes shifted by ``days``: the state is the one of ``days`` before."""
         import pandas as pd
 
         if not days:
@@ -76,7 +76,7 @@ Maker = Callable[[AsOfContext], Changes]
 
 
 def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
-    """Return, by name, the ready comparisons that these tables have the columns for."""
+    """Return, by name, the ready comparisons for which these tables have the columns."""
     ready: dict[str, Maker] = {}
     if "results" in tables.names:
         ready["measured"] = partial(_first, "results", "measured_on", "unmeasured", "measured")
@@ -109,7 +109,7 @@ def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Ma
 
 
 def _free(name: str, kind: str, taken: Mapping[str, Maker]) -> str:
-    """Return the name, with its kind before it where a comparison has that name already."""
+    """Return the name, prefixed by its kind if another comparison has the same name."""
     return f"{kind}:{name}" if name in taken else name
 
 
@@ -135,11 +135,11 @@ def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
 
 
 def changes_of(context: AsOfContext, by: str) -> Changes:
-    """Return the dated changes of a comparison; raises OptionError with the names there are.
+    """Return the dated changes of a comparison; raises OptionError for an unknown name.
 
-    ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
-    say which is meant where a process or an attribute has the name of another comparison. They are
-    computed once a context.
+    ``behavior:NAME`` is the first event of any behaviour. ``process:NAME`` and ``attribute:NAME``
+    tell a process or attribute from another comparison of the same name. The changes are computed
+    once per context.
     """
     key = ("changes", by)
     if key not in context.computed:
@@ -185,10 +185,10 @@ def _changes_of(context: AsOfContext, by: str) -> Changes:
 
 
 def changes_from_frame(tables: Tables, frame: Any) -> Changes:
-    """Return changes from a frame of account_id, on and, if there are several, state.
+    """Return changes from a frame of account_id, on and, for several cohorts, state.
 
-    It is read and checked as a table is. A state that is called ``before`` is the one that every
-    account begins in. Raises TablesError with every fault.
+    The frame is checked in the same way as a table. All accounts begin in the state ``before``.
+    Raises TablesError with all faults.
     """
     rows = tables.read_beside(STATES_TABLE, frame)
     if "state" not in rows:
@@ -201,7 +201,7 @@ def changes_from_frame(tables: Tables, frame: Any) -> Changes:
 
 
 def _refuse_two_states(rows: pd.DataFrame) -> None:
-    """Refuse a day on which an account is said to be in two states: none of them is the later."""
+    """Raise an error if an account has two states on one day, as neither is known to be later."""
     states = rows.groupby(["account_id", "on"])["state"].transform("nunique")
     first = ~rows.duplicated(["account_id", "on"])
     faults = [
@@ -230,7 +230,7 @@ def _query(tables: Tables, sql: str) -> pd.DataFrame:
 
 
 def event_day(day: str) -> str:
-    """SQL: the day from which an event counts, the day it was recorded where that is later."""
+    """Return SQL for the day from which an event counts: the later of its day and its recording."""
     return f"greatest(CAST({day} AS DATE), CAST(known_on AS DATE))"
 
 
@@ -239,7 +239,7 @@ def _first(
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
     tables = context.tables
-    # Of a row with versions, the first that contains the event counts.
+    # If a row has several versions, the first one with the event counts.
     frame = _query(
         tables,
         f'SELECT account_id, CAST(min({event_day(day)}) AS DATE) AS "on", 1 AS state'
@@ -274,10 +274,10 @@ def _contract(context: AsOfContext) -> Changes:
 
 
 def _commitments(owner: str | None, context: AsOfContext) -> Changes:
-    """At least half of what fell due in the last 180 days done by its date, or not.
+    """Return whether half of the commitments due in the last 180 days were completed by their date.
 
-    A due date counts until it is moved: one that was moved later was due on its old day until then,
-    else whoever stays long enough to move a date would never have missed it.
+    A due date counts until it is moved. If it is moved later, the commitment was due on the old day
+    until then; otherwise accounts that stay long enough to move a date would never miss one.
     """
     import pandas as pd
 
@@ -338,7 +338,7 @@ def _satisfied(context: AsOfContext) -> Changes:
 
 
 def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
-    """Adopted, both ways: one process, or any of those meant for the account on the day."""
+    """Return changes into and out of adoption of one process, or of any process that applies."""
     import pandas as pd
 
     chosen = [p for p in context.analysis.processes if name in (None, p.name)]
@@ -369,7 +369,7 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
 
 
 def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
-    """Return when an account adopts a process and lapses, and when it comes to be meant for it."""
+    """Return when accounts adopt a process, when it lapses, and when it begins to apply."""
     import pandas as pd
 
     episodes = context.episodes[context.episodes["process"] == process.name]
@@ -391,13 +391,13 @@ def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
 
 
 def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Return the changes with a return to state 0 where no newer one comes within ``days``.
+    """Add a return to state 0 wherever no newer change comes within ``days``.
 
-    What is recorded only then, or after a newer one, changes nothing.
+    Changes recorded after they have lapsed, or after a newer one, are ignored.
     """
     import pandas as pd
 
-    # An event of day d is in the last `days` days up to midnight of d + days.
+    # An event on day d is in the last `days` days until midnight of d + days.
     frame = frame.assign(end=frame["day"] + pd.Timedelta(days=days))
     frame = frame[frame["on"] < frame["end"]].sort_values(["account_id", "day"])
     frame = newest_known(frame, ["account_id"])
@@ -408,7 +408,7 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
 
 
 def _attribute(name: str, context: AsOfContext) -> Changes:
-    """A property since the start, and its dated changes where account_changes has them."""
+    """Return an attribute at the start, with its dated changes if account_changes has them."""
     import pandas as pd
 
     tables = context.tables
@@ -426,7 +426,7 @@ def _attribute(name: str, context: AsOfContext) -> Changes:
 
 
 def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a number as its third: a cohort has a name."""
+    """Return the third that each number falls into, as a label."""
     import pandas as pd
 
     cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))

@@ -1,4 +1,4 @@
-"""``compare_cohorts`` on tables, all ready comparisons at once, and a process's own estimate."""
+"""``compare_cohorts`` for tables, all ready comparisons at once, and the effect of one process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 
 MAX_LINES = 12
-"""Number of cohorts that a printed overview shows, those with the lowest p-values."""
+"""Maximum number of cohorts in a printed overview; those with the lowest p-values are shown."""
 MAX_P = 0.05
-"""P-value, corrected for the number of cohorts, below which a difference holds."""
+"""Significance level for p-values corrected for the number of cohorts."""
 
 
 @checked
@@ -69,19 +69,20 @@ def compare_cohorts(
         ``"process:NAME"`` or ``"attribute:NAME"`` if another comparison has the same name. A frame
         has the columns account_id, on and, for several cohorts, state.
     analysis : SuccessAnalysis, optional
-        The success analysis, whose processes are comparisons.
+        The success analysis; each of its processes is a comparison.
     methods : sequence of str, optional
-        Some of naive, time_dependent, landmark and target_trial. Default: all. For contract changes
-        at_renewals is always among them.
+        Some of naive, time_dependent, landmark and target_trial. Default: all. Comparisons of
+        contract changes always include at_renewals.
     adjust : sequence of str, default ()
         Attributes, or columns of accounts, to adjust for.
     mediators : sequence of str, default ()
-        Those of ``adjust`` that come after the start and may be effects of the comparison.
+        Members of ``adjust`` that are measured after the start and may be effects of the exposure.
     landmark : str, optional
-        Duration until the landmark. Default: 90d; 30d for plans, 180d for results, 365d for
+        Time from the start to the landmark. Default: 90d; 30d for plans, 180d for results, 365d for
         contract changes, and the milestone for a process.
     horizon : str, int or Timedelta, optional
-        Duration of the restricted means. Default: the longest that all methods support.
+        Time over which restricted means are computed. Default: the longest that all methods
+        support.
     level : float, default 0.95
         Confidence level.
     context : AsOfContext, optional
@@ -94,7 +95,7 @@ def compare_cohorts(
     Raises
     ------
     OptionError
-        For names that do not exist.
+        If a name is unknown.
     ModelError
         If there is only one cohort.
 
@@ -120,7 +121,7 @@ def compare_cohorts(
 
 
 WITHOUT_EVIDENCE = ("rescued",)
-"""Comparisons whose time begins at an event of their own; no behaviour is a control of these."""
+"""Comparisons whose time zero is an event of its own, for which no behaviour is a control."""
 
 
 def _compared(
@@ -131,7 +132,7 @@ def _compared(
     adjust: Sequence[str],
     **options: Any,
 ) -> Comparison:
-    """Return a comparison with the evidence that ``weigh`` returns for each cohort."""
+    """Return a comparison, with the evidence that ``weigh`` returns for each cohort."""
     tables, analysis = context.tables, context.analysis
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
     cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, context=context)
@@ -146,7 +147,7 @@ def _compared(
 
 
 def _evidence(comparison: Comparison, weigh: Callable[..., Evidence]) -> Iterator[Evidence]:
-    """Yield the evidence for each cohort whose hazard ratio is determined."""
+    """Yield the evidence for each cohort with an estimated hazard ratio."""
     for cohort in cohorts_of(comparison.contrasts):
         others = {
             contrast.method: contrast.hazard_ratio
@@ -167,19 +168,19 @@ def _evidence(comparison: Comparison, weigh: Callable[..., Evidence]) -> Iterato
 @checked
 @reads_weights
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
-    """Return the names of the ready comparisons that the tables have the columns for.
+    """Return the names of the ready comparisons for which the tables have the columns.
 
     Parameters
     ----------
     tables : Tables
-        Checked tables.
+        The tables.
     analysis : SuccessAnalysis, optional
-        Adds one comparison per process.
+        The success analysis; each of its processes is a comparison.
 
     Returns
     -------
     tuple of str
-        Names for ``by`` of ``compare_cohorts``.
+        Names that `compare_cohorts` accepts as ``by``.
 
     Examples
     --------
@@ -192,9 +193,9 @@ def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) ->
 
 @dataclass(frozen=True)
 class Line:
-    """One claim of the overview: naive and corrected ratio of churn, p corrected for all.
+    """One cohort of the overview: naive and corrected hazard ratio, and adjusted p-value.
 
-    ``evidence`` says how far the claim is supported; None for properties since the start.
+    ``evidence`` says how well an effect is supported; None for properties fixed since the start.
     """
 
     by: str
@@ -208,12 +209,12 @@ class Line:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is beyond chance, corrected for the number of cohorts."""
+        """Whether the difference is significant after correction for the number of cohorts."""
         return self.p_holm < MAX_P
 
     @property
     def title(self) -> str:
-        """The cohort, after the name of its comparison where that is another."""
+        """Name of the comparison and of the cohort; only one if they are the same."""
         by = self.by.replace("_", " ")
         return by if by == self.cohort else f"{by}: {self.cohort}"
 
@@ -236,11 +237,11 @@ class Line:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Overview(Result):
-    """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
+    """All ready comparisons: one line per cohort, with p-values corrected by Holm's method.
 
-    ``comparisons`` are whole; ``left_out`` maps those that had nothing to compare to the reason.
-    ``warnings`` say what is odd in the tables. ``sample`` is the sample of customers that was
-    compared; None for all.
+    ``comparisons`` holds the full results. ``left_out`` maps each comparison without a result to
+    the reason. ``warnings`` are warnings about the data. ``sample`` is the sample of customers that
+    was compared, None if all were.
     """
 
     lines: tuple[Line, ...]
@@ -275,14 +276,14 @@ class Overview(Result):
         }
 
     def plot(self, ax: Axes | None = None, *, cohorts: int = 12) -> Axes:
-        """Draw the hazard ratios of the cohorts, naive and corrected.
+        """Plot the hazard ratios of the cohorts, naive and corrected.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Axes to draw on. Default: a new figure.
         cohorts : int, default 12
-            Number of cohorts that are drawn, those with the lowest p-values.
+            Maximum number of cohorts plotted; those with the lowest p-values are chosen.
 
         Returns
         -------
@@ -291,13 +292,13 @@ class Overview(Result):
         Raises
         ------
         ModelError
-            Where no cohort has a hazard ratio.
+            If no cohort has a hazard ratio.
         """
         return overview_picture(self._table(), cohorts, ax)
 
     @property
     def verdict(self) -> str:
-        """How many of the differences hold, in one sentence."""
+        """How many of the differences are significant, in one sentence."""
         holding = sum(line.holds for line in self.lines)
         return (
             f"{holding} of {len(self.lines)} cohorts leave more or less often beyond chance,"
@@ -306,7 +307,7 @@ class Overview(Result):
 
     @property
     def details(self) -> str:
-        """Every cohort as a line of text, then the comparisons that are not listed, and why."""
+        """One line of text per cohort, then the comparisons left out, with the reasons."""
         left_out = [f"left out: {by}: {reason}" for by, reason in self.left_out.items()]
         left_out += [
             f"not listed: {comparison.by}: {len(comparison.cohorts)} values, compared by shrunken"
@@ -356,17 +357,17 @@ def compare_all(
     horizon: Duration | None = None,
     context: AsOfContext | None = None,
 ) -> Overview:
-    """Compute every ready comparison, with p-values corrected for their number.
+    """Run every ready comparison, and correct the p-values for their number.
 
-    The evidence for a cohort has control behaviours where every check before them is passed;
-    `compare_cohorts` and `weigh_evidence` compare them always.
+    Control behaviours are compared only for cohorts that pass all other checks;
+    `compare_cohorts` and `weigh_evidence` always compare them.
 
     Parameters
     ----------
     tables : Tables
         The tables.
     analysis : SuccessAnalysis, optional
-        The success analysis, whose processes are comparisons.
+        The success analysis; each of its processes is a comparison.
     methods, adjust, landmark, horizon, context
         As in `compare_cohorts`.
 
@@ -441,7 +442,8 @@ def process_effect(
 ) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process.
 
-    Adoption is time-dependent, and a lapse ends it. Accounts are at risk until their end was known.
+    Adoption is time-dependent, and ends with a lapse. Accounts are at risk until their end became
+    known.
 
     Parameters
     ----------
@@ -454,19 +456,19 @@ def process_effect(
     adjust : sequence of str, default ()
         Attributes, or columns of accounts, to adjust for.
     lag : str, int or Timedelta, optional
-        Duration by which adoption is measured earlier. Default: none.
+        Duration by which adoption is measured earlier. Default: 0.
     context : AsOfContext, optional
         Intermediate results to reuse.
 
     Returns
     -------
     Estimate or None
-        The hazard ratio; None if the tables do not determine it.
+        The hazard ratio; None if it cannot be estimated.
 
     Raises
     ------
     OptionError
-        For a process that the analysis does not define.
+        If the analysis does not define the process.
 
     Examples
     --------

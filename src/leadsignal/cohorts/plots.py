@@ -1,4 +1,4 @@
-"""Plots of comparisons from frames; marks and line styles are distinguishable without colour."""
+"""Plots of comparisons; markers and line styles are distinguishable without colour."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ MARKS = {
     "naive": "o", "at_renewals": "v", "time_dependent": "s", "landmark": "^", "target_trial": "D",
 }  # fmt: skip
 RATIO_LIMITS = (0.01, 100.0)
-"""Limits of hazard ratios beyond which the axis does not grow."""
+"""Hazard ratios at which the axis ends at the latest."""
 
 
 def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None = None) -> Axes:
-    """Draw corrected retention with its interval, and thin that of the usual chart.
+    """Plot corrected retention with its interval, and thin lines for the usual chart.
 
-    ``curves`` is a frame of `curve_frame`; the first cohort is the reference, without interval.
+    ``curves`` is the result of `curve_frame`. Its first cohort is the reference, without interval.
     """
     axes = axes_of(ax, (7.6, 4.6))
     for place, (name, rows) in enumerate(curves.groupby("cohort", sort=False)):
@@ -64,10 +64,10 @@ def forest_picture(
     level: float,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the hazard ratios of each cohort, naive and corrected in one row, with intervals.
+    """Plot the hazard ratios of each cohort, naive and corrected in one row, with intervals.
 
-    ``contrasts`` has one row a contrast; adjusted ones are left out. ``titles`` are the names of
-    the methods.
+    ``contrasts`` has one row per contrast; adjusted ones are not plotted. ``titles`` maps methods
+    to their names in the legend.
     """
     plotted = contrasts
     if len(contrasts):
@@ -113,7 +113,7 @@ def forest_picture(
 
 
 def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> Axes:
-    """Draw the hazard ratio of each cohort of an overview, naive and corrected, lowest p first."""
+    """Plot the naive and corrected hazard ratio of each cohort, lowest p-value first."""
     if not len(lines):
         raise ModelError("there is no hazard ratio to draw", "Provide tables with more churns")
     plotted = lines.sort_values("p_holm", kind="stable").head(most)
@@ -164,10 +164,10 @@ def _overview_title(lines: pd.DataFrame) -> str:
 
 
 def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw observed over expected churns by size, shrunken rates, and what chance allows.
+    """Plot observed over expected churns by group size, with shrunken rates and control limits.
 
-    The limits of chance are those of Poisson counts with the expected mean, 95 % and 99.8 %
-    (Spiegelhalter 2005). ``groups`` has one row a group; suppressed ones are left out.
+    The control limits are the 95 % and 99.8 % limits of Poisson counts with the expected mean
+    (Spiegelhalter 2005). ``groups`` has one row per group; suppressed ones are not plotted.
     """
     from scipy.special import gammaincinv
 
@@ -181,7 +181,7 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for share, style in ((0.95, "--"), (0.998, ":")):
         for side in (0.5 - share / 2, 0.5 + share / 2):
             label = f"{level_text(share)} of chance" if side < 0.5 else None
-            # Poisson limits made continuous: the quantiles of the gamma between two counts.
+            # Continuous Poisson limits: gamma quantiles interpolate between two counts.
             limit = gammaincinv(expected + (side > 0.5), side) / expected
             ax.plot(expected, limit, color=GREY, linestyle=style, linewidth=1.1, label=label)
     ax.axhline(1, color=GREY, linewidth=1)
@@ -200,7 +200,7 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _name_outliers(ax: Axes, groups: pd.DataFrame) -> None:
-    """Name the groups whose observed number lies outside the 95 % limits of chance."""
+    """Label the groups whose observed count lies outside the 95 % control limits."""
     from scipy.stats import poisson
 
     for g in groups.to_dict("records"):

@@ -1,4 +1,4 @@
-"""Comparable churn rates: each at the same tenure."""
+"""Churn rates made comparable by standardising them to the same tenure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from leadsignal.cohorts.small_groups import SmallGroups
 def rates_at_equal_tenure(
     cohorts: DatedCohorts, contrasts: Sequence[Contrast], small: SmallGroups | None
 ) -> list[float | None]:
-    """Return the churns per 1,000 account-months of each cohort, None where nothing is known.
+    """Return the churns per 1,000 account-months of each cohort; None if unknown.
 
-    Churns over days would not do: whoever has an event has it at a later tenure, at which fewer
-    churn or more. The first cohort's rate times a hazard ratio is the rate that the other would
-    have at the tenure of the first; so rates and verdict never point in two directions. Small
-    groups that are not compared one by one are standardised indirectly, by ended over expected.
+    Churns divided by days would be misleading: accounts have their event at a later tenure, at
+    which the churn rate differs. The first cohort's rate times a hazard ratio is the rate that the
+    other cohort would have at the tenure of the first, so that rates and verdict always agree.
+    Small groups that are not compared one by one are standardised indirectly, by observed over
+    expected.
     """
     if not contrasts:
         whole = _rate(cohorts, np.ones(len(cohorts.row_state), dtype=bool))

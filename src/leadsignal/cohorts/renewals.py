@@ -1,8 +1,9 @@
-"""Sequential trials that start before renewals, for changes that can only be made about then.
+"""Sequential trials that start before renewals, for changes that are only made around then.
 
-Who expands at a renewal, or shortly before it, has decided to stay: by the state of each day, such
-a change looks as if it kept the account. A trial begins ``lag`` days before each day on which a
-contract is due for renewal: accounts by their state on that day, until the next trial.
+Accounts that expand at a renewal, or shortly before it, have already decided to stay: by the state
+of each day, such a change seems to have kept the account. Instead, a trial begins ``lag`` days
+before each day on which a contract is due for renewal. Accounts are followed to the next trial, by
+their state at the beginning.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from leadsignal.survival.inputs import Floats, Ints
 def follow_from_renewals(cohorts: DatedCohorts, lag: float) -> RiskIntervals:
     """Follow accounts from ``lag`` days before each renewal to the next, by their state then.
 
-    Days count from the start of each trial. Strata are those of the same term and month of tenure.
-    Raises ModelError without terms.
+    Days count from the start of each trial. Strata are trials of the same contract length and month
+    of tenure. Raises ModelError if there are no contract terms.
     """
     terms: ContractTerms | None = cohorts.terms
     if terms is None:
@@ -45,10 +46,10 @@ def follow_from_renewals(cohorts: DatedCohorts, lag: float) -> RiskIntervals:
 
 
 def _states_on(cohorts: DatedCohorts, account: Ints, day: Floats) -> Ints:
-    """Return the level of each account on a day of its own, −1 where it was not at risk."""
+    """Return the level of each account on its given day; −1 if it was not at risk."""
     order = np.lexsort((cohorts.row_start, cohorts.row_account))
     rows, days = len(order), len(day)
-    # Rows and days in one order: the row of a day is the last before it, on the same day included.
+    # Sort rows and days together: the row of a day is the last one that starts by that day.
     place = np.lexsort((
         np.append(np.zeros(rows), np.ones(days)),
         np.append(cohorts.row_start[order], day),

@@ -1,4 +1,4 @@
-"""Bootstrap of a comparison: clusters resampled with replacement, everything recomputed."""
+"""Cluster bootstrap of a comparison: clusters are resampled, and everything is recomputed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bootstrapped(
     seed: int,
     level: float,
 ) -> pd.DataFrame:
-    """Return percentile intervals of the contrasts from ``times`` resamples of clusters."""
+    """Return percentile intervals of the contrasts from ``times`` cluster resamples."""
     import pandas as pd
 
     rng = np.random.default_rng(seed)

@@ -1,9 +1,9 @@
-"""Who is at risk, from when, in which group, by method.
+"""Rows at risk for each method: which account, from when to when, in which group.
 
-``naive`` gives an account's whole time to the cohort it ends up in; ``time_dependent`` splits it at
-the event; ``landmark`` takes those there at day L by their state then; ``target_trial`` clones
-(see ``trial``); ``at_renewals`` begins anew at each renewal (see ``renewals``). Everything after is
-the same for all: rows, groups, weights.
+``naive`` assigns an account's whole time to the cohort in which it ends up; ``time_dependent``
+splits it at the event; ``landmark`` takes the accounts at risk on day L by their state on it;
+``target_trial`` clones accounts (see ``trial``); ``at_renewals`` starts again at each renewal (see
+``renewals``). All later steps are the same for every method: rows, groups, weights.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ METHODS = ("naive", "time_dependent", "landmark", "target_trial", "at_renewals")
 class RiskIntervals:
     """Rows at risk on (start, stop] in a group.
 
-    Of n rows: ``account`` (position among the cohorts' accounts), ``start``, ``stop``, ``cause``,
-    ``group`` (level), ``weight``; ``origin``, the day from which the groups are compared;
-    ``stratum``, within which rows are compared, None if all are.
+    The n rows have ``account`` (position among the cohorts' accounts), ``start``, ``stop``,
+    ``cause``, ``group`` (level) and ``weight``. ``origin`` is the day from which the groups are
+    compared. ``stratum`` is the stratum of each row; None if all rows are compared with each other.
     """
 
     method: str
@@ -43,14 +43,14 @@ class RiskIntervals:
         return self.where(np.isin(self.group, levels))
 
     def where(self, kept: Bools) -> RiskIntervals:
-        """Return some of the rows."""
+        """Return the rows selected by a mask."""
         names = ("account", "start", "stop", "cause", "group", "weight")
         stratum = None if self.stratum is None else self.stratum[kept]
         rows = {name: getattr(self, name)[kept] for name in names}
         return replace(self, **rows, stratum=stratum)
 
     def since(self, day: float) -> RiskIntervals:
-        """Return the rows from a day on."""
+        """Return the rows from a day on, cut at that day."""
         later = replace(self, start=np.maximum(self.start, day), origin=day)
         return later.where(self.stop > day)
 
@@ -60,9 +60,10 @@ class RiskIntervals:
 
 
 def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
-    """Follow each account from time zero in the cohort it ends up in, which is biased.
+    """Follow each account from time zero in the cohort in which it ends up, which is biased.
 
-    Of two levels, the second once an account was ever in it; of more, the last it was in.
+    With two levels, an account that ever was in the second belongs to it; with more, the last level
+    counts.
     """
     if len(cohorts.levels) == 2:
         group = np.isfinite(cohorts.first_day(1)).astype(np.intp)
@@ -82,9 +83,9 @@ def follow_in_time(cohorts: DatedCohorts) -> RiskIntervals:
 
 
 def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskIntervals, Ints]:
-    """Return rows split where ``other`` changes, and the state in ``other`` of each (−1: none).
+    """Return rows split where ``other`` changes, and each row's state in ``other`` (−1: none).
 
-    Both are of the same accounts.
+    Both must contain the same accounts.
     """
     pairs = _overlapping(rows, other)
     mine, theirs = pairs[:, 0], pairs[:, 1]
@@ -102,7 +103,7 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
 
 
 def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
-    """Return every pair of a row and an interval of ``other`` of the same account."""
+    """Return the pairs of a row and an overlapping interval of ``other`` of the same account."""
     theirs, count = rows_of(other.row_account, len(other), rows.account)
     return np.column_stack((np.repeat(np.arange(len(rows.account)), count), theirs))
 
@@ -110,19 +111,19 @@ def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
 def in_quarters(
     zero: Floats, account: Ints, start: Floats, stop: Floats
 ) -> tuple[Ints, Floats, Floats, Ints]:
-    """Return rows split where a calendar quarter begins.
+    """Return rows split at the beginning of each calendar quarter.
 
     Parameters
     ----------
     zero : ndarray of shape (accounts,)
-        Time zero of each account as days since 1970.
+        Time zero of each account, in days since 1970.
     account, start, stop : ndarray of shape (n,)
-        Position of the account, and the days since its time zero, of each row.
+        Position of the account of each row, and its days since the time zero of the account.
 
     Returns
     -------
     tuple of ndarray
-        Of each part: its row, its start and stop, and its quarter, counted from 1970.
+        For each part: its row, start, stop, and quarter, counted from 1970.
     """
     since, until = zero[account] + start, zero[account] + stop
     edges = _quarter_days(float(since.min()), float(until.max()))
@@ -141,7 +142,7 @@ def in_quarters(
 
 
 def _quarter_days(first: float, last: float) -> Floats:
-    """Return the first days of the quarters from the one of ``first`` to beyond ``last``."""
+    """Return the first days of the quarters from that of ``first`` to just beyond ``last``."""
     months = [
         np.datetime64(int(np.floor(day)), "D").astype("datetime64[M]").astype(np.int64)
         for day in (first, last)
@@ -151,9 +152,9 @@ def _quarter_days(first: float, last: float) -> Floats:
 
 
 def within_quarters(rows: RiskIntervals, cohorts: DatedCohorts) -> tuple[RiskIntervals, Ints]:
-    """Return rows split where a calendar quarter begins, and the quarter of each.
+    """Return rows split at the beginning of each calendar quarter, and the quarter of each.
 
-    Without known days of time zero, the rows stay as they are, in one stratum.
+    If time zero is unknown, the rows are unchanged and form one stratum.
     """
     if cohorts.zero_days is None or not len(rows.account):
         return rows, np.zeros(len(rows.account), dtype=np.intp)
@@ -167,7 +168,7 @@ def within_quarters(rows: RiskIntervals, cohorts: DatedCohorts) -> tuple[RiskInt
 
 
 def compared_in_time(cohorts: DatedCohorts, levels: tuple[int, ...]) -> RiskIntervals:
-    """Return the time-dependent rows of some levels, within quarters where the cohorts are so."""
+    """Return the time-dependent rows of some levels, split by quarter if the cohorts require it."""
     rows = follow_in_time(cohorts).of(levels)
     if not cohorts.in_quarters:
         return rows
@@ -176,7 +177,7 @@ def compared_in_time(cohorts: DatedCohorts, levels: tuple[int, ...]) -> RiskInte
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
-    """Follow those at risk on ``day`` by their state then, whatever comes later."""
+    """Follow the accounts at risk on ``day`` by their state on it, ignoring later changes."""
     rows = _whole("landmark", cohorts, cohorts.state_at(day), day)
     return rows.where(rows.group >= 0)
 
@@ -184,7 +185,7 @@ def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
 def _whole(
     method: str, cohorts: DatedCohorts, group: Ints, since: float | None = None
 ) -> RiskIntervals:
-    """Return all time at risk, from a day on, of each account in the one group given for it."""
+    """Return each account's time at risk from a day on, assigned entirely to its given group."""
     account, start, stop = cohorts.spells()
     cause = np.where(stop == cohorts.stop[account], cohorts.cause[account], 0)
     rows = RiskIntervals(

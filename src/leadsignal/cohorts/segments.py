@@ -1,4 +1,4 @@
-"""The same comparison among the accounts of one segment."""
+"""The same comparison within segments of accounts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Comparison
 
 MIN_SEGMENT = 30
-"""Minimum number of accounts of a segment that is compared by itself."""
+"""Minimum number of accounts in a segment that is compared."""
 METHODS = ("naive", "time_dependent")
 """Methods that are computed within segments."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Accounts that have one value of an attribute at their start, and their comparison."""
+    """Accounts with one value of an attribute at their start, and their comparison."""
 
     attribute: str
     value: str
@@ -35,10 +35,10 @@ class Segment:
 
 
 def compare_segments(comparison: Comparison) -> Iterator[Segment]:
-    """Yield a comparison within each value of each attribute that has two to six values.
+    """Yield a comparison within each value of every attribute with two to six values.
 
-    Values with fewer than thirty accounts, and those in which there is nothing to compare, are left
-    out; so are numbers and the attribute that is compared.
+    Values with fewer than 30 accounts, or with nothing to compare, are skipped. So are numeric
+    attributes and the compared attribute itself.
     """
     dated = comparison.dated
     if not comparison.contrasts:

@@ -1,4 +1,4 @@
-"""All methods on the same cohorts, side by side."""
+"""All methods applied to the same cohorts."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from leadsignal.survival.inputs import Floats
 from leadsignal.survival.rank_tests import logrank
 
 HORIZONS = (730, 547, 365, 182, 91)
-"""Days to which restricted means are computed; the first that all methods support is used."""
+"""Horizons, in days, of restricted means; the first that all methods support is used."""
 YEAR, TWO_YEARS = 365, 730
 MEDIATED = ("time_dependent", "landmark", "target_trial")
 """Methods that can adjust for dated covariates."""
 MAX_LEVELS = 6
-"""Number of values up to which a property is compared value by value, not by shrunken rates."""
+"""Maximum number of values compared one by one; more are compared by shrunken rates."""
 
 
 @checked
@@ -64,7 +64,7 @@ def compare_dated(
     horizon: int | None = None,
     level: float = 0.95,
 ) -> Comparison:
-    """Compare cohorts that exist already; `compare_cohorts` takes them from tables.
+    """Compare existing cohorts; `compare_cohorts` builds them from tables.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def compare_dated(
     methods, adjust, mediators, level
         As in `compare_cohorts`.
     landmark : int, optional
-        Day of the landmark. Default: that of the cohorts.
+        Day of the landmark. Default: the landmark of the cohorts.
     horizon : int, optional
         Last day of the restricted means. Default: the longest of 24, 18, 12, 6 and 3 months that
         all methods support.
@@ -85,8 +85,7 @@ def compare_dated(
     Raises
     ------
     OptionError
-        For unknown methods, and for covariates that are missing or that may be effects of the
-        comparison.
+        If a method is unknown, or a covariate is missing or may be an effect of the exposure.
 
     Examples
     --------
@@ -144,7 +143,7 @@ Key = tuple[str, int, bool]
 def _with_horizon(
     design: Design, horizon: int | None
 ) -> tuple[Design, dict[Key, tuple[Groups, Weighting | None]], list[str]]:
-    """Follow every method's groups, and find the horizon that they all support."""
+    """Compute the curves of every method, and the longest horizon that all of them support."""
     groups: dict[Key, tuple[Groups, Weighting | None]] = {}
     notes = []
     for k in range(1, len(design.cohorts.levels)):
@@ -163,7 +162,7 @@ def _with_horizon(
                     )  # fmt: skip
                 except (ModelError, OptionError) as error:
                     notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
-    # The naive groups do not decide: whoever stays long is hardly ever left in the first.
+    # The naive groups are ignored: hardly any long-lived account is left in the first one.
     until = [
         curves.until
         for (m, _, _), (curves, _) in groups.items()
@@ -207,7 +206,7 @@ def _follow(
 
 
 def _at_renewals(cohorts: DatedCohorts, k: int) -> RiskIntervals:
-    """Return the trials at renewals of level ``k`` against the first, if they have accounts."""
+    """Return the trials at renewals of level ``k`` against the first, if both have accounts."""
     rows = follow_from_renewals(cohorts, CLAIM_LAG).of((0, k))
     counts = [distinct(rows.account[rows.group == group]) for group in (0, k)]
     if min(counts) < MIN_ACCOUNTS:
@@ -219,14 +218,14 @@ def _at_renewals(cohorts: DatedCohorts, k: int) -> RiskIntervals:
 
 
 def _at_landmark(design: Design) -> list[Floats]:
-    """Return the mediators' states on the day of the landmark, as columns of the accounts."""
+    """Return the states of the mediators on the day of the landmark, as columns (n × p)."""
     dated = [design.cohorts.dated_covariates[name] for name in design.mediators]
     states = [one.state_at(design.landmark) for one in dated]
     return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
 def _balanced(rows: RiskIntervals, cohorts: DatedCohorts, X: Floats, k: int) -> RiskIntervals:
-    """Weight both groups to the covariates of both together (Robins, Hernán & Brumback 2000)."""
+    """Weight both groups to the covariates of the pooled group (Robins, Hernán & Brumback 2000)."""
     inside, own = rows.group == k, cohorts.weights[rows.account]
     p = propensity(X[rows.account], inside, weight=own)
     share = np.average(inside, weights=own)
@@ -287,7 +286,7 @@ def _contrast(
 def _log_ratio(
     design: Design, method: str, k: int, rows: RiskIntervals, adjusted: bool
 ) -> ClusteredEstimate:
-    """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
+    """Return the log hazard ratio, adjusted by weights in a trial and by covariates otherwise."""
     if method == "target_trial":
         return hazard_ratio(rows, design.cohorts, k)[0]
     if method == "time_dependent":
@@ -313,7 +312,7 @@ def _count(rows: RiskIntervals, k: int) -> tuple[int, int]:
 
 
 def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
-    """Return how many accounts churned in each of the two groups."""
+    """Return the number of churned accounts in each of the two groups."""
     inside, outside = (
         distinct(rows.account[(rows.group == group) & (rows.cause == CHURN)]) for group in (k, 0)
     )
@@ -353,10 +352,10 @@ def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Estimate
 
 
 def _share(share: ClusteredEstimate, rows: RiskIntervals, level: float) -> Estimate:
-    """Return a share with its interval; of 0 or 1 in n accounts the exact one.
+    """Return a proportion with its interval, which is exact for a proportion of 0 or 1.
 
-    With no end in n accounts the limit is (α/2)^(1/n), with nobody left 1 less that (Clopper &
-    Pearson 1934).
+    With no churn among n accounts, the limit is (α/2)^(1/n); with no account left, it is 1 minus
+    that (Clopper & Pearson 1934).
     """
     if without_rounding(share.std_err, 1.0) > 0:
         return share.estimate(level, (0.0, 1.0))
@@ -370,7 +369,7 @@ def _shrinkage(
     design: Design, method: str, k: int, log_ratio: ClusteredEstimate,
     days: dict[int, ClusteredEstimate] | None, groups: Groups,
 ) -> tuple[Estimate | None, str]:  # fmt: skip
-    """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
+    """Return the naive divided by the corrected ratio, of hazards or else of mean days."""
     if method == "naive" or design.cohorts.since_the_start:
         return None, ""
     cohorts = design.cohorts
@@ -382,7 +381,7 @@ def _shrinkage(
         return (wrong - log_ratio).ratio(design.level), "hazard ratio"
     if days is None:
         return None, ""
-    # The accounts, and the days, that the corrected ones have.
+    # Restrict the naive estimate to the accounts and days of the corrected one.
     there = np.isin(naive.account, groups.intervals.account)
     other = groups_of(naive.where(there).since(groups.intervals.origin), cohorts, k)
     wrong_days = _mean_days(other, design.horizon) if other.churned else None
@@ -395,7 +394,7 @@ def _shrinkage(
 def _curve_of(
     design: Design, groups: Mapping[Key, tuple[Groups, Weighting | None]]
 ) -> tuple[str, dict[int, Groups]]:
-    """Return the method that curves and retention are read from, with its groups by level."""
+    """Return the method used for curves and retention, with its groups by level."""
     two = len(design.cohorts.levels) == 2
     order = ("target_trial", "landmark") if two else ("landmark",)
     for method in ("time_dependent",) if design.cohorts.since_the_start else order:

@@ -1,6 +1,7 @@
-"""Churn rates of small groups, such as sales reps and reasons to buy, shrunk to the average.
+"""Churn rates of small groups, such as sales reps, shrunk towards the average.
 
-The expected churns of a group come from the context of its accounts, without the group.
+The expected churns of a group follow from the covariates of its accounts, not from the group
+itself.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SmallGroup:
-    """One group: ``ended`` against ``expected``; its ``rate`` relative to the average.
+    """One group: its churns ``ended`` against ``expected``, and its rate relative to the average.
 
-    ``rate`` is shrunken, from ``low`` to ``high``; ``raw`` is ended over expected; ``better`` is
-    the probability that it loses fewer than the average.
+    ``rate`` is the shrunken ratio, with limits ``low`` and ``high``; ``raw`` is ended over
+    expected. ``better`` is the probability that the group loses fewer accounts than the average.
     """
 
     name: str
@@ -50,7 +51,7 @@ class SmallGroup:
 
 @dataclass(frozen=True, repr=False)
 class SmallGroups(Result):
-    """All groups in the order of their names; also by iteration. ``spread`` is the mean of τ."""
+    """All groups in the order of their names, also by iteration. ``spread`` is the mean of τ."""
 
     groups: tuple[SmallGroup, ...]
     spread: float
@@ -69,7 +70,7 @@ class SmallGroups(Result):
         return {"spread": self.spread, "groups": [_plain(group) for group in self.groups]}
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the funnel: ended over expected by size, with the limits of chance."""
+        """Plot observed over expected churns by group size, with control limits (funnel plot)."""
         return funnel_picture(self._table(), ax)
 
     def __repr__(self) -> str:
@@ -105,9 +106,9 @@ def shrink(
     accounts: Sequence[int] | None = None,
     level: float = 0.95,
 ) -> SmallGroups:
-    """Return shrunken rates of groups from their ended and expected counts (k each).
+    """Return shrunken rates of groups from their observed and expected numbers of churns (k each).
 
-    Raises OptionError with every fault of the counts.
+    Raises OptionError with all faults of the counts.
 
     >>> few = shrink(["a", "b", "c"], [2, 10, 6], [6.0, 6.0, 6.0]).groups[1]
     >>> 1 < few.rate < few.raw
@@ -135,11 +136,11 @@ def shrink(
 
 
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
-    """Return the expected churns of each level (k), from tenure and ``X`` without the level.
+    """Return the expected churns of each level (k), given tenure and ``X`` but not the level.
 
-    Accounts are compared within calendar quarters, so that a group whose accounts were there when
-    churn was high does not answer for it. The sum is the number of churns: the martingale
-    form of Cox's model, of Nelson-Aalen without covariates.
+    Accounts are compared within calendar quarters, so that a group is not blamed for having its
+    accounts at a time of high churn. Expected churns add up to the observed ones: they are observed
+    churns minus Cox martingale residuals, or Nelson-Aalen hazards without covariates.
     """
     if cohorts.weight is not None:  # the expected churns would have an error of their own
         raise ModelError(
@@ -162,7 +163,7 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
 
 
 def _cumulated(rows: RiskIntervals) -> Floats:
-    """Return the hazard that each row passes through, by Nelson-Aalen of all of them."""
+    """Return the increase of the Nelson-Aalen cumulative hazard over each row."""
     curve = nelson_aalen(rows.stop, rows.cause == CHURN, start=rows.start)[0]
     hazard = np.concatenate(([0.0], curve.estimate))
     until, since = (hazard[np.searchsorted(curve.time, t, "right")]

@@ -1,4 +1,4 @@
-"""The retention grid: the share still there N months after the start, by start quarter."""
+"""The retention grid: share of accounts still there N months after the start, by start quarter."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AGES = (3, 6, 9, 12, 18, 24, 36)
-"""Months after the start that the grid shows."""
+"""Numbers of months after the start in the grid."""
 DAYS_IN_MONTH = 365.25 / 12
 
 
 def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
-    """Return the share of accounts still there by start quarter and months after the start.
+    """Return the share of accounts still there, by start quarter and months since the start.
 
-    An account is there until its end is known. A cell is missing where not all accounts of the
-    quarter have been followed that long. Quarters with fewer than five accounts are left out, and
-    so are accounts that are not seen from their start: those that left before are not in the data.
+    An account is there until its end is known. A cell is missing if some accounts of the quarter
+    have not been followed that long. Quarters with fewer than five accounts are left out, and so
+    are accounts not observed from their start: those that left earlier are not in the data.
 
     Returns
     -------
     DataFrame or None
-        Columns quarter (as in "2023 Q1"), accounts, and one a number of months; None where the
-        days of the start are not known.
+        Columns quarter (such as "2023 Q1"), accounts, and one per number of months. None if the
+        start days are unknown.
     """
     import pandas as pd
 
@@ -62,7 +62,7 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
 
 
 def _share(stop: np.ndarray, cause: np.ndarray, weight: np.ndarray, day: int) -> float:
-    """Return the share there after a day, of those whose state then is known."""
+    """Return the share still there after a day, among accounts whose state then is known."""
     there = (stop > day) | ((stop == day) & (cause == 0))
     known = there | (cause > 0)
     if known.sum() < MIN_ACCOUNTS:

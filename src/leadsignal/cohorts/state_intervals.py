@@ -1,4 +1,4 @@
-"""Rows at risk on (start, stop] in a state: from dated changes, or as given by a caller."""
+"""Rows at risk on (start, stop] in a state, built from dated changes or given by the caller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from leadsignal.phrases import count_of
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
 
 CAUSES = 2
-"""The highest code of a cause: 0 still a customer, 1 churn, 2 an end that is no churn."""
+"""The highest code of a cause: 0 still a customer, 1 churn, 2 another end."""
 
 
 @dataclass(frozen=True, eq=False)
 class StateIntervals:
-    """Of m rows, by account and time: ``account`` (position), ``start``, ``stop``, ``state``."""
+    """Rows sorted by account and time: ``account`` (position), ``start``, ``stop``, ``state``."""
 
     account: Ints
     start: Floats
@@ -28,7 +28,7 @@ class StateIntervals:
 
 
 def rows_of(codes: Ints, size: int, picked: Ints) -> tuple[Ints, Ints]:
-    """Return the rows of each picked code (0 … size-1), one code after the other, and their number.
+    """Return the rows of each picked code (0 … size-1) in turn, and the number of each one's rows.
 
     >>> rows_of(np.array([1, 0, 1]), 2, np.array([1, 1, 0]))
     (array([0, 2, 0, 2, 1]), array([2, 2, 1]))
@@ -41,7 +41,7 @@ def rows_of(codes: Ints, size: int, picked: Ints) -> tuple[Ints, Ints]:
 
 
 def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
-    """Return ordered rows, with adjacent rows of one state joined."""
+    """Return sorted rows, with adjacent rows of the same state merged."""
     apart = (account[1:] != account[:-1]) | (start[1:] != stop[:-1]) | (state[1:] != state[:-1])
     first, last = np.append(True, apart), np.append(apart, True)
     return StateIntervals(account[first], start[first], stop[last], state[first])
@@ -50,7 +50,7 @@ def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateInte
 def stretches_between(
     entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
 ) -> StateIntervals:
-    """Return the intervals between changes, cut to the time at risk, all accounts from state 0."""
+    """Return the intervals between changes, cut to the time at risk; accounts start in state 0."""
     n = len(entry)
     who = np.concatenate((np.arange(n), account))
     since = np.concatenate((np.full(n, -np.inf), day))
@@ -68,7 +68,7 @@ def stretches_between(
 def checked_accounts(
     ids: NDArray[Any], entry: ArrayLike | None, stop: ArrayLike, cause: ArrayLike
 ) -> tuple[Floats, Floats, Ints]:
-    """Return entry, stop and cause of accounts; raises OptionError where one has no time."""
+    """Return entry, stop and cause of accounts; raises OptionError if one has no time at risk."""
     validator = ArrayValidator("DatedCohorts.from_changes", len(ids))
     stops, causes = validator.numbers("stop", stop), _causes(validator, cause)
     entries = np.zeros(len(ids)) if entry is None else validator.numbers("entry", entry)
@@ -92,7 +92,7 @@ def _causes(validator: ArrayValidator, cause: ArrayLike) -> Ints:
 def checked_changes(
     levels: Sequence[str], accounts: int, changes: tuple[ArrayLike, ArrayLike, ArrayLike]
 ) -> tuple[Ints, Floats, Ints]:
-    """Return changes (position of the account, day, state); raises OptionError for what is none."""
+    """Return the changes (account position, day, state); raises OptionError if any is invalid."""
     call, (account, day, state) = "DatedCohorts.from_changes", changes
     validator = ArrayValidator(call, len(np.asarray(account)))
     position, states = validator.causes("account", account), validator.causes("state", state)
@@ -114,10 +114,10 @@ def checked_rows(
     cause: ArrayLike,
     state: ArrayLike,
 ) -> tuple[NDArray[Any], Ints, StateIntervals]:
-    """Return the accounts (sorted ids), how each ends, and its rows.
+    """Return the accounts (sorted ids), the cause of each, and its rows.
 
-    Raises OptionError with every fault: rows that do not last or overlap, ends before an account's
-    last row, and values that are none.
+    Raises OptionError with all faults: rows that overlap or have no duration, accounts that end
+    before their last row, and invalid values.
     """
     call = "DatedCohorts.from_rows"
     validator = ArrayValidator(call, length_of(call, "account", account))
@@ -157,7 +157,7 @@ def _refuse_order(
 
 
 def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
-    """Return the first few accounts that have faults, and the place of each one's first."""
+    """Return the first few accounts with faults, each with the position of its first fault."""
     first: dict[object, int] = {}
     for place in places.tolist():
         first.setdefault(ids[[place]].tolist()[0], place)
@@ -167,7 +167,7 @@ def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
 
 
 MAX_NAMED = 5
-"""Number of accounts that a message names for one kind of fault."""
+"""Maximum number of accounts named in a message per kind of fault."""
 
 
 def _refuse_rows(validator: ArrayValidator, wrong: Bools, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Hazard ratios with their intervals, drawn in signs that every terminal has."""
+"""Hazard ratios with their intervals, plotted in ASCII characters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import isfinite, log
 from leadsignal.stats.estimates import Estimate
 
 WIDTH = 30
-"""Number of signs of a line."""
+"""Width of a line, in characters."""
 LIMITS = (0.05, 20.0)
-"""Ratios beyond which the axis does not go."""
+"""Hazard ratios at which the axis ends."""
 TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "1/4"), (0.5, "1/2"), (1.0, "same"), (2.0, "x2"),
          (4.0, "x4"), (10.0, "x10"), (20.0, "x20"))  # fmt: skip
 
 
 def ratio_lines(ratios: Sequence[tuple[Estimate | None, bool]]) -> list[str]:
-    """Return the axis, then a line for each ratio; a flag says whether it is the usual chart's.
+    """Return the axis, then a line per ratio; the flag marks those of the usual chart.
 
     >>> lines = ratio_lines([(Estimate(0.5, 0.25, 1.0, 0.05), False), (None, True)])
     >>> lines[1].strip(" "), lines[2].strip(" ")

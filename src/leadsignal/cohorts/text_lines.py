@@ -1,4 +1,4 @@
-"""The lines of a printed comparison: a table with its picture, and retention after a year."""
+"""The lines of a printed comparison: a table with intervals, and retention after a year."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """A line of the table below the verdict; ``usual`` is that of the usual chart."""
+    """A line of the table below the verdict; ``usual`` marks the usual chart."""
 
     name: str
     ratio: Estimate | None
@@ -30,19 +30,19 @@ class Row(NamedTuple):
 
     @property
     def words(self) -> str:
-        """How much less or more often accounts leave, or why this is not said."""
+        """How much less or more often accounts leave, or why that is not stated."""
         return self.instead if self.ratio is None else how_often(self.ratio.estimate)
 
     @property
     def digits(self) -> str:
-        """The hazard ratio with its interval; empty where there is none."""
+        """The hazard ratio with its interval; empty if there is none."""
         return "" if self.ratio is None else in_digits(self.ratio)
 
 
 def main_rows(
     contrasts: Sequence[Contrast], groups: SmallGroups | None, landmark: int
 ) -> tuple[str, list[Row]]:
-    """Return the heading of the first column and the lines of the table below the verdict."""
+    """Return the heading of the first column, and the rows of the table below the verdict."""
     if not contrasts:
         return "farthest from the average", [] if groups is None else _group_rows(groups)
     chosen = main_contrasts(contrasts)
@@ -72,7 +72,7 @@ def _group_rows(groups: SmallGroups) -> list[Row]:
 
 
 def main_lines(head: str, rows: Sequence[Row]) -> list[str]:
-    """Return the table that is printed below the verdict, each row with its interval as a line."""
+    """Return the table printed below the verdict, with each row's interval drawn as a line."""
     if not rows:
         return []
     axis, *lines = ratio_lines([(row.ratio, row.usual) for row in rows])
@@ -92,7 +92,7 @@ def main_frame(head: str, rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def retention_line(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> list[str]:
-    """Return the share still there after a year, corrected and as the usual chart says."""
+    """Return the share still there after a year, corrected and by the usual chart."""
     try:
         found = share_there(curve_frame(cohorts, contrasts), YEARS[0])
     except ModelError:

@@ -1,17 +1,17 @@
-"""A target trial from records: "event by day L" against "not by day L", by clone, censor, weight.
+"""Emulate a target trial, "event by day L" against "not by day L", by clone, censor and weight.
 
-Every account seen from day 0 is in both arms. Let E be the day of its first event, F(t) the
-probability of E ≤ t were nobody to leave (given its covariates), G = 1 − F.
+Every account observed from day 0 is in both arms. Let E be the day of its first event, F(t) the
+probability of E ≤ t if no account left (given its covariates), and G = 1 − F.
 
-- *Not by L*: the clone is censored at an event by L. At risk at t ≤ L it weighs 1/G(t−), after L
-  1/G(L); whoever starts later stays in.
-- *By L*: the clone is censored at L without an event. The strategy is "an event by day L, with
-  the timing of those who have one by then": density f(s)/F(L). So a clone with its event weighs
-  1/F(L), and one still without at t ≤ L weighs (F(L) − F(t−)) / (F(L) G(t−)).
+- *Not by L*: the clone is censored at an event by L. At t ≤ L it has the weight 1/G(t−), after L
+  1/G(L). Accounts whose event comes after L stay in this arm.
+- *By L*: the clone is censored at L without an event. The strategy is "an event by day L, timed as
+  among those who have one by then", with density f(s)/F(L). So a clone after its event has the
+  weight 1/F(L), and one still without it at t ≤ L has (F(L) − F(t−)) / (F(L) G(t−)).
 
-Both are ratios of the strategy's density to the observed density (Cain et al. 2010, who use another
-density), so that no weight explodes on the last day. After L events do not matter: intention to
-treat.
+Both weights are ratios of the strategy's density to the observed density (Cain et al. 2010, with
+another density), which keeps them bounded on the last day. Events after L are ignored, as in an
+intention-to-treat analysis.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints
 
 PIECES = 13
-"""Maximum number of days before L at which weights change; they are days on which accounts end."""
+"""Maximum number of days before L at which weights change; all are days on which accounts end."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weighting:
-    """How the clones were weighted.
+    """Summary of the weights of the clones.
 
-    ``by_day`` (n) is F(L) of each account in the trial; ``effective`` the effective number of
-    accounts after L by arm (not by L, by L), ``highest`` the highest weight over the mean there,
-    ``accounts`` in the trial, ``events`` by day L.
+    ``by_day`` (n) is F(L) of each account in the trial. ``effective`` is the effective number of
+    accounts after L in each arm (not by L, by L), ``highest`` the highest weight divided by the
+    mean weight there. ``accounts`` counts the accounts in the trial, ``events`` the events by day
+    L.
     """
 
     by_day: Floats
@@ -56,12 +57,12 @@ def clone_and_weight(
     X: Floats | None = None,
     history: Sequence[DatedCohorts] = (),
 ) -> tuple[RiskIntervals, Weighting]:
-    """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
+    """Return weighted clones of both arms (groups 0 and ``level``), and a summary of the weights.
 
-    ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
-    are states over time; the weights use those before each day. Accounts are
-    followed until they are first away: what they do then is not known. Raises ModelError where no
-    account has its event by ``day``, or none is without.
+    ``X`` (n × p) holds covariates at time zero for F; without them F is a Kaplan-Meier estimate.
+    ``history`` holds states over time, of which the weights use those before each day. Accounts are
+    followed until they are first away, as later events may be unrecorded. Raises ModelError if too
+    few accounts have an event by ``day``, or too few have none.
     """
     cohorts = cohorts.until_away()
     seen = np.flatnonzero(cohorts.entry <= 0)
@@ -76,7 +77,7 @@ def clone_and_weight(
         if history
         else _weights(cuts, event, stop, day, None if X is None else X[seen], own)
     )
-    until = np.minimum(event, stop)  # until then a clone is without its event
+    until = np.minimum(event, stop)  # the clone has no event before this day
     parts = [
         _waiting(seen, until, stop, cause, day, cuts, weights.without, 0),
         _after_without(seen, event, stop, cause, day, weights.after),
@@ -96,7 +97,7 @@ def clone_and_weight(
 def _weights(
     cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
 ) -> HistoryWeights:
-    """Return the weights of clones from F given values at time zero."""
+    """Return the weights of clones, with F estimated from covariates at time zero."""
     F = _event_by(np.append(cuts, day), event, stop, day, X, own)
     by_day, before = F[:, -1], F[:, :-1]
     left = np.clip(1 - before, 1e-9, None)
@@ -123,7 +124,7 @@ def _refuse_one_arm(
 
 
 def _cuts(stop: Floats, cause: Ints, day: float) -> Floats:
-    """Return the days up to L at which weights change: those of ends, thinned if many."""
+    """Return the days up to L at which weights change: account ends, thinned if there are many."""
     ends = np.unique(stop[(cause > 0) & (stop <= day)])
     if len(ends) > PIECES:
         ends = ends[np.unique(np.linspace(0, len(ends) - 1, PIECES).round().astype(int))]
@@ -133,13 +134,13 @@ def _cuts(stop: Floats, cause: Ints, day: float) -> Floats:
 def _event_by(
     times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
 ) -> Floats:
-    """Return P(E < t) for every account and time (n × k); at the last time, P(E ≤ L).
+    """Return P(E < t) for each account and time (n × k); for the last time, P(E ≤ L).
 
-    ``own`` (n) is how many accounts each represents.
+    ``own`` (n) is the number of accounts that each represents.
     """
     until = np.minimum(np.minimum(event, stop), day)
     happened = event <= until
-    at_start = until <= 0  # an event on day 0: certain from then on
+    at_start = until <= 0  # the event is on day 0
     share = np.average(at_start, weights=own)
     later = ~at_start
     moments = np.append(np.nextafter(times[:-1], -np.inf), times[-1])
@@ -163,7 +164,7 @@ def _waiting(
     seen: Ints, without: Floats, stop: Floats, cause: Ints, day: float, cuts: Floats,
     weight: Floats, group: int,
 ) -> Part:  # fmt: skip
-    """Rows of clones before L and before their event, one a piece between ``cuts``."""
+    """Return rows of clones up to L and their event, split at ``cuts``."""
     begin = np.concatenate(([0.0], cuts[:-1]))
     last = np.minimum(without, day)
     account, piece = np.nonzero(begin < last[:, None])
@@ -176,7 +177,7 @@ def _waiting(
 def _after_without(
     seen: Ints, event: Floats, stop: Floats, cause: Ints, day: float, weight: Floats
 ) -> Part:
-    """Rows after L of clones that had no event by then."""
+    """Return rows after L of clones without an event by then."""
     mine = np.flatnonzero((event > day) & (stop > day))
     start = np.full(len(mine), float(day))
     zero = np.zeros(len(mine), dtype=np.intp)
@@ -186,7 +187,7 @@ def _after_without(
 def _with_event(
     seen: Ints, event: Floats, stop: Floats, cause: Ints, weight: Floats, group: int
 ) -> Part:
-    """Rows of clones from their event by L on."""
+    """Return rows of clones from their event on, if it is by L."""
     mine = np.flatnonzero(event < stop)
     groups = np.full(len(mine), group)
     return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine]

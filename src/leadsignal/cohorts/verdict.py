@@ -1,4 +1,4 @@
-"""The verdict of a comparison in one sentence, and the contrasts that are shown beside it."""
+"""The verdict of a comparison in one sentence, and the contrasts shown with it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.small_groups import SmallGroup
 
 MAX_ROWS = 4
-"""Number of contrasts that are shown beside the verdict; the details have all."""
+"""Maximum number of contrasts shown with the verdict; the details list all of them."""
 NO_LIMIT = 50.0
-"""Ratio beyond which (and below whose inverse) a limit says nothing."""
+"""Ratio above which (and below whose inverse) a confidence limit is not informative."""
 METHOD_WORDS = {
     "naive": "the usual chart",
     "at_renewals": f"the cohort {CLAIM_LAG} days before renewals",
@@ -32,7 +32,7 @@ METHOD_WORDS = {
     "landmark": "the cohort on day {day}",
     "target_trial": "in it by day {day}, or not",
 }
-"""Methods as customer success managers would say them."""
+"""Descriptions of the methods for customer success managers."""
 SUPPORT = {
     Rung.NOT_PROVEN: ", which further checks do not confirm",
     Rung.ASSOCIATION: ", which may be no effect",
@@ -41,7 +41,7 @@ SUPPORT = {
     " behaviours show",
     Rung.EXPERIMENT: ", as an experiment shows",
 }
-"""What the evidence adds to a difference that is beyond chance."""
+"""Clauses that qualify a significant difference by its evidence."""
 BIAS = {
     "chance": "the usual chart ({naive}) differs from this by no more than chance",
     "hidden": "the usual chart ({naive}) hides it because of {cause}",
@@ -52,11 +52,11 @@ BIAS = {
     "nothing": "the usual chart ({naive}) is an artefact of {cause}",
     "part": "{share} of the usual chart's difference ({naive}) is an artefact of {cause}",
 }
-"""What is wrong with the usual chart, by the kind of its bias."""
+"""Clauses on the usual chart, by kind of bias."""
 
 
 def verdict_of(contrasts: Sequence[Contrast], evidence: Sequence[Evidence] = ()) -> str:
-    """Return in one sentence what the contrasts show, as strongly as the evidence allows."""
+    """Return one sentence on what the contrasts show, worded as strongly as the evidence allows."""
     cohorts = cohorts_of(contrasts)
     if len(cohorts) == 1:
         return f"{_of_one(contrasts, cohorts[0], evidence, with_naive=True)}."
@@ -77,7 +77,7 @@ def verdict_of(contrasts: Sequence[Contrast], evidence: Sequence[Evidence] = ())
 
 
 def verdict_of_groups(groups: Sequence[SmallGroup]) -> str:
-    """Return in one sentence which of many groups differ from the average beyond chance."""
+    """Return one sentence on which of many groups differ from the average beyond chance."""
     apart = [g for g in groups if g.accounts >= MIN_ACCOUNTS and not g.low <= 1 <= g.high]
     if not apart:
         return f"Not proven: none of {len(groups)} groups differs from the average beyond chance."
@@ -93,7 +93,7 @@ def _of_one(
     *,
     with_naive: bool = False,
 ) -> str:
-    """Return what is known of one cohort, without the full stop."""
+    """Return the finding for one cohort, without the full stop."""
     best = best_of(contrasts, cohort)
     if best is None or best.hazard_ratio is None:
         other = f" against {best.against}" if best else ""
@@ -123,7 +123,7 @@ def _disagreement(
 
 
 def _beside(contrasts: Sequence[Contrast], best: Contrast) -> str:
-    """Return what is wrong with the usual chart, as the last part of a sentence."""
+    """Return what is wrong with the usual chart, as the end of a sentence."""
     naive = find_contrast(contrasts, "naive", best.cohort)
     if naive is None or naive.hazard_ratio is None:
         return ""
@@ -145,19 +145,19 @@ def often(ratio: Estimate) -> str:
 
 
 def in_digits(ratio: Estimate) -> str:
-    """Return a hazard ratio with its interval, with as many digits as readers can use."""
+    """Return a hazard ratio with its interval, to two decimals."""
     return f"{ratio.estimate:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def between(ratio: Estimate) -> str:
-    """Return the limits of a hazard ratio in words."""
+    """Return the confidence limits of a hazard ratio in words."""
     if not 1 / NO_LIMIT < ratio.low <= ratio.high < NO_LIMIT:
         return "the data hardly limit it"
     return how_often_between(ratio.low, ratio.high)
 
 
 def title_of(contrasts: Sequence[Contrast], by: str) -> str:
-    """Return the finding in a few words, as the title of a picture."""
+    """Return a short form of the finding, used as the title of a plot."""
     cohorts = cohorts_of(contrasts)
     best = best_of(contrasts, cohorts[0]) if len(cohorts) == 1 else None
     if best is None or best.hazard_ratio is None:
@@ -170,10 +170,10 @@ def title_of(contrasts: Sequence[Contrast], by: str) -> str:
 
 
 def main_contrasts(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
-    """Return the contrasts to show beside the verdict, the usual chart first.
+    """Return the contrasts to show with the verdict, the usual chart first.
 
-    Of one cohort every method, adjusted where there is an adjusted one; of two cohorts the usual
-    and the quoted method of each; of more the quoted method of those with the lowest p-values.
+    For one cohort: every method, adjusted if available. For two: the naive and the quoted contrast
+    of each. For more: the quoted contrasts with the lowest p-values.
     """
     cohorts = cohorts_of(contrasts)
     if len(cohorts) == 1:
@@ -204,7 +204,7 @@ def _by_methods(
 
 
 def method_words(contrast: Contrast, landmark: int) -> str:
-    """Return the method of a contrast in words, with its covariates."""
+    """Return a description of the method of a contrast, with its covariates."""
     words = METHOD_WORDS[contrast.method].format(day=landmark)
     adjusted = f", adjusted for {', '.join(contrast.adjusted_for)}"
     return words + (adjusted if contrast.adjusted_for else "")

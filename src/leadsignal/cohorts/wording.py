@@ -1,4 +1,4 @@
-"""Comparisons as text: the findings, and the lines that ``print`` shows."""
+"""Comparisons as text: the findings and the printed lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUANTITIES = (
 
 
 def explanation_of(contrasts: Sequence[Contrast]) -> str:
-    """Return what the contrasts show of each cohort, in ratios, a paragraph a cohort."""
+    """Return what the contrasts show as ratios, with one paragraph per cohort."""
     paragraphs = []
     for cohort in cohorts_of(contrasts):
         corrected = best_of(contrasts, cohort)
@@ -66,7 +66,7 @@ def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -
 
 
 def opposite_of(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> Contrast | None:
-    """Return a corrected contrast that proves the other direction, or None."""
+    """Return a corrected contrast that is significant in the opposite direction, or None."""
     if not ratio.excludes(1.0):
         return None
     for c in contrasts:
@@ -90,12 +90,13 @@ def _finding(ratio: Estimate, other: Contrast | None) -> str:
 
 @dataclass(frozen=True)
 class NaiveBias:
-    """What is wrong with a naive hazard ratio: the kind, the cause and the share of the artefact.
+    """How a naive hazard ratio is biased: the kind, the cause, and the share that is an artefact.
 
-    ``kind`` is "chance" (no more than that), "hidden" and "blurred" (the naive chart proves
-    nothing, the corrected one does or does not), "understated" and "nearer" (the corrected ratio is
-    farther from 1, proven or not), "reversed" and "nothing" (it is on the other side, proven or
-    not) or "part" (nearer to 1). A share is never rounded to all or to nothing.
+    ``kind`` is one of "chance" (no significant bias), "hidden" and "blurred" (the naive ratio is
+    not significant, the corrected one is or is not), "understated" and "nearer" (the corrected
+    ratio is farther from 1, significantly or not), "reversed" and "nothing" (it is on the other
+    side of 1, significantly or not), or "part" (it is nearer to 1). ``share`` is kept within 1 % to
+    99 %, so that it is never rounded to nothing or to all.
     """
 
     kind: str
@@ -104,11 +105,11 @@ class NaiveBias:
 
 
 def bias_of_naive(naive: Estimate, corrected: Estimate, bias: Estimate | None) -> NaiveBias | None:
-    """Return what is wrong with the naive hazard ratio; None where that is not known.
+    """Return how the naive hazard ratio is biased; None if that is unknown.
 
-    ``bias`` is the naive ratio over the corrected one. Immortal time can only make a ratio
-    smaller: days in which nobody could leave count as days of the cohort. A larger ratio comes
-    from days that count in a cohort that was left before or entered later.
+    ``bias`` is the naive divided by the corrected ratio. Immortal time can only lower a ratio: days
+    on which no account could leave count as days of the cohort. A higher ratio comes from days
+    counted in a cohort that the account had left or had not yet joined.
     """
     if bias is None or not _are_ratios(naive, corrected, bias):
         return None
@@ -135,11 +136,11 @@ BIAS_TEXT = {
     "nothing": "The naive result is an artefact of {cause}: {factor}.",
     "part": "{share} of it is an artefact of {cause}: {factor}{left}.",
 }
-"""Sentences on the naive ratio by the kind of its bias."""
+"""Sentences on the naive ratio, by kind of bias."""
 
 
 def naive_beside(naive: Estimate, corrected: Estimate, bias: Estimate | None) -> str:
-    """Return how much of the naive hazard ratio is bias, from the numbers alone."""
+    """Return a sentence on how much of the naive hazard ratio is bias."""
     found = bias_of_naive(naive, corrected, bias)
     if found is None:
         return ""
@@ -151,7 +152,7 @@ def naive_beside(naive: Estimate, corrected: Estimate, bias: Estimate | None) ->
 
 
 def _are_ratios(*numbers: Estimate) -> bool:
-    """Whether there is a finite ratio with an interval in each."""
+    """Whether all numbers are finite ratios with an interval."""
     return all(
         0 < n.estimate < np.inf and not np.isnan(n.low) and not np.isnan(n.high) for n in numbers
     )
@@ -183,7 +184,7 @@ def _at_tenure(cohort: Cohort, first: str | None) -> str:
 
 
 def contrast_lines(contrasts: Sequence[Contrast]) -> list[str]:
-    """Return the contrasts as a table of text."""
+    """Return the contrasts as a text table."""
     rows: list[tuple[str, ...]] = [("cohort", "method", *QUANTITIES)]
     for c in contrasts:
         method = TITLES[c.method] + (", adjusted" if c.adjusted_for else "")
@@ -193,7 +194,7 @@ def contrast_lines(contrasts: Sequence[Contrast]) -> list[str]:
 
 
 def numbers_of(contrast: Contrast) -> list[str]:
-    """Return the texts of the numbers of a contrast, in the order of `QUANTITIES`."""
+    """Return the numbers of a contrast as text, in the order of `QUANTITIES`."""
     numbers = (
         contrast.hazard_ratio, contrast.rmst_days, contrast.rmst_ratio, contrast.shrinkage
     )  # fmt: skip
@@ -210,7 +211,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def share_there(curves: pd.DataFrame, day: float) -> list[tuple[str, float, float]]:
-    """Return cohort, corrected and usual retention on a day of `curve_frame`."""
+    """Return cohort, corrected retention and usual retention on a day of `curve_frame`."""
     rows = curves[curves["day"] == day]
     columns = (rows["cohort"], rows["retention"], rows["usual"])
     return [(str(name), float(a), float(b)) for name, a, b in zip(*columns, strict=True)]
