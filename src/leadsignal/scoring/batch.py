@@ -1,4 +1,4 @@
-"""Scores by date in a folder: each date once, whole, and then frozen."""
+"""Scores by date in a folder: each date is written once, completely, and never changed."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 SCORES, RECORD = "scores.parquet", "_run.json"
 DAYS = ("snapshot_on", "next_renewal")
 PARTITION = "snapshot_on="
-"""A folder of one date, named as Hive, Spark, DuckDB and pandas read it: as a column."""
+"""Prefix of the folder of one date, which Hive, Spark, DuckDB and pandas read as a column."""
 
 
 @dataclass(frozen=True)
 class DateScored:
-    """What a run did about one date: scored it, kept what was there, or could not score it."""
+    """The result of a run for one date: scored, kept as it was, or not scored."""
 
     snapshot_on: date
     outcome: Literal["scored", "kept", "not scored"]
@@ -56,7 +56,7 @@ class DateScored:
 
     @property
     def in_part(self) -> bool:
-        """Whether something was missing."""
+        """Whether the date was not scored, or some feeds were missing."""
         return self.outcome == "not scored" or bool(self.scores and self.scores.feeds)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class DateScored:
         return f"{text}; {self.problem}" if self.problem else text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return counts, and never an account, ready for JSON."""
+        """Return counts without any account ids, ready for JSON."""
         content = {"snapshot_on": self.snapshot_on.isoformat(), "outcome": self.outcome}
         return {**content, **counts(self.scores)} if self.scores else content
 
@@ -78,17 +78,17 @@ class DateScored:
 
 
 def counts(scores: Scores) -> dict[str, Any]:
-    """Return what a run record says of scores."""
+    """Return the counts of scores for a run record."""
     content = scores.to_dict()
     keys = ("accounts", "alerts", "expected_churns", "notice_given", "held_out", "feeds")
     warnings = [{"kind": o.kind, "table": o.table, "column": o.column} for o in scores.warnings]
     numbers = {key: content[key] for key in (*keys, "accounts_clipped", "clipped", "hindsight")}
-    # Without their messages, which may hold names of behaviours.
+    # Leave out the messages, which may contain names of behaviours.
     return {**numbers, "warnings": warnings}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:
-    """Return the dates of the snapshot grid from ``since`` on, and as_of itself.
+    """Return the dates of the snapshot grid from ``since`` on, and ``as_of`` itself.
 
     >>> dates_to_score(date(2024, 2, 1), 7, "2024-01-20")
     [datetime.date(2024, 1, 22), datetime.date(2024, 1, 29), datetime.date(2024, 2, 1)]
@@ -115,12 +115,12 @@ def score_into(
     record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> tuple[DateScored, ...]:
-    """Score into a folder, one part a date: ``FOLDER/snapshot_on=2025-12-31/scores.parquet``.
+    """Score into a folder with one part per date: ``FOLDER/snapshot_on=2025-12-31/scores.parquet``.
 
-    Scores the tables' as_of and, from ``since`` on, each date of the snapshot grid that is not
-    there yet. What is there is kept as it is, unless its date is in ``replace``. Raises ModelError
-    where no date can be scored, and, if ``strict``, TablesError at the first date whose scores have
-    warnings.
+    Scores the as_of date of the tables and, from ``since`` on, each date of the snapshot grid that
+    is not there yet. Existing scores are kept unless their date is in ``replace``. Raises
+    ModelError if no date can be scored and, if ``strict``, TablesError at the first date whose
+    scores have warnings.
     """
     record = record or RunRecord("score")
     named = {a_day(day) for day in replace}
@@ -143,23 +143,22 @@ def score_into(
 @contextmanager
 @checked
 def lock_scores(path: str | Path) -> Iterator[None]:
-    """Keep other runs from writing the same scores while a block runs.
+    """Prevent other runs from writing the same scores while a block runs.
 
-    `leadsignal score` takes the same lock, so that a script and a scheduled command wait for, or
-    refuse, each other. It ends with the process.
+    `leadsignal score` takes the same lock, so that a script and a scheduled command never write at
+    the same time. The lock is released when the process ends.
 
     Parameters
     ----------
     path : str or Path
-        The folder or file of the scores, as for `score_into`.
+        Folder or file of the scores, as for `score_into`.
 
     Raises
     ------
     BusyError
-        If another process has the lock, after as many seconds as LEADSIGNAL_LOCK_WAIT says
-        (default 0).
+        If another process still has the lock after LEADSIGNAL_LOCK_WAIT seconds (default 0).
     OptionError
-        If the folder around it does not exist or cannot be written.
+        If the parent folder does not exist or is not writable.
 
     Examples
     --------
@@ -179,7 +178,7 @@ def _make(folder: Path) -> None:
 
 
 def partition(folder: str | Path, day: date) -> Path:
-    """Return the folder of a date's scores.
+    """Return the folder with the scores of a date.
 
     >>> partition("scores", date(2025, 12, 31)).as_posix()
     'scores/snapshot_on=2025-12-31'
@@ -218,7 +217,7 @@ def _score_date(
 
 
 def note_scored(record: RunRecord, scores: Scores) -> None:
-    """Note the one date of a run, and its counts."""
+    """Add the date and the counts of a run with one date to its record."""
     scored = {"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored"}
     record.dates = [{**scored, **counts(scores)}]
 
@@ -226,7 +225,7 @@ def note_scored(record: RunRecord, scores: Scores) -> None:
 def write_recorded(
     scores: Scores, path: str | Path, record: RunRecord, *, force: bool = False
 ) -> None:
-    """Write scores to one file, .csv or .parquet, and the run record beside it; both or none."""
+    """Write scores to one .csv or .parquet file with the run record beside it; both or neither."""
     path = Path(path)
     check_ending(path)
     note_scored(record, scores)
@@ -238,10 +237,10 @@ def write_recorded(
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:
-    """Return scores from a file, or from a folder of dates, sorted by date, the riskiest first.
+    """Return scores from a file or a folder of dates, sorted by date and descending risk.
 
-    Scores of before, without the column ``hindsight``, get it by their model's version. Raises
-    OptionError for what holds no scores.
+    If older scores lack the column ``hindsight``, it is derived from the model version. Raises
+    OptionError if there are no scores.
     """
     import pandas as pd
 
@@ -260,7 +259,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Return scores from CSV as they were written: no apostrophe is added, no id is missing."""
+    """Read scores from CSV exactly as written: ids remain text, and escaped text is restored."""
     import pandas as pd
 
     names = pd.read_csv(path, nrows=0).columns
@@ -278,7 +277,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _with_date(file: Path) -> pd.DataFrame:
     import pandas as pd
 
-    # As a stream: by its path, the date would come as a category of texts.
+    # Open as a stream; given a path, pandas would add the date of the folder as a category.
     with file.open("rb") as stream:
         frame = pd.read_parquet(stream)
     found = re.fullmatch(rf"{PARTITION}(\d{{4}}-\d{{2}}-\d{{2}})", file.parent.name)
@@ -288,13 +287,13 @@ def _with_date(file: Path) -> pd.DataFrame:
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """Return the run record next to an output."""
+    """Return the run record beside an output."""
     record: dict[str, Any] = json.loads(RunRecord.place(path).read_text(encoding="utf-8"))
     return record
 
 
 def tables_of_runs(path: str | Path, runs: int = 4) -> frozenset[str]:
-    """Return the tables that the last runs read, by the records next to their scores."""
+    """Return the tables that the latest runs read, according to the records beside their scores."""
     path = Path(path)
     parts = sorted(path.glob(f"{PARTITION}*/{RECORD}"))[-runs:]
     if path.is_file() and RunRecord.place(path).is_file():

@@ -1,4 +1,4 @@
-"""The call list: whom to talk to, as people read it, and what is new on it."""
+"""The call list: which accounts to call, what to know before, and what has changed."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ COLUMNS = {
     "listed_since": ("On the list since", 16),
     "change": ("Change", 28),
 }
-"""Columns with the heading and the width, in characters, that people see."""
+"""Heading and width (in characters) of each column."""
 REASONS_SHOWN = 2
 MOVED = 0.1
-"""A risk that differs by this much from the one before is said to have changed."""
+"""Smallest difference from the previous risk that is reported as a change."""
 Order = Literal["risk", "expected_arr_loss"]
 
 
@@ -46,31 +46,31 @@ Order = Literal["risk", "expected_arr_loss"]
 def call_list(
     scores: Scores | pd.DataFrame, earlier: pd.DataFrame | None = None, *, by: Order = "risk"
 ) -> pd.DataFrame:
-    """Return the alerted accounts with what to know before a call, and those that left the list.
+    """Return the alerted accounts with what to know before a call, then those that left the list.
 
     Parameters
     ----------
     scores : Scores or DataFrame
-        The scores, or their table.
+        The scores, or a table of them.
     earlier : DataFrame, optional
-        Scores of earlier days, as `read_scores` returns them of a folder. Days from that of the
-        scores on are not used.
+        Scores of earlier days, as returned by `read_scores` for a folder. Scores from the same day
+        or later are ignored.
     by : {"risk", "expected_arr_loss"}, default "risk"
-        What the list is sorted by, the largest first.
+        Sort key, in descending order.
 
     Returns
     -------
     DataFrame
-        One row an account: ``account_id``, ``name``, ``owner`` and ``currency`` where the tables
-        have them, ``arr``, ``next_renewal``, ``risk``, ``expected_arr_loss``, ``why`` (at most two
-        reasons), ``next_step``, ``listed_since`` (the first of the days, without a gap, on which it
-        was alerted) and ``change``. Accounts that are held out are not on the list. Last come those
-        that were on the list the time before, and why they are not now.
+        One row per account: ``account_id``, ``name``, ``owner`` and ``currency`` (if the tables
+        have them), ``arr``, ``next_renewal``, ``risk``, ``expected_arr_loss``, ``why`` (up to two
+        reasons), ``next_step``, ``listed_since`` (first day of the current unbroken series of
+        alerts) and ``change``. Held-out accounts are not listed. Accounts that have left the list
+        since the previous day come last, with the reason.
 
     Raises
     ------
     OptionError
-        If ``by`` is none of the two.
+        If ``by`` is neither of the two values.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def call_list(
 
 
 def on_list(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Return which rows of scores are on the call list: alerted, and not held out."""
+    """Return which rows of scores are on the call list: alerted and not held out."""
     excluded = frame[HELD_OUT].astype(bool) if HELD_OUT in frame else False
     listed: pd.Series[bool] = frame["alert"].astype(bool) & ~(frame["alert"].isna() | excluded)
     return listed
@@ -113,7 +113,7 @@ def on_list(frame: pd.DataFrame) -> pd.Series[bool]:
 def _alerts_by_day(
     frame: pd.DataFrame, earlier: pd.DataFrame | None
 ) -> dict[pd.Timestamp, pd.DataFrame]:
-    """Return the lists of the days before, each by account, the earliest first."""
+    """Return the call lists of earlier days, indexed by account, the earliest first."""
     if earlier is None or not len(frame):
         return {}
     past = earlier[earlier["snapshot_on"] < frame["snapshot_on"].iloc[0]]
@@ -133,7 +133,7 @@ def _since(account: object, history: list[pd.DataFrame], today: pd.Timestamp) ->
 
 
 def _described(now: pd.DataFrame) -> pd.DataFrame:
-    """Return what people read of listed accounts."""
+    """Return the columns of the call list for alerted accounts."""
     kept = [name for name in COLUMNS if name in now]
     listed = now[kept].reset_index(drop=True)
     reasons = now[[f"reason_{rank}" for rank in range(1, REASONS_SHOWN + 1)]].fillna("")
@@ -155,7 +155,7 @@ def _changes(now: pd.DataFrame, before: pd.DataFrame) -> Iterator[str]:
 
 
 def _gone(frame: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Return the accounts of the list before that are on it no longer."""
+    """Return the accounts of the previous list that are no longer on it."""
     import pandas as pd
 
     now = frame.set_index("account_id")
@@ -178,14 +178,15 @@ def write_call_list(
     pages: str | Path | None = None,
     force: bool = False,
 ) -> None:
-    """Write the call list for people, as ``.csv`` or ``.xlsx``.
+    """Write the call list for readers, as ``.csv`` or ``.xlsx``.
 
-    Columns have headings that people read, and a risk reads "about 35 of 100". A workbook has a
-    fixed first row, filters and widths; its risks are numbers, so that they sort. Parameters are
-    those of `call_list`; ``pages`` is a folder that `write_account_pages` wrote, to whose pages the
-    accounts are linked by relative paths: the account's cell in a workbook, a last column "Page" in
-    a CSV; ``force`` replaces a file that is no call list. Raises OptionError for another ending,
-    for a folder without account pages and as `call_list` does, WriteError where the disk refuses.
+    Columns have readable headings, and a risk is written as "about 35 of 100". A workbook has a
+    frozen header row, filters and column widths; its risks are numbers, so that they can be sorted.
+    Parameters are those of `call_list`. ``pages`` is a folder written by `write_account_pages`:
+    each account is linked to its page, from its cell in a workbook or in a last column "Page" of a
+    CSV. ``force`` replaces a file that is not a call list. Raises OptionError for another
+    extension, for a folder without account pages, and as `call_list` does, and WriteError if
+    writing fails.
     """
     check_call_list(path)
     table = call_list(scores, earlier, by=by)
@@ -195,7 +196,7 @@ def write_call_list(
 
 
 def check_call_list(path: str | Path) -> None:
-    """Raise OptionError for a file that ends neither in ``.csv`` nor in ``.xlsx``."""
+    """Raise OptionError unless the file ends in ``.csv`` or ``.xlsx``."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise OptionError(f"{path} ends in {ending or 'nothing'}", "Name a .csv or .xlsx file")
@@ -206,7 +207,7 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 Paths = Mapping[str, str] | None
-"""The page of each account that has one, or None where no pages are asked for."""
+"""Path of the page of each account that has one; None if there are no pages."""
 
 
 def _write_csv(table: pd.DataFrame, part: Path, paths: Paths) -> None:

@@ -1,4 +1,4 @@
-"""Feeds that are missing, empty or late on the day of scoring, and what is done without them."""
+"""Feeds that are missing, empty or late on the scoring date, and how scores are computed then."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 MAX_UNKNOWN = 0.5
-"""Scoring is refused if more than this share of the model's indicators has no feed, as a mean over
-the families: one with a column for each behaviour counts no more than another."""
+"""Scoring is refused if more than this share of the model's indicators has no feed. It is the mean
+over indicator families, so that a family with one column per behaviour does not dominate."""
 
 MAX_LATE = 14
-"""Days after its next record was due from which a table's last state is no longer used."""
+"""Days overdue after which the last state of a late table is no longer used."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A table that the model was fitted with and that has not come as it should.
+    """A table used to fit the model that is missing, empty or late.
 
-    ``indicators`` counts those of the model that are computed from it. A late one has been silent
-    for ``silent_days``. Scores use its ``state_as_of`` the day after its last record, up
-    to 14 days beyond its usual gap; after more, and in a fit, its indicators are unknown.
+    ``indicators`` is the number of the model's indicators that depend on it. A late table has had
+    no records for ``silent_days``. Scores use its state on ``state_as_of``, the day after its last
+    record, for up to 14 days beyond its usual gap. After that, and when fitting, its indicators are
+    unknown.
     """
 
     table: str
@@ -50,7 +51,7 @@ class Feed:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether a late table counts as complete only through its last record."""
+        """Whether a late table is treated as complete only up to its last record."""
         return self.state == "late" and self.state_as_of is None
 
     def __str__(self) -> str:
@@ -65,18 +66,18 @@ class Feed:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a plain dictionary, ready for JSON."""
+        """Return the feed as a plain dictionary, ready for JSON."""
         days = ("last_record", "state_as_of")
         content = asdict(self)
         return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
-    """Return the feeds of a model that are missing, empty or late at the tables' as_of.
+    """Return the feeds of a model that are missing, empty or late on the as_of date of the tables.
 
-    A table with ``complete_through`` has said itself how far it goes. Raises ModelError where the
-    essential processes or metrics of behaviours have no behaviors, or too many of the model's
-    indicators have no feed.
+    A table with ``complete_through`` is not checked, as it declares where its records end. Raises
+    ModelError if essential processes or metrics of behaviours need a missing behaviors table, or if
+    too many of the model's indicators have no feed.
     """
     read: dict[str, int] = {}
     for name in model.features_.names:
@@ -108,7 +109,7 @@ def _late(health: FeedHealth, count: int) -> Feed | None:
 
 
 def _held(late: Feed) -> Feed:
-    """Return a late feed with its last state, unless it has been due for too long."""
+    """Keep the last state of a late feed, unless it is overdue for too long."""
     last, silent, usual = late.last_record, late.silent_days or 0, late.usual_gap_days or 1
     if last is None or silent - (usual - 1) > MAX_LATE:
         return late
@@ -121,7 +122,7 @@ def _ended(tables: Tables, table: str) -> bool:
 
 
 def _pace(tables: Tables, table: str) -> FeedHealth:
-    """Return the feed health of a table as a weekly run of monitoring judges it."""
+    """Return the health of a feed by the rules of weekly monitoring."""
     first, counts = daily_records(tables, table)
     if first is None:
         return FeedHealth(table, "empty")
@@ -129,9 +130,9 @@ def _pace(tables: Tables, table: str) -> FeedHealth:
 
 
 def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.float64]]:
-    """Return the first day of a table and the records that came to be known on each day since.
+    """Return the first day of a table, and the number of records that became known each day since.
 
-    The last is the day before as_of. Records count on the day they were known, versions too.
+    The last day is the one before as_of. Every version of a record counts, on the day it was known.
     """
     rows = (
         tables.connection.cursor()
@@ -145,9 +146,9 @@ def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.fl
 
 
 def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
-    """Return the tables with each late one complete only through its last record, and which.
+    """Return the tables with late ones complete only up to their last record, and the late feeds.
 
-    For a fit: nobody knows yet how many indicators a model reads of them.
+    This is used for fitting, before it is known how many indicators depend on each table.
     """
     names = [name for name in tables.names if name != "accounts" and not _ended(tables, name)]
     found = [_late(_pace(tables, name), 0) for name in names]
@@ -176,30 +177,30 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
 
 
 def _mean_share(model: ChurnModel, lost: list[str]) -> float:
-    """Return the share of each family's indicators that is lost, as a mean over the families."""
+    """Return the share of indicators lost, averaged over the indicator families."""
     read = Counter(model.families_[name] for name in model.features_.names)
     gone = Counter(model.families_[name] for name in lost)
     return sum(gone[family] / count for family, count in read.items()) / max(len(read), 1)
 
 
 def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
-    """Return the model's indicators that cannot be computed since a table is missing."""
+    """Return the model's indicators that cannot be computed because a table is missing."""
     gone = {feed.table for feed in feeds if feed.state == "missing"}
     of = model.origin_.indicators
     return [name for name in model.features_.names if gone.intersection(of.get(name, ()))]
 
 
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
-    """Return the tables, each that is late and unknown complete only through its last record.
+    """Return the tables with those that are late and unknown complete only up to their last record.
 
-    Other late tables keep their last state (`last_known.hold_late`): leaving out a whole table
-    for a few days of delay would change the risks by more than the delay does.
+    Other late tables keep their last state (`last_known.hold_late`): dropping a whole table for a
+    delay of a few days would change the risks more than the delay does.
     """
     late = {feed.table: feed.last_record for feed in feeds if feed.is_unknown and feed.last_record}
     return tables.complete_through(late) if late else tables
 
 
 def with_unknown(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return panel rows with columns of nothing for indicators that have no feed."""
+    """Return panel rows with empty columns for indicators without a feed."""
     absent = [name for name in names if name not in rows.columns]
     return rows.assign(**dict.fromkeys(absent, float("nan"))) if absent else rows

@@ -1,4 +1,4 @@
-"""Scores made in hindsight: by a model trained through a later day than the one that is scored."""
+"""Scores made in hindsight: by a model trained on data from after the scored date."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ HINDSIGHT = "hindsight"
 
 
 def in_hindsight(snapshot_on: pd.Series, trained_through: date) -> pd.Series:
-    """Return for each snapshot date whether the model had seen later days."""
+    """Return, for each snapshot date, whether the model was trained on later days."""
     import pandas as pd
 
     return pd.to_datetime(snapshot_on) < pd.Timestamp(trained_through)
 
 
 def with_hindsight(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return scores with the column ``hindsight``; where it is missing, by the model's version.
+    """Return scores with the column ``hindsight``, derived from the model version if missing.
 
-    A version begins with the day through which the model was trained. A version of another form
-    says nothing, and its scores are taken for those of the day.
+    A version begins with the last day of the training data. If it has another form, the scores are
+    assumed not to be made in hindsight.
     """
     if HINDSIGHT in scores or not {"model_version", "snapshot_on"} <= set(scores):
         return scores

@@ -1,4 +1,4 @@
-"""Accounts held out of action at random, and the log of those that were contacted."""
+"""A random holdout of accounts that are not contacted, and the log of contacts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HELD_OUT = "held_out"
-"""The column of scores that says which accounts are not to be acted on."""
+"""Column of scores that marks the accounts not to be contacted."""
 COLUMNS = ("account_id", "contacted_on")
 LISTED = 100
 
 
 def hold_out(customers: Iterable[Any], share: float, seed: int = 0) -> NDArray[np.bool_]:
-    """Return which customers are held out, shape (customers,): the same on every day and machine.
+    """Return which customers are held out (shape (customers,)), the same on every day and machine.
 
-    A customer is held out if `chance_of` it lies below ``share``: all its accounts, because acting
-    on one acts on the others. Raises OptionError where the share is not between 0 and 0.5.
+    A customer is held out if `chance_of` is below ``share``. All its accounts are, because
+    contacting one affects the others. Raises OptionError unless the share is between 0 and 0.5.
 
     >>> hold_out(["a", "b", "c", "d"], 0.5).tolist()
     [False, False, False, True]
@@ -37,18 +37,18 @@ def hold_out(customers: Iterable[Any], share: float, seed: int = 0) -> NDArray[n
 
 
 def chance_of(customer: object, seed: int) -> float:
-    """Return the number from 0 to 1 by which a customer is assigned: SHA-256 of ``seed:customer``.
+    """Return a pseudo-random number in [0, 1) for a customer, from SHA-256 of ``seed:customer``.
 
-    Hold-outs and the arms of experiments both use it: the lowest are left alone.
+    Both holdouts and experiment arms use it: customers with the lowest numbers are left alone.
     """
     text = f"{seed}:{customer}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def read_contacts(path: str | Path) -> pd.DataFrame:
-    """Return the log of contacted accounts: account_id, contacted_on; one row a contact.
+    """Return the log of contacted accounts: account_id, contacted_on, one row per contact.
 
-    Raises InputError, which lists every fault with its line.
+    Raises InputError with the line of every fault.
     """
     import pandas as pd
 
@@ -62,7 +62,7 @@ def read_contacts(path: str | Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise _refused(path, "cannot be read as CSV", "Save it as CSV in UTF-8.") from error
-    # Contacts are copied from tables of scores, in which texts are guarded against spreadsheets.
+    # Contacts are copied from tables of scores, in which text is escaped for spreadsheets.
     frame = plain_frame(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -76,9 +76,9 @@ def _refused(path: Path, problem: str, remedy: str) -> InputError:
 
 
 def check_contacts(frame: pd.DataFrame, file: str | None = None) -> pd.DataFrame:
-    """Return contacts with days as days, in the order of accounts and days.
+    """Return contacts with parsed dates, sorted by account and day.
 
-    Raises OptionError where a column is missing, InputError for cells that say nothing.
+    Raises OptionError if a column is missing, and InputError for invalid cells.
     """
     import pandas as pd
 

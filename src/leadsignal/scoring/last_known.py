@@ -1,4 +1,4 @@
-"""Indicators of late feeds, as of the day after the feed's last record."""
+"""Indicators of late feeds, as of the day after the last record of the feed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel:
-    """Return the snapshot with the indicators of late feeds as of the day after their last record.
+    """Compute the indicators of late feeds as of the day after the last record of the feed.
 
-    Otherwise days without records would count as days without events, in all accounts at once.
-    Days in a state go on. An account that did not exist at that time keeps its values.
+    Otherwise, days without records would count as days without events, for all accounts at once.
+    The number of days in a state still increases. Accounts that did not exist on that day keep
+    their values.
     """
     late: dict[date, set[str]] = {}
     for feed in feeds:

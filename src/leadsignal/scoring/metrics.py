@@ -1,4 +1,4 @@
-"""Metrics of a run as OpenMetrics text, which Prometheus and its agents read."""
+"""Metrics of a run in OpenMetrics format, which Prometheus and its agents read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ METRICS: Mapping[str, str] = {
     "feed_silence_days": "Days since the last record of each table.",
     "realised_churns": "Churns among past scores whose horizon has passed: expected and observed.",
 }
-"""The metrics, each a gauge, without the prefix ``leadsignal_``, and what they say."""
+"""The metrics, all gauges, without the prefix ``leadsignal_``, and their descriptions."""
 UNITS = ("seconds", "days")
 COUNTS = {
     "accounts": "scored_accounts",
@@ -55,7 +55,7 @@ COUNTS = {
     "held_out": "held_out_accounts",
     "accounts_clipped": "clipped_accounts",
 }
-"""Key of a date in the run record: metric."""
+"""Metrics by the key of a date in the run record."""
 
 Sample = tuple[str, dict[str, str], float]
 
@@ -69,28 +69,28 @@ def openmetrics(
 ) -> str:
     """Return the metrics of a run as OpenMetrics text.
 
-    All are gauges, so that agents that know only the older text format of Prometheus, such as
-    node_exporter, read them too. There is no account and no name of one in them.
+    All metrics are gauges, so that agents that only read the older Prometheus text format, such as
+    node_exporter, can read them too. They contain no account ids or names.
 
     Parameters
     ----------
     record : mapping, str or Path
-        A run record, or its file: ``scores.run.json``, ``_run.json``.
+        A run record, or the path of one (``scores.run.json``, ``_run.json``).
     monitoring : mapping, optional
-        What `Monitoring.to_dict` returns.
+        The result of `Monitoring.to_dict`.
     run : str, optional
-        The label ``run`` of each metric, which tells the runs of a machine apart; by default the
+        Value of the label ``run``, which distinguishes the runs on one machine. Default: the
         command.
 
     Returns
     -------
     str
-        It ends in ``# EOF``.
+        The metrics, ending in ``# EOF``.
 
     Raises
     ------
     OptionError
-        For what is no run record.
+        If the record is not a run record.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def _of_record(record: Mapping[str, Any]) -> Iterator[Sample]:
 
 
 def _of_dates(dates: list[Mapping[str, Any]]) -> Iterator[Sample]:
-    """Yield what was done about each date, and the counts of the newest that was scored."""
+    """Yield the result for each date, and the counts of the latest scored date."""
     for outcome, count in Counter(str(one["outcome"]) for one in dates).items():
         yield "dates", {"outcome": outcome}, count
     scored = [one for one in dates if "accounts" in one]
@@ -175,7 +175,7 @@ def _of_feeds(feeds: list[Mapping[str, Any]]) -> Iterator[Sample]:
 
 
 def _of_monitoring(monitoring: Mapping[str, Any]) -> Iterator[Sample]:
-    """Yield the metrics of monitoring; nothing where there was none."""
+    """Yield the metrics of monitoring, if there was any."""
     if not monitoring:
         return
     counts = Counter(str(one["kind"]) for one in monitoring["findings"])

@@ -1,4 +1,4 @@
-"""Next steps of an account: its open processes, the most urgent first, as data and as text."""
+"""Next steps for an account: its open processes, the most urgent first, as data and as text."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from leadsignal.stats.estimates import Estimate
 
 LAG = "90d"
-"""Time between the day on which adoption is read and the day at risk, in a proven effect."""
+"""Lag of a proven effect: time between the measurement of adoption and the day at risk."""
 OPEN = ("overdue", "lapsed", "pending")
-"""States in which something is left to do about a process, the most urgent first."""
+"""States of a process in which something remains to be done, the most urgent first."""
 MAX_DAYS = 1_000_000
-"""Upper limit of the days in a state, which leaves room for the other parts of a key."""
+"""Upper limit on the days in a state, so that they fit into their part of a sort key."""
 
 
 COLUMNS = ("account_id", "rank", "process", "state", "days_in_state", "text", "day", "effect",
            "low", "high")  # fmt: skip
-"""Columns of a table of next steps."""
+"""Columns of the table of next steps."""
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """One thing to do about an account.
+    """One thing to do for an account.
 
     Parameters
     ----------
     text : str
-        What to do, up to the day.
+        What to do, up to the date.
     day : date, optional
-        The day that ends the sentence.
+        The date that ends the sentence.
     process, state : str
         The essential process and its state; empty for other steps.
     days : int
         Days in that state.
     effect : Estimate, optional
-        Proven hazard ratio of the process.
+        Proven hazard ratio of the process, if any.
     """
 
     text: str
@@ -58,7 +58,7 @@ class NextStep:
 
     @property
     def advice(self) -> str:
-        """What to do, with the day and without the effect."""
+        """What to do, with the date but without the effect."""
         return self.text if self.day is None else f"{self.text} {self.day}"
 
     def __str__(self) -> str:
@@ -75,10 +75,10 @@ def effect_text(effect: Estimate) -> str:
 
 @dataclass(frozen=True, eq=False)
 class AccountSteps:
-    """Next steps of many accounts, the first to do first.
+    """Next steps for many accounts, in the order in which to do them.
 
-    ``places`` (accounts, processes) holds positions in ``distinct``, ``len(distinct)`` for none:
-    accounts with the same process in the same state for as long share one step.
+    ``places`` (accounts, processes) holds positions in ``distinct``, with ``len(distinct)`` for
+    none. Accounts with the same process in the same state for the same time share one step.
     """
 
     account_ids: np.ndarray[Any, Any]
@@ -90,7 +90,7 @@ class AccountSteps:
         return {str(account): row for row, account in enumerate(self.account_ids)}
 
     def of(self, account_id: str) -> list[NextStep]:
-        """Return the steps of an account; none if it is not among them."""
+        """Return the steps of an account; empty if it is not among the accounts."""
         row = self._rows.get(account_id)
         if row is None or self.places is None:
             return []
@@ -110,13 +110,13 @@ class AccountSteps:
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def texts(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Return each account's open processes, and its first step, as text."""
+        """Return the open processes and the first step of each account, as text."""
         import pandas as pd
 
         if self.places is None or not self.places.shape[1]:
             return (np.full(len(self.account_ids), "", dtype=object),) * 2
         none = len(self.distinct)
-        # Accounts with the same processes open, in the same order, share one text.
+        # Accounts with the same open processes in the same order share one text.
         names = [*(f"{step.process} ({step.state})" for step in self.distinct), ""]
         label = pd.factorize(np.array(names, dtype=object))[0]
         alike = np.zeros(len(self.places), dtype=np.int64)
@@ -131,10 +131,10 @@ class AccountSteps:
 def account_steps(
     rows: pd.DataFrame, processes: Sequence[Process], effects: Mapping[str, Estimate]
 ) -> AccountSteps:
-    """Return the open processes of panel rows, with what to do about each.
+    """Return the open processes in panel rows, with what to do about each.
 
-    Processes with a proven effect come first; then overdue before lapsed before pending, and of
-    several in one state the one that has waited longest.
+    Processes with a proven effect come first, then overdue, lapsed and pending ones. Within a
+    state, the process that has waited longest comes first.
     """
     opened = [_open(rows, process, effects.get(process.name)) for process in processes]
     distinct = sorted({step for steps, _ in opened for step in steps}, key=_urgency)
@@ -152,7 +152,7 @@ def _urgency(step: NextStep) -> tuple[bool, int, int, str, str]:
 def _open(
     rows: pd.DataFrame, process: Process, effect: Estimate | None
 ) -> tuple[list[NextStep], np.ndarray[Any, Any]]:
-    """Return the steps of a process where it is open, and each row's place among them, else -1."""
+    """Return the steps of a process where it is open, and their position for each row, else −1."""
     import pandas as pd
 
     states = rows[f"{process.name}_state"].to_numpy(dtype=object)

@@ -1,4 +1,4 @@
-"""The picture of scores: the riskiest accounts, and which of them are alerted."""
+"""Plot of scores: the riskiest accounts, and which of them are alerted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_REASON = 60
-"""Characters of a reason that are shown."""
+"""Maximum length of a reason, in characters."""
 
 
 def risk_picture(
     scores: pd.DataFrame, horizon: int, typical: float | None, title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw the risks of accounts, the highest first, with their value and first reason.
+    """Plot the risks of accounts in descending order, each with its value and first reason.
 
     ``scores`` are rows of `Scores`; ``typical`` is the risk of the typical account.
     """
@@ -47,7 +47,7 @@ def risk_picture(
         )  # fmt: skip
     axes.set_yticks(at, _labels(scores), fontsize=LABEL)
     axes.set_ylim(len(scores) - 0.4, -0.6)
-    # The reasons stand right of the risks: they need about as much room.
+    # The reasons stand to the right of the risks, and need about as much room.
     axes.set_xlim(0, 2.1 * float(risk.max(initial=typical or 0.0)) or 1.0)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, 1.05 * risk.max())])
     axes.spines["bottom"].set_bounds(0, axes.get_xticks()[-1])
@@ -59,14 +59,14 @@ def risk_picture(
 
 
 def _labels(scores: pd.DataFrame) -> list[str]:
-    """Return the names of accounts, and the id where there is none."""
+    """Return the names of accounts, or the id if there is no name."""
     names = scores["name"] if "name" in scores else scores["account_id"]
     named = zip(scores["account_id"].astype(str), names.astype(str), strict=True)
     return [name or account for account, name in named]
 
 
 def _short(reason: str) -> str:
-    """Return a reason with words for names; without its comparison where it is long."""
+    """Return a reason with readable names, and without its comparison if it is too long."""
     words = reason.replace("_", " ")
     if len(words) > MAX_REASON:
         words = words.partition(", usually ")[0]

@@ -28,33 +28,33 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
 
 REASONS = 3
-"""Number of reasons of an account."""
+"""Maximum number of reasons per account."""
 MIN_EFFECT = 0.05
-"""Log-odds that a subject has to add to the risk to be a reason."""
+"""Minimum log-odds that a subject must add to the risk to be a reason."""
 MIN_DIFFERENCE = 0.4
-"""Log-odds from those of the typical account from which an account without a reason is not one."""
+"""Log-odds from the typical account beyond which an account without reasons is not typical."""
 MAX_NAMES = 3
-"""Maximum number of the behaviours of a group that a reason names."""
+"""Maximum number of behaviours in a group that a reason names."""
 RENEWAL = "days_to_renewal"
 NEAR = 90
-"""Days before a renewal from which it is close."""
+"""Days before a renewal within which the renewal is close."""
 TYPICAL = "a typical account"
 NEAR_RENEWAL = f"{TYPICAL} close to its renewal"
 SEVERAL = "several"
-"""Subject of a reason that names no indicator: the risk is high, and no indicator stands out."""
+"""Subject of a reason without an indicator: the risk is high, but no indicator stands out."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason of a risk: the indicator of a subject that raises it most.
+    """One reason for a risk: the subject, and its indicator that raises the risk most.
 
     Parameters
     ----------
     subject : str
         Family of indicators that raises the risk.
     indicator : str
-        The one of them that raises it most by itself, on the side on which accounts churned more
-        often.
+        The member of the family that raises the risk most by itself, with a value on the side
+        where more accounts churned.
     value : object
         Value of the indicator; None if it is missing.
     effect : float
@@ -62,13 +62,13 @@ class Reason:
     unit : str
         Unit of the indicator.
     reference : object
-        Usual value of the indicator among the accounts of that day: the median of numbers, the
-        most frequent category; None if no account has a value.
+        Usual value of the indicator among the accounts on that day: the median of a number, the
+        most frequent category. None if no account has a value.
     declared : Indicator or None
-        The declaration of the indicator, which words it.
+        Declaration of the indicator, used for its wording.
     group : tuple of str
-        Behaviours that go together and cannot be distinguished, where the
-        subject is a group of them; ``indicator`` is then the most unusual of its indicators.
+        Behaviours that are too correlated to be separated, if the subject is a group of them;
+        ``indicator`` is then the most unusual indicator of the group.
     """
 
     subject: str
@@ -82,7 +82,7 @@ class Reason:
 
     @property
     def direction(self) -> Literal["above", "below", "equal", "different", "missing"]:
-        """The value relative to the reference; "different" for categories."""
+        """Position of the value relative to the reference; "different" for categories."""
         if self.value is None:
             return "missing"
         if self.value == self.reference:
@@ -102,14 +102,14 @@ class Reason:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    """Return the first names of a list, and how many more there are."""
+    """Return the first names of a list, and the number of the others."""
     more = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 COLUMNS = ("account_id", "rank", "subject", "indicator", "value", "unit", "reference", "direction",
            "effect", "group")  # fmt: skip
-"""Columns of a table of reasons."""
+"""Columns of the table of reasons."""
 
 
 def reason_table(reasons: Mapping[str, tuple[Reason, ...]]) -> pd.DataFrame:
@@ -126,10 +126,10 @@ def reason_table(reasons: Mapping[str, tuple[Reason, ...]]) -> pd.DataFrame:
 
 
 def reason_texts(reasons: tuple[Reason, ...] | None) -> list[str]:
-    """Return an account's reasons as people read them, the strongest first.
+    """Return an account's reasons as text, the strongest first.
 
-    Nothing where they are not known (None). Of a typical account, and of one that only its next
-    renewal sets apart, the text says so.
+    Empty if the reasons are unknown (None). For a typical account, or one that differs only by its
+    close renewal, the text says so.
 
     >>> reason_texts(()), reason_texts(None)
     (['a typical account'], [])
@@ -151,14 +151,14 @@ def account_reasons(
     others: pd.DataFrame,
     indicators: Mapping[str, Indicator] | None = None,
 ) -> Mapping[str, tuple[Reason, ...]]:
-    """Return what raises the risk of each row most, by account_id, the largest effect first.
+    """Return the reasons for the risk of each row, by account_id, the strongest first.
 
-    A reason names an indicator that raises the risk by itself, on the side on which accounts
-    churned more often, or against its expected sign; attributes of the account only where nothing
-    else stands out, and none that may name a person. An account without a reason is a typical one;
-    one whose risk is much lower is left out.
+    A reason names an indicator that raises the risk by itself, with a value on the side where more
+    accounts churned or against its expected sign. Account attributes are named only if nothing else
+    stands out, and never if they may identify a person. A typical account has an empty tuple;
+    accounts with a much lower risk are left out.
 
-    ``others`` are the rows that the rows are compared with, ``indicators`` the declarations.
+    ``others`` are the rows to compare with; ``indicators`` are the declarations of the indicators.
     """
     shares = model.reasons(rows, against=others)
     declared = indicators or {}
@@ -178,7 +178,7 @@ def account_reasons(
 
 @dataclass(frozen=True, eq=False)
 class _Reasons:
-    """Rows with the shares of their subjects, and what of them can be named."""
+    """Rows with the contributions of their subjects, and what is needed to name them."""
 
     model: ChurnModel
     rows: pd.DataFrame
@@ -188,7 +188,7 @@ class _Reasons:
     parts: list[Part]
 
     def of_kinds(self, *kinds: str) -> list[list[Reason]]:
-        """Return the reasons of each row among the parts of these kinds, the strongest first."""
+        """Return the reasons of each row among parts of some kinds, the strongest first."""
         parts = [part for part in self.parts if part.kind in kinds and self._compares(part)]
         gaps = [n for n, i in self.declared.items() if isinstance(i.rule, GAPS_SPEAK)]
         requested = self.shares >= MIN_EFFECT
@@ -213,7 +213,7 @@ class _Reasons:
         return typical_values(self.others, self.model.features_.names)
 
     def _compares(self, part: Part) -> bool:
-        """Whether values of different accounts mean the same; each may have its own metric."""
+        """Whether values are comparable between accounts; not if each has a metric of its own."""
         declared = self.declared.get(self.model.features_.names[part.columns[0]])
         return declared is None or declared.unit != "metric"
 
@@ -238,4 +238,4 @@ class _Reasons:
 
 
 GAPS_SPEAK = (DaysSince, DaysSinceBest, Latest)
-"""Rules whose missing value says that something never happened."""
+"""Rules for which a missing value means that something never happened."""

@@ -1,4 +1,4 @@
-"""The record of a run: inputs, counts, timings, versions, outcome; never a name or a text."""
+"""The run record: inputs, counts, timings, versions and outcome, without any names or text."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 ENDING = ".run.json"
 MAX_NAMED = 120
-"""Characters of a table's name in a path; folders hold names of 255 bytes."""
+"""Maximum length of a table name in a path, in characters; file names are limited to 255 bytes."""
 
 
 @dataclass
 class RunRecord:
-    """What a run has done so far. Timings make it differ between runs that write the same."""
+    """What a run has done so far. Because of its timings, identical runs have different records."""
 
     command: str
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -44,7 +44,7 @@ class RunRecord:
 
     @staticmethod
     def place(output: str | Path) -> Path:
-        """Return the path of the record of an output, next to it.
+        """Return the path of the record of an output, beside the output.
 
         >>> RunRecord.place("scores.csv").name
         'scores.csv.run.json'
@@ -56,7 +56,7 @@ class RunRecord:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the seconds that a stage takes."""
+        """Record the duration of a stage, in seconds."""
         begun = time.perf_counter()
         try:
             yield
@@ -65,7 +65,7 @@ class RunRecord:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)
 
     def note_tables(self, tables: Tables) -> None:
-        """Note as_of, the rows of each table, and how many were dropped."""
+        """Record as_of, the number of rows in each table, and how many were dropped."""
         self.inputs = {
             "as_of": tables.as_of_date.isoformat(),
             "tables": {
@@ -79,7 +79,7 @@ class RunRecord:
         }
 
     def note_model(self, model: ChurnModel) -> None:
-        """Note which model it is."""
+        """Record which model was used."""
         self.model = {
             "version": model.version_,
             "trained_through": model.trained_through_.isoformat(),
@@ -89,7 +89,7 @@ class RunRecord:
         }
 
     def note_error(self, error: BaseException) -> None:
-        """Note what kind of error ended the run, and where the input was at fault; no values."""
+        """Record the kind of error that ended the run, and the faulty input without its values."""
         self.error = {"kind": type(error).__name__}
         if (code := getattr(error, "exit_code", None)) is not None:
             self.error["exit_code"] = code
@@ -103,7 +103,7 @@ class RunRecord:
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome of a run that did not fail: in part where feeds or dates are missing."""
+        """The outcome of a run without an error; it is partial if feeds or dates are missing."""
         late = self.inputs.get("feeds") or any(
             one.get("feeds") or one["outcome"] == "not scored" for one in self.dates
         )
@@ -129,34 +129,34 @@ class RunRecord:
         }
 
     def to_json(self, outcome: Outcome, dates: Sequence[dict[str, Any]] | None = None) -> str:
-        """Return the record as text."""
+        """Return the record as JSON text."""
         return json.dumps(self.to_dict(outcome, dates), indent=2) + "\n"
 
     def write(
         self, output: str | Path, outcome: Outcome | None = None, *, force: bool = False
     ) -> None:
-        """Write the record beside an output, whole or not at all."""
+        """Write the record beside an output, atomically."""
         with atomic_write(self.place(output), RUN_RECORD, force=force) as part:
             part.write_text(self.to_json(outcome or self.outcome), encoding="utf-8")
 
     def to_openmetrics(self, outcome: Outcome | None = None, *, run: str | None = None) -> str:
-        """Return the metrics of the run as text; its label ``run`` is the command by default."""
+        """Return the metrics of the run as text; the label ``run`` defaults to the command."""
         record = self.to_dict(outcome or self.outcome)
         return openmetrics(record, monitoring=self.monitoring, run=run)
 
     def write_metrics(
         self, file: str | Path, outcome: Outcome | None = None, *, force: bool = False
     ) -> None:
-        """Write the metrics of the run, labelled with the file's name, whole or not at all."""
+        """Write the metrics of the run atomically, labelled with the file name."""
         text = self.to_openmetrics(outcome, run=Path(file).stem)
         with atomic_write(file, METRICS, force=force) as part:
             part.write_text(text, encoding="utf-8")
 
 
 def table_place(model: str | Path, source: str, table: str) -> Path:
-    """Return the path that represents a database table as an output, beside the model's folder.
+    """Return a path, beside the model's folder, that represents a database table as an output.
 
-    Its lock and its run record are there. Characters other than letters, digits, - and . become _.
+    It is used for its lock and run record. Characters other than letters, digits, - and . become _.
 
     >>> table_place("models/current", "crm", "analytics.scores").as_posix()
     'models/current.crm.analytics.scores'
@@ -174,9 +174,9 @@ def recorded(
     metrics: str | Path | None = None,
     force: bool = False,
 ) -> Iterator[RunRecord]:
-    """Give a record to fill; if the block fails or is interrupted, write it beside the output.
+    """Yield a record to fill; if the block fails or is interrupted, write it beside the output.
 
-    The metrics, where a file for them is named, are written in either case.
+    The metrics are written in either case, if a file for them is named.
     """
     record = RunRecord(command)
     try:
@@ -185,7 +185,7 @@ def recorded(
         stopped = isinstance(error, KeyboardInterrupt) or came() is not None
         record.note_error(Interrupted(came() or SIGNALS[0]) if stopped else error)
         outcome: Outcome = "interrupted" if stopped else "failed"
-        # The first error counts; a full disk has no room for this one either.
+        # Keep the first error; on a full disk, writing the record fails too.
         with suppress(LeadsignalError, OSError):
             if metrics is not None:
                 record.write_metrics(metrics, outcome, force=force)

@@ -1,4 +1,4 @@
-"""Scores: the accounts active on a day, who is likely to leave, why, and what to do next."""
+"""Scores: which active accounts are likely to leave, why, and what to do next."""
 
 from __future__ import annotations
 
@@ -69,40 +69,40 @@ if TYPE_CHECKING:
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", *NAMED, "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
-"""The columns of scores that contain text, even where it looks like a number."""
+"""Columns of scores that contain text, even if it looks like a number."""
 MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
-"""Minimum and maximum number of accounts with reasons, the highest risks; all alerted ones have
-them up to the maximum."""
+"""Minimum and maximum number of accounts with reasons, in order of risk. Up to the maximum, all
+alerted accounts have them."""
 
 NOTEBOOK_COLUMNS = ("owner", "arr", "next_renewal", "risk", "expected_arr_loss", "reason_1",
                     "next_step")  # fmt: skip
-"""The columns that a notebook shows, after the account."""
+"""Columns shown in a notebook, after the account."""
 
 ROWS_AT_ONCE = 100_000
-"""Number of accounts that are predicted at once."""
+"""Number of accounts per prediction batch."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Scores(Result):
-    """One row an active account, the riskiest first.
+    """Scores of the active accounts, one row each, in descending order of risk.
 
-    ``notice_given`` counts the accounts left out because their end is already known;
-    ``unseen`` the values of categories that the model had not seen, by indicator; ``feeds`` are
-    the tables that were missing, empty or late, and are not used in the scores.
-    ``capacity`` is the share of accounts to alert, ``typical_risk`` the risk of the typical
-    account (`ChurnModel.typical_risk`), ``effects`` the effects shown with the next steps, by
-    process, and ``recipe`` the settings of the model.
-    ``clipped`` counts, by indicator, the accounts with a value outside the range of the training
-    data; it is replaced by the nearest value in the range. The column ``clipped`` counts these
-    indicators by account, ``clipped_indicators`` names them. ``hindsight`` says whether the model
-    was trained through a later day than the one that is scored, as does the column of that name.
-    ``frame`` has name, owner and currency of an account where the tables have them, its ARR and
-    the day of its next renewal. ``reasons`` and ``steps`` hold, by account, the data behind the
-    text columns ``reason_1`` to ``reason_3``, ``open_processes`` and ``next_step``; an account
-    without a reason is a typical one, and one of lower risk than a typical account is not among
-    ``reasons``. ``warnings``
-    say what is odd in the tables, and whether far more or fewer churns are expected than came in
-    the last horizon.
+    ``frame`` has the name, owner and currency of an account (if the tables have them), its ARR and
+    its next renewal. ``reasons`` and ``steps`` hold, by account, the data behind the text columns
+    ``reason_1`` to ``reason_3``, ``open_processes`` and ``next_step``. A typical account has no
+    reasons; an account with a much lower risk is not in ``reasons``.
+
+    ``capacity`` is the share of accounts to alert, ``typical_risk`` the risk of the typical account
+    (`ChurnModel.typical_risk`), ``effects`` the effects shown with the next steps, by process, and
+    ``recipe`` the settings of the model. ``hindsight``, also a column, says whether the model was
+    trained on data from after the scored date.
+
+    ``notice_given`` is the number of accounts left out because their end is already known.
+    ``unseen`` lists, by indicator, the categories not in the training data. ``feeds`` are the
+    tables that are missing, empty or late. ``clipped`` counts, by indicator, the accounts with a
+    value outside the range of the training data, which is replaced by the nearest value in the
+    range. The column ``clipped`` counts these indicators by account, and ``clipped_indicators``
+    names them. ``warnings`` are warnings about the data, or about far more or fewer expected churns
+    than there were in the last horizon.
     """
 
     frame: pd.DataFrame
@@ -123,7 +123,7 @@ class Scores(Result):
 
     @property
     def hindsight(self) -> bool:
-        """Whether the model was trained through a later day than the one that is scored."""
+        """Whether the model was trained on data from after the scored date."""
         return bool(self.frame[HINDSIGHT].any())
 
     def __repr__(self) -> str:
@@ -172,14 +172,14 @@ class Scores(Result):
         return shown
 
     def plot(self, ax: Axes | None = None, *, accounts: int = 12) -> Axes:
-        """Draw the riskiest accounts with their risk and first reason.
+        """Plot the riskiest accounts with their risk and first reason.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Axes to draw on. Default: a new figure.
         accounts : int, default 12
-            Number of accounts that are drawn.
+            Number of accounts plotted.
 
         Returns
         -------
@@ -199,8 +199,8 @@ class Scores(Result):
         -------
         pandas.DataFrame
             Columns ``account_id, rank, subject, indicator, value, unit, reference, direction,
-            effect, group``; ``effect`` is in log-odds, ``reference`` the typical value of that day,
-            ``group`` the behaviours that go together, where the reason is a group of them.
+            effect, group``; ``effect`` is in log-odds, ``reference`` the usual value on that day,
+            and ``group`` the correlated behaviours, if the reason is a group of them.
         """
         return reason_table(self.reasons)
 
@@ -216,7 +216,7 @@ class Scores(Result):
         return self.steps.table()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the scores hold in numbers, ready for JSON."""
+        """Return a numeric summary of the scores, ready for JSON."""
         return {
             "accounts": len(self.frame),
             "as_of": self.as_of_date.isoformat(),
@@ -253,16 +253,16 @@ def score_accounts(
     context: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
+    """Score the accounts active on ``as_of`` (default: that of the tables) without a notice.
 
     ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
-    share of customers, chosen at random, not to be contacted (default: the project's); where it
-    is above 0, a column ``held_out`` records whose accounts. ``effects`` are the
-    proven effects of processes, shown with the next step (default: `proven_effects` of the
-    tables). A ``panel`` of these tables and the model's analysis saves building its last rows
-    again; ``context`` is such a panel with all else that is made already. Neither is used where
-    tables have come late. Raises ModelError where the tables lack what the model reads, or no
-    account is active, and OptionError where ``panel`` or ``context`` is of another day or analysis.
+    share of customers, chosen at random, not to contact (default: the project's); if it is above 0,
+    a column ``held_out`` marks their accounts. ``effects`` are the proven effects of processes,
+    shown with the next step (default: `proven_effects` of the tables). A ``panel`` of these tables
+    with the model's analysis avoids building its last rows again; a ``context`` also holds further
+    intermediate results. Neither is used if tables are late. Raises ModelError if the tables lack
+    what the model needs or no account is active, and OptionError if ``panel`` or ``context`` has
+    another day or analysis.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -294,7 +294,7 @@ def score_accounts(
 
 
 def _serves(context: AsOfContext, model: ChurnModel, tables: Tables) -> bool:
-    """Whether a context has these tables, the model's analysis and all indicators it reads."""
+    """Whether a context has these tables, the model's analysis and all indicators it needs."""
     if context.tables is not tables or context.analysis != model.analysis_:
         return False
     kept = model.origin_.behaviors
@@ -312,10 +312,10 @@ def score_panel(
 ) -> Scores:
     """Score the rows of a panel on its as_of date, as `score_accounts` does.
 
-    ``capacity`` and ``holdout`` are as there; ``effects``, if given, are shown with the next
-    step. The panel is used as it is: late feeds are not looked for. Raises ModelError
-    where it lacks what the model reads, or no account is active, and OptionError where it is a
-    sample of the rows or has another success analysis than the model.
+    ``capacity`` and ``holdout`` are as there; ``effects``, if given, are shown with the next step.
+    The panel is used without a check for late feeds. Raises ModelError if it lacks what the model
+    needs or no account is active, and OptionError if it is a sample of the rows or has another
+    success analysis than the model.
     """
     panel.refuse_sample("a scoring")
     refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
@@ -335,7 +335,7 @@ def _with_warnings(
 
 
 def _active(panel: Panel) -> pd.DataFrame:
-    """Return the rows to score; raises ModelError where there are none."""
+    """Return the rows to score; raises ModelError if there are none."""
     rows = panel.current()
     rows = rows[~rows["notice_given"]]
     if not len(rows):
@@ -382,7 +382,7 @@ def _scores(
 
 
 def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
-    """Count by indicator, in descending order, the rows outside the range of the training data."""
+    """Count the rows outside the range of the training data, by indicator in descending order."""
     counts = model.features_.clipped(rows).sum(axis=0)
     named = zip(model.features_.names, counts.tolist(), strict=True)
     return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
@@ -391,11 +391,12 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 def proven_effects(
     tables: Tables, analysis: SuccessAnalysis, context: AsOfContext | None = None
 ) -> dict[str, Estimate]:
-    """Return the hazard ratio of each process whose effect is proven.
+    """Return the hazard ratio of each process with a proven effect.
 
-    An effect is proven on the third rung of `weigh_evidence`: time-dependent until the end was
-    known, adjusted for attributes that have no dated changes, at every lag up to 90 days, and more
-    than the control behaviours. The ratio is the one at 90 days, less the bias of the controls.
+    An effect is proven if it reaches the third rung of `weigh_evidence`: time-dependent until the
+    end was known, adjusted for attributes without dated changes, at every lag up to 90 days, and
+    stronger than for the control behaviours. The ratio is the one at 90 days, corrected for the
+    bias of the controls.
     """
     shared = AsOfContext.of(tables, analysis, context)
     key = ("proven effects", analysis.to_toml())
@@ -421,10 +422,10 @@ def score_rows(
     steps: AccountSteps,
     indicators: Mapping[str, Indicator] | None = None,
 ) -> tuple[pd.DataFrame, Mapping[str, tuple[Reason, ...]]]:
-    """Return the scored panel rows with the reasons of those explained.
+    """Return the scores of panel rows, and the reasons of those that are explained.
 
-    ``indicators`` are their declarations, which word the reasons. The highest risk comes first;
-    equal risks are in the order of account_id.
+    ``indicators`` are the declarations used to word the reasons. Rows are in descending order of
+    risk, with ties in the order of account_id.
     """
     frame = row_scores(model, rows, steps)
     alerts = alerts_of(capacity, len(frame))
@@ -442,17 +443,17 @@ def score_rows(
 
 
 def alerts_of(capacity: float, accounts: int) -> int:
-    """Return how many of the accounts are alerted: a share of them, and at least one."""
+    """Return the number of alerts: a share of the accounts, and at least one."""
     return max(1, round(capacity * accounts))
 
 
 def explained_of(alerts: int) -> int:
-    """Return how many of the highest risks have reasons."""
+    """Return the number of accounts with reasons."""
     return min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
 
 
 def row_scores(model: ChurnModel, rows: pd.DataFrame, steps: AccountSteps) -> pd.DataFrame:
-    """Return what the scores say of each row by itself, in the order of the rows."""
+    """Return the part of the scores that depends on each row alone, in the order of the rows."""
     frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["arr"], frame["next_renewal"] = arr, next_renewals(rows).to_numpy()
@@ -466,7 +467,7 @@ def row_scores(model: ChurnModel, rows: pd.DataFrame, steps: AccountSteps) -> pd
 
 
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the names of the indicators that are marked in each row, as text."""
+    """Return the names of the indicators marked in each row, as text."""
     names = np.array(model.features_.names, dtype=object)
     texts = np.full(len(beyond), "", dtype=object)
     for row in np.flatnonzero(beyond.any(axis=1)):
@@ -475,7 +476,7 @@ def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, A
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the forecast of all rows; a million of them at once would not fit into memory."""
+    """Forecast all rows in batches; a million rows at once would not fit into memory."""
     import pandas as pd
 
     parts = range(0, len(rows), ROWS_AT_ONCE)
@@ -486,7 +487,7 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
 def score_columns(
     columns: Iterable[str], named: Iterable[str] = (), *, holdout: bool = False
 ) -> list[str]:
-    """Return the columns of scores in their order, from those of `row_scores` and of names."""
+    """Return the columns of scores in order, given those of `row_scores` and of names."""
     last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version", HINDSIGHT]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
     middle = ["arr", "next_renewal", "expected_arr_loss", "alert", *[HELD_OUT] * holdout, *reasons]
@@ -498,11 +499,11 @@ def score_columns(
 
 
 def write_scores(scores: Scores, path: str | Path, *, force: bool = False) -> None:
-    """Write the scores as CSV or Parquet, whole or not at all, by the ending of ``path``.
+    """Write the scores as CSV or Parquet, atomically; the extension selects the format.
 
-    The CSV is for people: a text that a spreadsheet would take for a formula gets a ``'`` before
-    it. Raises OptionError for another ending, where the folder is not there, or where a file is
-    that holds no scores (``force`` replaces it), and WriteError where the disk refuses.
+    In a CSV, text that a spreadsheet would run as a formula is prefixed with ``'``. Raises
+    OptionError for another extension, if the folder does not exist, or if the file exists and holds
+    no scores (``force`` replaces it), and WriteError if writing fails.
     """
     check_ending(path)
     with atomic_write(path, SCORES, force=force) as part:
@@ -510,18 +511,18 @@ def write_scores(scores: Scores, path: str | Path, *, force: bool = False) -> No
 
 
 def check_ending(path: str | Path) -> None:
-    """Refuse a file that is neither CSV nor Parquet by its ending."""
+    """Raise an error if the extension is neither that of CSV nor of Parquet."""
     ending = Path(path).suffix
     if ending not in (".csv", ".parquet"):
         raise OptionError(f"{path} ends in {ending or 'nothing'}", "Write to .csv or .parquet")
 
 
 def write_rows(frame: pd.DataFrame, path: Path, ending: str) -> None:
-    """Write rows of scores to a file that is there, as CSV or Parquet."""
+    """Write rows of scores to an existing file, as CSV or Parquet."""
     if ending == ".parquet":
         frame.to_parquet(path, index=False)
         return
-    # All texts in quotes: spreadsheets of some countries take a bare ; for the end of a cell.
+    # Quote all text: in some countries, spreadsheets treat a bare ; as the end of a cell.
     safe_frame(frame).to_csv(
         path,
         index=False,

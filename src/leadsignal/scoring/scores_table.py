@@ -1,4 +1,4 @@
-"""Scores written to a table of a database: in one transaction, and the same however often."""
+"""Write scores to a database table in one transaction; repeating a write changes nothing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ RUN_KEY = KEY[1:]
 INCOMING = "leadsignal_incoming_scores"
 ROWS_AT_ONCE = 10_000
 LOCK_WAIT = 60.0
-"""Seconds for which another writer is waited for, unless LEADSIGNAL_LOCK_WAIT says otherwise."""
+"""Default number of seconds to wait for another writer; LEADSIGNAL_LOCK_WAIT overrides it."""
 BUSY = ("lock timeout", "database is locked", "could not set lock on file")
-"""What PostgreSQL, SQLite and DuckDB say where another holds what is to be written."""
+"""Messages of PostgreSQL, SQLite and DuckDB if another process has the lock."""
 
 
 @dataclass(frozen=True)
 class ScoresWritten:
-    """What was written: rows put in, and rows of the same date and model that they replaced."""
+    """Number of rows written, and of rows of the same date and model that they replaced."""
 
     source: str
     table: str
@@ -52,7 +52,7 @@ class ScoresWritten:
         return f"{self.rows:,} scores of {self.snapshot_on} written to {where}{instead}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a plain dictionary, ready for JSON."""
+        """Return the counts as a plain dictionary, ready for JSON."""
         return asdict(self)
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class ScoresWritten:
 
 @dataclass(frozen=True)
 class Incoming:
-    """Rows that are to take the place of those of the same date and model in a table."""
+    """Rows to write to a table, replacing those of the same date and model."""
 
     parts: tuple[str, ...]
     rows: pa.Table
@@ -72,7 +72,7 @@ class Incoming:
 
     @property
     def target(self) -> str:
-        """The table's name in SQL."""
+        """The name of the table in SQL."""
         return ".".join(quoted(part) for part in self.parts)
 
 
@@ -85,14 +85,14 @@ def write_scores_to(
     runs: str | tuple[str, ...] | None = None,
     record: RunRecord | None = None,
 ) -> ScoresWritten:
-    """Write the scores to a table of a database, in one transaction.
+    """Write the scores to a database table, in one transaction.
 
-    Rows of the same snapshot date and model version are replaced, so that a run may be repeated;
-    others stay. The table is made where there is none. ``source`` is one of
-    ``tables.project.sources``, or a URL. ``runs`` is another table, to which the record of the run
-    is written in the same transaction: ``snapshot_on, model_version, outcome`` and, as JSON,
-    ``record``, what the run has noted (by default only what the scores say). Raises SourceError,
-    with nothing written.
+    Rows with the same snapshot date and model version are replaced, so that a run may be repeated;
+    other rows stay. The table is created if it does not exist. ``source`` is one of
+    ``tables.project.sources``, or a URL. ``runs`` is another table for the run record, written in
+    the same transaction, with the columns ``snapshot_on, model_version, outcome`` and ``record``
+    (as JSON). By default, the record holds only the counts of the scores. Raises SourceError, with
+    nothing written.
 
     >>> import leadsignal as ls, tempfile
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -119,7 +119,7 @@ def write_scores_to(
         replaced = write(access, incoming, scores.as_of_date, scores.model_version)
     except SourceError:
         raise
-    # Drivers raise what they like; each of it may hold the URL, password included.
+    # Drivers raise all kinds of errors, and any message may contain the URL with its password.
     except Exception as error:  # noqa: BLE001
         if any(said in str(error).lower() for said in BUSY):
             name = ".".join(parts)
@@ -154,7 +154,7 @@ def _writer(access: Access) -> Any:
 
 
 def _as_arrow(scores: Scores) -> pa.Table:
-    """Return the scores with a date as their date, and what is missing as NULL."""
+    """Return the scores with dates as dates and missing values as NULL."""
     import pyarrow as pa
 
     table = pa.Table.from_pandas(scores.frame, preserve_index=False).replace_schema_metadata()
@@ -199,7 +199,7 @@ def _create(one: Incoming) -> str:
 
 
 def _insert(target: str, incoming: str, types: dict[str, str], rows: pa.Table) -> str:
-    """Return an INSERT that casts to the types that the table has."""
+    """Return an INSERT that casts to the column types of the table."""
     names = rows.schema.names
     cast = ", ".join(f"CAST({quoted(name)} AS {types[name]})" for name in names)
     listed = ", ".join(quoted(name) for name in names)
@@ -207,7 +207,7 @@ def _insert(target: str, incoming: str, types: dict[str, str], rows: pa.Table) -
 
 
 def _refuse_missing(access: Access, parts: tuple[str, ...], has: Any, rows: pa.Table) -> None:
-    """Refuse a table that is there but lacks columns: which it should have is not ours to say."""
+    """Raise an error if an existing table lacks columns; they are not added without being asked."""
     kinds = _sql_types(rows)
     missing = [name for name in kinds if name not in has]
     if missing:
@@ -221,7 +221,7 @@ def _to_postgres(access: Access, incoming: Sequence[Incoming], day: date, versio
     from leadsignal.sources.adbc import POSTGRES, connect
 
     with connect(access, POSTGRES) as connection, connection.cursor() as cursor:
-        # Not for ever: who holds the table may be waiting for something himself.
+        # Limit the wait, to avoid a deadlock with a process that waits for this one.
         cursor.execute(f"SET LOCAL lock_timeout = {int(lock_wait(LOCK_WAIT) * 1000) or 1}")
         replaced = [_put_in_postgres(cursor, access, one, day, version) for one in incoming]
         connection.commit()
@@ -229,9 +229,9 @@ def _to_postgres(access: Access, incoming: Sequence[Incoming], day: date, versio
 
 
 def _put_in_postgres(cursor: Any, access: Access, one: Incoming, day: date, version: str) -> int:
-    """Replace rows within the transaction of a cursor, and return how many there were."""
+    """Replace rows within the transaction of a cursor; return the number of replaced rows."""
     cursor.execute(_create(one))
-    # One writer at a time; readers go on and see the rows of before until the end.
+    # Only one writer at a time; readers see the previous rows until the commit.
     cursor.execute(f"LOCK TABLE {one.target} IN SHARE ROW EXCLUSIVE MODE")
     cursor.execute(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
@@ -270,7 +270,7 @@ def _to_duckdb(access: Access, incoming: Sequence[Incoming], day: date, version:
 
 
 def _put_in_duckdb(connection: Any, access: Access, one: Incoming, day: date, version: str) -> int:
-    """Replace rows within the transaction of a connection, and return how many there were."""
+    """Replace rows within the transaction of a connection; return the number of replaced rows."""
     connection.execute(_create(one))
     described = connection.execute(f"DESCRIBE {one.target}").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
@@ -305,7 +305,7 @@ def _to_sqlalchemy(access: Access, incoming: Sequence[Incoming], day: date, vers
 def _put_in_sqlalchemy(
     engine: Any, connection: Any, access: Access, one: Incoming, day: date, version: str
 ) -> int:
-    """Replace rows within the transaction of a connection, and return how many there were."""
+    """Replace rows within the transaction of a connection; return the number of replaced rows."""
     import sqlalchemy as sa
 
     *around, name = one.parts
@@ -326,7 +326,7 @@ def _put_in_sqlalchemy(
 
 
 def _lock_at_once(engine: Any) -> None:
-    """Have SQLite begin by locking: Python's driver would begin after the table is made."""
+    """Make SQLite lock at BEGIN; by default, Python's driver begins only after CREATE TABLE."""
     from sqlalchemy import event
 
     event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
@@ -348,7 +348,7 @@ def _sa_table(engine: Any, one: Incoming) -> Any:
     columns = [
         sa.Column(
             field.name,
-            # A key of unbounded text is refused by some databases.
+            # Some databases do not accept unbounded text as a key.
             sa.String(255) if field.name in KEY[::2] else kinds.get(str(field.type), sa.Text()),
             primary_key=field.name in one.key,
             autoincrement=False,

@@ -1,4 +1,4 @@
-"""The panel on Apache Spark: the same rows, computed there when they are asked for."""
+"""The panel on Apache Spark: the same rows, computed lazily."""
 
 from __future__ import annotations
 
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SparkPanel:
-    """A panel whose rows Spark computes: one row an account and snapshot, in no order.
+    """A panel whose rows Spark computes: one row per account and snapshot, unordered.
 
-    ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. It is computed when rows
-    are requested; ``close`` frees the memory and disk space that this takes.
-    ``columns`` maps the tables behind it to their columns that were read; ``behaviors`` are those
-    that have indicators of their own.
+    ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. It is computed when rows are
+    requested; ``close`` frees the memory and disk space it uses. ``columns`` maps the source tables
+    to the columns that were read. ``behaviors`` are the behaviours with indicators of their own.
     """
 
     frame: DataFrame
@@ -63,7 +62,7 @@ class SparkPanel:
         self.close()
 
     def close(self) -> None:
-        """Let go of what Spark holds for the panel; its rows cannot be asked for any more."""
+        """Free the memory and disk space in Spark; afterwards, no rows can be requested."""
         while self._kept:
             self._kept.pop().unpersist()
         self._rows.close()
@@ -74,13 +73,13 @@ class SparkPanel:
             refuse_name(self, name, Panel)
 
     def current(self) -> DataFrame:
-        """Return the rows on ``as_of_date``: accounts active then, notice given or not."""
+        """Return the rows on ``as_of_date``: all accounts active then, with or without a notice."""
         return self.frame.where(f"snapshot_on = DATE '{self.as_of_date}'")
 
     def collect(self) -> Panel:
-        """Compute the rows and return them as an ordinary panel, which has to fit into memory.
+        """Compute the rows and return them as an ordinary panel, which must fit into memory.
 
-        Spark itself refuses more than ``spark.driver.maxResultSize``.
+        Spark limits their size to ``spark.driver.maxResultSize``.
         """
         return Panel(
             self._rows.to_pandas("account_id", "snapshot_on"),
@@ -96,7 +95,7 @@ class SparkPanel:
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Compute the rows and write them as a folder of Parquet files, each sorted by account.
 
-        Raises pyspark's AnalysisException where the folder is there and not to be replaced.
+        Raises pyspark's AnalysisException if the folder exists and ``overwrite`` is False.
         """
         mode = "overwrite" if overwrite else "error"
         ordered = self.frame.sortWithinPartitions("account_id", "snapshot_on")
@@ -110,40 +109,39 @@ class SparkPanel:
         holdout: float | None = None,
         effects: Mapping[str, Estimate] | None = None,
     ) -> DataFrame:
-        """Score the accounts active on ``as_of_date`` that have not given notice, as Spark rows.
+        """Score the accounts active on ``as_of_date`` without a notice, as a Spark DataFrame.
 
-        The cells are those of `score_accounts`: risks, alerts, reasons, next steps, and the names
-        of the accounts. The column ``rank`` gives the order of the rows, 1 for the highest
-        risk. Rows are forecast in Arrow batches on Spark's workers, where leadsignal must be
-        installed, and kept until `close`. Only the rows that reasons are worked out from, at most
-        25,000, come to this machine.
+        The values equal those of `score_accounts`: risks, alerts, reasons, next steps, and account
+        names. The column ``rank`` gives the order, with 1 for the highest risk. Rows are forecast
+        in Arrow batches on Spark's workers, on which leadsignal must be installed, and cached until
+        `close`. Only the rows needed for the reasons, at most 25,000, are collected on the driver.
 
-        Three things of `score_accounts` are not done, since they read more than the rows of one
-        day: late feeds are not looked for (`monitor_scores` finds them in tables in
-        memory); effects of processes are shown only if ``effects`` has them;
-        and no warning says that far more or fewer churns are expected than came before: compare
-        the sum of ``risk`` with the churns of the last horizon.
+        Three steps of `score_accounts` are left out, as they need more than the rows of one day.
+        Late feeds are not detected (`monitor_scores` finds them in tables in memory). Effects of
+        processes are shown only if given as ``effects``. There is no warning if far more or fewer
+        churns are expected than there were: compare the sum of ``risk`` with the churns in the last
+        horizon.
 
         Parameters
         ----------
         model : ChurnModel
             A fitted model with the success analysis of the panel.
         capacity : float, optional
-            Share of accounts to alert (default: the project's).
+            Share of accounts to alert. Default: the project's.
         holdout : float, optional
-            Share of customers, chosen at random, not to be contacted (default: the project's).
+            Share of customers, chosen at random, not to contact. Default: the project's.
         effects : mapping, optional
-            Effects of processes that are shown with the next step (default: none).
+            Effects of processes to show with the next step. Default: none.
 
         Returns
         -------
         pyspark.sql.DataFrame
-            To be written as a table: ``scores.write.saveAsTable("scores")``.
+            Scores, to be written as a table: ``scores.write.saveAsTable("scores")``.
 
         Raises
         ------
         ModelError
-            If the panel lacks what the model reads, or no account is active.
+            If the panel lacks what the model needs, or no account is active.
         OptionError
             If the panel has another success analysis than the model.
         """
@@ -161,7 +159,7 @@ class SparkPanel:
         return whole_scores(rows, scored, model, declared, capacity, self._names(), bool(share))
 
     def _names(self) -> DataFrame | None:
-        """Return what accounts are called, as far as the tables say."""
+        """Return the names of accounts, if the tables have them."""
         accounts = self._rows.read.get(source_view("accounts"))
         shown = shown_columns(self.project, self.columns.get("accounts", ()))
         if accounts is None or not shown:
@@ -179,7 +177,7 @@ class SparkPanel:
         return to_html(repr(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is known of the panel before its rows are, ready for JSON."""
+        """Return what is known about the panel before its rows are computed, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
             "every_days": self.every,
@@ -197,13 +195,13 @@ def build_spark_panel(
     session: SparkSession | None = None,
     staging: str | Path | None = None,
 ) -> SparkPanel:
-    """Return the panel that `build_panel` gives, as rows that Spark computes.
+    """Return the panel of `build_panel` as rows that Spark computes.
 
-    ``tables`` are checked tables, or those of `read_spark_tables`, whose rows are in Spark already.
-    ``only_as_of`` leaves out all rows but those on the as_of date, as `build_snapshot` does.
-    ``session`` defaults to the active one, else to a new one on this machine; ``staging`` is the
-    folder through which checked tables reach Spark's machines (on this one, a temporary one).
-    Raises OptionError where pyspark is missing, or a cluster has no ``staging``.
+    ``tables`` are checked tables, or those of `read_spark_tables`, whose rows are already in Spark.
+    ``only_as_of`` keeps only the rows on the as_of date, as `build_snapshot` does. ``session``
+    defaults to the active session, or else to a new local one. ``staging`` is the folder through
+    which checked tables reach the machines of a cluster (default for a local session: a temporary
+    folder). Raises OptionError if pyspark is missing, or a cluster has no ``staging``.
     """
     running, analysis = spark_session(session), analysis or SuccessAnalysis(())
     step = tables.project.every if every is None else days_in(every)

@@ -1,4 +1,4 @@
-"""Scores kept by date on Apache Spark: in a partitioned table, or in a folder of Parquet files."""
+"""Scores stored by date on Apache Spark: in a partitioned table, or a folder of Parquet files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 DAY = "snapshot_on"
-"""The column by which tables and folders are partitioned."""
+"""Column by which tables and folders are partitioned."""
 
 READ = ("account_id", DAY, "risk", "alert", "clipped", "model_version")
-"""Columns of scores that are read before they are written."""
+"""Columns of scores that are read before writing."""
 
 
 @checked
@@ -36,32 +36,32 @@ def save_scores(
     runs: str | Path | None = None,
     record: RunRecord | None = None,
 ) -> ScoresWritten:
-    """Write the scores of one date to a Spark table or a folder, in place of those of that date.
+    """Write the scores of one date to a Spark table or a folder, replacing those of that date.
 
-    Other dates are not touched, so that a run may be repeated: one copy is left. A table that is
-    not there is made, partitioned by ``snapshot_on``. A folder has a folder for each date, named
-    ``snapshot_on=2025-12-31``, which pandas, DuckDB and Spark read as a column. On the disk of this
-    machine the folder of a date is replaced whole or not at all. Elsewhere, and in a table, Spark
-    replaces it: at once in a format with transactions, such as Delta; of Parquet, the date is
-    missing until the new rows are there.
+    Other dates stay unchanged, so that a run may be repeated. A table that does not exist is
+    created, partitioned by ``snapshot_on``. A folder has a subfolder for each date, such as
+    ``snapshot_on=2025-12-31``, which pandas, DuckDB and Spark read as a column. On a local disk,
+    the subfolder of a date is replaced atomically. Elsewhere, and in a table, Spark replaces it:
+    atomically in a transactional format such as Delta; in Parquet, the date is missing until the
+    new rows are written.
 
     Parameters
     ----------
     scores : pyspark.sql.DataFrame
-        What `SparkPanel.score` returned.
+        The result of `SparkPanel.score`.
     to : str or Path
-        The name of a table (``"crm.churn_scores"``), or a folder: a Path, or text with a slash.
+        The name of a table (``"crm.churn_scores"``), or a folder: a Path, or a string with a slash.
     runs : str or Path, optional
-        Another table or folder, for the record of the run: one row a date, with the columns
+        Another table or folder for the run record: one row per date, with the columns
         ``model_version``, ``record`` (JSON) and ``snapshot_on``. It is written after the scores, so
-        that the scores of a date with a record are whole.
+        that a date with a record has complete scores.
     record : RunRecord, optional
-        What the run has noted; by default only what the scores say.
+        The run record. Default: only the counts of the scores.
 
     Returns
     -------
     ScoresWritten
-        The number of rows, and of those that they replaced.
+        The number of rows written, and of rows replaced.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def save_scores(
 
 
 def _refuse_other_frame(scores: DataFrame) -> None:
-    """Refuse what is no frame of Spark, or none of scores."""
+    """Raise an error if the argument is not a Spark DataFrame of scores."""
     remedy = (
         "Give what SparkPanel.score returned; Scores in memory go to score_into, write_scores_to"
     )
@@ -97,7 +97,7 @@ def _refuse_other_frame(scores: DataFrame) -> None:
 
 
 def _counts(scores: DataFrame) -> dict[str, Any]:
-    """Return the one date of scores, their model's version, and the numbers of a run record."""
+    """Return the date of the scores, the version of the model, and the counts of a run record."""
     sums = {
         "accounts": "count(*)",
         "alerts": "count_if(alert)",
@@ -131,7 +131,7 @@ def _refuse_same(to: str | Path, runs: str | Path | None) -> None:
 
 
 def _overwrite(rows: DataFrame, to: str | Path, day: date) -> int:
-    """Replace the rows of a date, and return how many there were."""
+    """Replace the rows of a date; return the number of replaced rows."""
     if not _is_folder(to):
         return _overwrite_in_table(rows, str(to), day)
     plain = rows.drop(DAY)
@@ -143,7 +143,7 @@ def _overwrite(rows: DataFrame, to: str | Path, day: date) -> int:
 
 
 def _overwrite_here(rows: DataFrame, folder: Path, day: date) -> int:
-    """Replace the folder of a date on the disk of this machine, whole or not at all."""
+    """Replace the folder of a date on a local disk, atomically."""
     if not check_folder(folder, SCORES_BY_DATE).is_dir():
         with whole_folder(folder, SCORES_BY_DATE):
             pass
@@ -155,7 +155,7 @@ def _overwrite_here(rows: DataFrame, folder: Path, day: date) -> int:
 
 
 def _overwrite_in_table(rows: DataFrame, table: str, day: date) -> int:
-    """Replace the partition of a date in a table, which is made where there is none."""
+    """Replace the partition of a date in a table, creating the table if it does not exist."""
     session, dialect = rows.sparkSession, Spark()
     named = ".".join(map(dialect.quoted, table.split(".")))
     if not session.catalog.tableExists(table):
@@ -179,7 +179,7 @@ def _overwrite_in_table(rows: DataFrame, table: str, day: date) -> int:
 
 
 def _refuse_other_table(table: str, rows: DataFrame, has: list[str], listed: list[Any]) -> None:
-    """Refuse a table that lacks columns, or is not partitioned by date."""
+    """Raise an error if a table lacks columns, or is not partitioned by date."""
     missing = [name for name in rows.columns if name not in (*has, DAY)]
     if missing:
         kinds = dict(rows.dtypes)

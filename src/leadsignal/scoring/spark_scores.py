@@ -1,7 +1,7 @@
-"""Scores on Apache Spark: the cells of `score_panel`, worked out where the rows are.
+"""Scores on Apache Spark: the values of `score_panel`, computed where the rows are.
 
-Spark forecasts every row, ranks them and looks for what to do next. The reasons compare at most
-5,000 accounts with at most 20,000 others, in memory too: these rows come to this machine.
+Spark forecasts and ranks all rows, and finds the next steps. The reasons compare at most 5,000
+accounts with at most 20,000 others; these rows are collected on the driver.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from leadsignal.stats.estimates import Estimate
 
 ROWS_AT_ONCE = 50_000
-"""Number of rows that are scored at once: enough for speed, few enough for a small executor."""
+"""Number of rows per batch: large enough for speed, small enough for a small executor."""
 RANK = "rank"
-"""Column of scores in Spark, whose rows have no order: 1 is the highest risk."""
+"""Column with the rank of a score, 1 for the highest risk; rows in Spark have no order."""
 STEPS = 10_000
-"""Number of ranges of risks that are ranked apart, so that no machine has to sort all rows."""
+"""Number of risk intervals that are ranked separately, so that no machine sorts all rows."""
 TYPES = {
     "snapshot_on": "DATE", "next_renewal": "DATE", "clipped": "BIGINT", "hindsight": "BOOLEAN",
     HELD_OUT: "BOOLEAN", "risk": "DOUBLE", "arr": "DOUBLE", "expected_arr_loss": "DOUBLE",
 }  # fmt: skip
-"""Spark's types of columns; those of ``still_active_…`` are DOUBLE, all others STRING."""
+"""Spark types of columns; ``still_active_…`` columns are DOUBLE, all others STRING."""
 
 
 @dataclass(frozen=True)
 class RowScoring:
-    """What scores a row by itself; Spark sends it to its workers.
+    """Computes the part of the scores that depends on each row alone, on Spark's workers.
 
-    ``model`` is what `sent_model` returns. ``holdout`` is a share with its seed, 0 for none.
+    ``model`` is the result of `sent_model`. ``holdout`` is a share and its seed, with 0 for none.
     """
 
     model: ChurnModel | bytes
@@ -57,7 +57,7 @@ class RowScoring:
     holdout: tuple[float, int]
 
     def scores(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the cells of some rows that need no other rows."""
+        """Return the part of the scores that depends on each row alone."""
         model = _loaded(self.model) if isinstance(self.model, bytes) else self.model
         steps = account_steps(rows, self.processes, self.effects)
         frame = row_scores(model, rows, steps)
@@ -78,7 +78,7 @@ class RowScoring:
 
 
 def sent_model(model: ChurnModel) -> ChurnModel | bytes:
-    """Return a model as it is sent: the bytes of a saved one, or one with a foreign classifier."""
+    """Return a model ready to be sent: its saved bytes, or itself with a custom classifier."""
     return model_bytes(model) if model.estimator in LEARNERS else model
 
 
@@ -98,7 +98,7 @@ def _as_batch(frame: pd.DataFrame, schema: str) -> pa.RecordBatch:
 
 
 def forecasts(rows: DataFrame, model: ChurnModel, scoring: RowScoring) -> DataFrame:
-    """Return what is worked out of each panel row by itself, where the rows are."""
+    """Return the forecasts of panel rows, computed on Spark's workers."""
     columns = [*row_columns(model), HELD_OUT]
     schema = ", ".join(f"{name} {_type(name)}" for name in columns)
     states = [f"{p.name}_{what}" for p in scoring.processes for what in ("state", "days_in_state")]
@@ -125,7 +125,7 @@ def _type(name: str) -> str:
 
 
 def ranked(scored: DataFrame) -> DataFrame:
-    """Return scores with their rank: the highest risk first, equal ones by account_id."""
+    """Return scores with their rank: highest risk first, ties in the order of account_id."""
     parts = scored.selectExpr("*", f"CAST(floor(risk * {STEPS}) AS INT) AS step")
     before = "ORDER BY step DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     counts = parts.groupBy("step").count()
@@ -143,9 +143,9 @@ def reasons_of(
     count: int,
     explained: int,
 ) -> pd.DataFrame:
-    """Return the reasons of the highest risks as text: account_id, reason_1 to reason_3.
+    """Return the reasons for the highest risks as text: account_id, reason_1 to reason_3.
 
-    They are compared with the accounts that `compared_with` takes: one of several, by account_id.
+    The accounts are compared with those chosen by `compared_with`, an evenly spaced subset.
     """
     import pandas as pd
 
@@ -177,10 +177,10 @@ def whole_scores(
     names: DataFrame | None,
     holdout: bool,
 ) -> DataFrame:
-    """Return the scores of rows as Spark rows, with what needs all of them: alerts and reasons.
+    """Return the complete scores, with the parts that need all rows: alerts and reasons.
 
-    ``scored`` are those of `forecasts`, ``names`` the account_id with what the accounts are called.
-    Raises ModelError where there are no rows.
+    ``scored`` is the result of `forecasts`; ``names`` has the names of the accounts by account_id.
+    Raises ModelError if there are no rows.
     """
     count = scored.count()
     if not count:
