@@ -12,7 +12,7 @@ ls.write_report("churn.html", panel, backtest, scores)
 
 import lazy_loader
 
-# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+# The names are listed in __init__.pyi (for type checkers) and imported when first used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"

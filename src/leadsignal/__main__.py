@@ -1,9 +1,9 @@
-"""``python -m leadsignal``: the command line."""
+"""Run the command line with ``python -m leadsignal``."""
 
 import sys
 
 if __name__ == "__main__":
-    # Python puts the current folder first; files next to the tables must not be imported.
+    # Python puts the current folder first, but modules beside the tables must not be imported.
     del sys.path[: not sys.flags.safe_path]
     from leadsignal.cli import main
 

@@ -1,4 +1,4 @@
-"""What people want to know of an account beside its risk: name, owner, ARR and next renewal."""
+"""Facts about an account that are shown with its risk: name, owner, ARR and next renewal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 PEOPLE = ("name", "owner")
-"""Columns of accounts that name people or companies; ``people = "ids"`` leaves them out."""
+"""Columns with names of people or companies; ``people = "ids"`` leaves them out."""
 NAMED = (*PEOPLE, "currency")
-"""Columns of accounts that outputs repeat where the tables have them."""
+"""Columns of accounts that are included in outputs, if the tables have them."""
 
 
 def named_columns(tables: Tables) -> tuple[str, ...]:
@@ -23,24 +23,24 @@ def named_columns(tables: Tables) -> tuple[str, ...]:
 
 
 def shown_columns(project: Project, columns: Collection[str]) -> tuple[str, ...]:
-    """Return the columns of `NAMED` among these that the project shows."""
+    """Return which of these columns are in `NAMED` and shown by the project."""
     hidden = PEOPLE if project.people == "ids" else ()
     return tuple(c for c in NAMED if c in columns and c not in hidden)
 
 
 def account_names(tables: Tables) -> pd.DataFrame:
-    """Return name, owner and currency by account, as far as the tables have them.
+    """Return the name, owner and currency of each account, if the tables have them.
 
     Parameters
     ----------
     tables : Tables
-        Checked tables; names and owners are those known on their as-of date.
+        The tables; names and owners are those known on their as-of date.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by ``account_id``, with those of the columns ``name``, ``owner`` and ``currency``
-        that the tables have. With ``people = "ids"`` there are no names and owners.
+        that the tables have. With ``people = "ids"`` there are no names or owners.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def account_names(tables: Tables) -> pd.DataFrame:
 
 
 def shown_name(account_id: object, name: object) -> str:
-    """Return how an account is called in a list: its name with its id, or its id alone.
+    """Return an account as shown in a list: its name with its id, or its id alone.
 
     >>> shown_name("A-7", "Acme"), shown_name("A-7", None), shown_name("Acme", "Acme")
     ('Acme (A-7)', 'A-7', 'Acme')
@@ -65,7 +65,7 @@ def shown_name(account_id: object, name: object) -> str:
 
 
 def next_renewals(rows: pd.DataFrame) -> pd.Series[pd.Timestamp]:
-    """Return the day of the next renewal of panel rows; missing where no term is known."""
+    """Return the next renewal date for each panel row; missing if the contract term is unknown."""
     import pandas as pd
 
     if "days_to_renewal" not in rows:
@@ -75,7 +75,7 @@ def next_renewals(rows: pd.DataFrame) -> pd.Series[pd.Timestamp]:
 
 
 def with_names(frame: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
-    """Return scores with name and owner after ``account_id``, and the currency before ``arr``."""
+    """Insert name and owner after ``account_id``, and the currency before ``arr``."""
     frame = frame.copy()
     for column in names.columns:
         values = frame["account_id"].map(names[column]).astype(object)

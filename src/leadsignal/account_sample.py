@@ -1,8 +1,8 @@
-"""Samples of whole customers: who is in one, and how many customers each represents.
+"""Samples of whole customers: who is in a sample, and how many customers each represents.
 
-Whether a customer is in a sample depends on a hash of its id and a seed, so that every engine draws
-the same customers, in any order of rows. Where all churned customers are kept, the others have
-weight 1 / share (Horvitz & Thompson 1952): churned customers carry most of what is known of churn.
+Sampling depends on a hash of the customer id and a seed, so that every engine draws the same
+customers, whatever the order of the rows. If all churned customers are kept, the others have the
+weight 1 / share (Horvitz & Thompson 1952): churned customers carry most of the information.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AccountSample:
-    """A sample of all churned customers and a share of the others, with their weights.
+    """A sample of all churned customers and a share of the others, with sampling weights.
 
     Parameters
     ----------
     share : float
-        Chance of a customer who has not churned.
+        Probability of selecting a customer that has not churned.
     customers : int
         Number of customers in the sample.
     of : int
-        Number of customers that it was drawn from.
+        Number of customers from which the sample was drawn.
     churned : int
-        Number of customers that are in it because they churned.
+        Number of customers selected because they churned.
     drawn_on : date
-        The day as of which customers had churned.
+        Date on which churn was assessed for sampling.
     weights : Series
         Number of customers that each account represents, by account_id: 1, or 1 / share.
     """
@@ -55,11 +55,11 @@ class AccountSample:
 
     @property
     def line(self) -> str:
-        """What the sample is, as results print it."""
+        """A description of the sample, as printed in results."""
         return f"from a sample of {self.customers:,} of {self.of:,} customers"
 
     def refuse_day(self, day: date) -> None:
-        """Raise OptionError for a later day, on which more customers would have churned."""
+        """Raise OptionError for a later date, by which more customers would have churned."""
         if day > self.drawn_on:
             raise OptionError(
                 f"{day} is after {self.drawn_on}, the day as of which the sample was drawn",
@@ -83,22 +83,22 @@ class AccountSample:
 
 
 def refuse_share(share: float) -> None:
-    """Raise OptionError for a share that is not above 0 and at most 1."""
+    """Raise OptionError unless the share is in (0, 1]."""
     if not 0 < share <= 1:
         raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
 
 
 def hashed_below(text: str, share: float) -> str:
-    """SQL: whether a text belongs to a share of all, by its hash."""
+    """Return SQL for whether the hash of a text falls below a share."""
     below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
     return f"SUBSTR(md5({text}), 1, 8) < '{below}'"
 
 
 def customer_columns(share: float, seed: int, not_churn: Iterable[str], d: Dialect) -> list[str]:
-    """Return SQL of columns of the accounts: their customer, whether it churned, whether drawn.
+    """Return SQL columns for accounts: their customer, whether it churned, whether it was drawn.
 
-    An account without a customer is one. A customer churned if the churn of one of its accounts is
-    known.
+    An account without a customer is a customer of its own. A customer has churned if the churn of
+    any of its accounts is known.
     """
     customer = "COALESCE(customer_id, account_id)"
     others = ", ".join(map(d.literal, not_churn))

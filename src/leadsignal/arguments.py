@@ -1,4 +1,4 @@
-"""Arguments of another kind than a function takes: refused by name, with what to give instead."""
+"""Check the types of arguments; errors name the wrong ones and say what to pass instead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCES = {
     "Tables": "read_tables(folder)",
     "WarehouseTables": "warehouse.read_warehouse_tables(connection, tables)",
 }
-"""Our own classes that functions take, and the call that returns one."""
+"""Our classes that functions take, with the call that returns an instance."""
 
 ELSEWHERE = {
     "SparkTables": (
@@ -52,23 +52,24 @@ ELSEWHERE = {
         " read_tables, from the database or from files"
     ),
 }
-"""What has its rows in Spark or a warehouse, and what to do where a function does not take it."""
+"""Classes whose rows are in Spark or a warehouse, with what to pass to other functions instead."""
 
 SAMPLED = ("Tables", "SparkTables", "Panel", "AsOfContext")
-"""Our own classes that may be a sample of customers with weights."""
+"""Our classes that may hold a weighted sample of customers."""
 
 
 def reads_weights(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function, below ``@checked``, as one that uses the weights of a sample of customers.
+    """Mark a function as one that uses the weights of a sample of customers.
 
-    All others refuse such a sample: they would take its customers for all there are.
+    Apply it below ``@checked``. Unmarked functions raise an error for such a sample, as they would
+    treat it as all customers.
     """
     vars(function)["reads_weights"] = True
     return function
 
 
 def refuse_weights(where: str, value: object) -> None:
-    """Raise OptionError for a sample of customers with weights."""
+    """Raise OptionError for a weighted sample of customers."""
     if type(value).__name__ in SAMPLED and getattr(value, "sample", None) is not None:
         raise OptionError(
             f"{where} is a sample of all churned customers and some others, whose weights are not"
@@ -79,24 +80,24 @@ def refuse_weights(where: str, value: object) -> None:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function refuse arguments that are not of the classes in its annotations.
+    """Make a function check its arguments against the classes in its annotations.
 
-    A function with a parameter ``progress`` shows a bar in a notebook, where none is given.
+    A function with a parameter ``progress`` shows a progress bar in a notebook by default.
 
-    Only parameters whose annotation names nothing but classes of `SOURCES` (and None) are checked,
-    by the name of the class, so that nothing is imported for it. All faults are named at once.
-    Samples of customers with weights are refused, unless the function is marked `reads_weights`.
+    Only parameters annotated entirely with classes in `SOURCES` (or None) are checked, by class
+    name, so that nothing needs to be imported. All faults are reported at once. Weighted samples of
+    customers raise an error unless the function is marked with `reads_weights`.
 
     Parameters
     ----------
     function : callable
-        A public function, whose annotations are text (``from __future__ import annotations``).
+        A public function with postponed annotations (``from __future__ import annotations``).
 
     Returns
     -------
     callable
-        The function, which raises OptionError for arguments of another kind and ModelError for a
-        model that is not fitted.
+        The function, which raises OptionError for arguments of the wrong type and ModelError for
+        a model that is not fitted.
 
     Examples
     --------
@@ -116,7 +117,7 @@ read_tables(folder) returns.
         if (kinds := _classes(parameter.annotation))
     }
 
-    # An optional model gives settings, as for a backtest, and need not be fitted.
+    # An optional model only supplies settings, as in a backtest, and need not be fitted.
     fitted = [name for name, kinds in expected.items() if kinds == ("ChurnModel",)]
 
     shows = "progress" in shape.parameters
@@ -127,7 +128,7 @@ read_tables(folder) returns.
         try:
             arguments = shape.bind(*args, **kwargs).arguments
         except TypeError:
-            return function(*args, **kwargs)  # Python says which argument is missing or unknown.
+            return function(*args, **kwargs)  # Python reports missing and unknown arguments.
         for name, value in arguments.items():
             annotation = str(shape.parameters[name].annotation)
             refuse_elsewhere(f"{function.__name__}: {name}", value, annotation)
@@ -158,7 +159,7 @@ read_tables(folder) returns.
 
 
 def _elsewhere(value: object) -> str:
-    """Return the key of `ELSEWHERE` of what has its rows elsewhere; nothing for all else."""
+    """Return the key of a value in `ELSEWHERE`; empty for values in memory."""
     for kind in type(value).__mro__:
         name = kind.__name__
         if name in ELSEWHERE and (name != "DataFrame" or kind.__module__.startswith("pyspark.")):
@@ -167,7 +168,7 @@ def _elsewhere(value: object) -> str:
 
 
 def _takes(annotation: str, kind: str, inside: bool) -> bool:
-    """Whether an annotation takes what is elsewhere, by itself or inside a mapping."""
+    """Whether an annotation accepts a type whose rows are elsewhere, directly or in a mapping."""
     if kind == "DataFrame" and re.search(r"(?<!pd[.])\bDataFrame\b", annotation):
         return annotation.startswith("Mapping") == inside
     if kind == "WarehouseTables":
@@ -180,7 +181,7 @@ def _where(kind: str) -> str:
 
 
 def refuse_elsewhere(where: str, value: object, annotation: str = "") -> None:
-    """Raise OptionError for what has its rows elsewhere and does not fit the annotation."""
+    """Raise OptionError for rows in Spark or a warehouse that the annotation does not accept."""
     inside = isinstance(value, dict)
     for one in value.values() if isinstance(value, dict) else (value,):
         kind = _elsewhere(one)
@@ -190,9 +191,9 @@ def refuse_elsewhere(where: str, value: object, annotation: str = "") -> None:
 
 
 def refuse_name(thing: object, name: str, like: type) -> NoReturn:
-    """Refuse a name that ``thing`` does not have, because its rows are elsewhere.
+    """Raise an error for an attribute that ``thing`` lacks because its rows are elsewhere.
 
-    Raises OptionError for a public name of the class in memory, AttributeError for any other.
+    It is OptionError for public attributes of the in-memory class, AttributeError for all others.
     """
     kind = type(thing).__name__
     if name.startswith("_") or name not in {*dir(like), *getattr(like, "__annotations__", {})}:
@@ -202,8 +203,8 @@ def refuse_name(thing: object, name: str, like: type) -> NoReturn:
 
 
 def _classes(annotation: object) -> tuple[str, ...]:
-    """Return the names of an annotation if all are ours (or None), else nothing."""
-    # A panel accepts anything with the attributes of SparkTables, the class that users know.
+    """Return the class names in an annotation if all of them are ours (or None), else nothing."""
+    # A panel accepts anything with the attributes of SparkTables, which is the class users know.
     text = str(annotation).replace("TablesInSpark", "SparkTables")
     names = tuple(part.strip() for part in text.split("|"))
     return names if all(name in SOURCES or name == "None" for name in names) else ()

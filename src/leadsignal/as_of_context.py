@@ -1,4 +1,4 @@
-"""What is known on one day, made once for all results that read it."""
+"""Intermediate results as of one day, computed once and shared by all results."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AsOfContext:
-    """Tables and an analysis with what many results read of them, each made when first asked for.
+    """Tables and an analysis with lazily computed intermediate results that many results share.
 
-    Of a ``panel`` of the same tables and analysis the rows on as_of and the adoption episodes are
-    taken, instead of being built again; a sample of a panel has too few. The frames are shared:
-    whoever changes one takes a copy. Raises OptionError for a panel of another day or analysis, and
-    SuccessAnalysisError for names in the analysis that occur in no row.
+    A ``panel`` of the same tables and analysis supplies the rows on as_of and the adoption
+    episodes, which are not built again; a sampled panel does not have them all. The frames are
+    shared: copy one before changing it. Raises OptionError for a panel of another day or analysis,
+    and SuccessAnalysisError for names in the analysis that occur in no row.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -66,9 +66,9 @@ class AsOfContext:
         analysis: SuccessAnalysis | None = None,
         context: AsOfContext | None = None,
     ) -> AsOfContext:
-        """Return ``context``, or a new one where none is given.
+        """Return ``context``, or a new one if it is None.
 
-        Raises OptionError where ``context`` is of other tables or of another analysis.
+        Raises OptionError if ``context`` belongs to other tables or another analysis.
         """
         requested = analysis or SuccessAnalysis(())
         if context is None:
@@ -82,19 +82,19 @@ class AsOfContext:
 
     @property
     def sample(self) -> AccountSample | None:
-        """The sample of customers that the tables are; None if they are not one with weights."""
+        """The sample of customers in the tables; None unless it has weights."""
         return self.tables.sample
 
     @cached_property
     def snapshot(self) -> Panel:
-        """The panel's rows on as_of, in a panel of their own."""
+        """The rows of the panel on as_of, as a panel."""
         if self.panel is None or SAMPLE_WEIGHT in self.panel.frame.columns:
             return build_snapshot(self.tables, self.analysis)
         return self.panel.snapshot()
 
     @cached_property
     def episodes(self) -> pd.DataFrame:
-        """When each account adopted each process, and when it lapsed."""
+        """The dates on which each account adopted each process, and on which it lapsed."""
         if self.panel is None or self.panel.episodes is None:
             return adoption_episodes(self.tables, self.analysis)
         return self.panel.episodes
@@ -106,22 +106,22 @@ class AsOfContext:
 
     @cached_property
     def attributes(self) -> pd.DataFrame:
-        """The accounts by account_id, with their attributes as they are on as_of."""
+        """The accounts by account_id, with their attributes on as_of."""
         return attributes_on(self.tables)
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """Each account's results against its target, as ``results_over_time`` returns them."""
+        """The results of each account against its target, from `results_over_time`."""
         return results_over_time(self.tables, self.analysis)
 
     @cached_property
     def standings(self) -> pd.DataFrame:
-        """Where each account stands, as ``standings`` returns it."""
+        """The current result status of each account, from `standings`."""
         return standings(self.tables, self.analysis, rows=self.results)
 
     @cached_property
     def computed(self) -> dict[tuple[object, ...], Any]:
-        """Results that later calls reuse, by the function that made them and its arguments."""
+        """A cache of results, by the function that computed them and its arguments."""
         return {}
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What checking tables found: rows read, faults, warnings, and how far the rows reach."""
+"""The result of checking tables: rows read, faults, warnings, and time covered."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from leadsignal.ingestion.data_warnings import DataWarning
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many rows of a table are visible, and between which days it is complete.
+    """Number of visible rows of a table, and the dates between which it is complete.
 
-    Empty ``complete_from`` means from the beginning of time, empty ``complete_through`` up to
-    as_of.
+    If ``complete_from`` is None, the table is complete from the beginning; if ``complete_through``
+    is None, up to as_of.
     """
 
     rows: int
@@ -27,9 +27,9 @@ class Coverage:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What checking found: rows read from each table, faults, warnings.
+    """The result of checking tables: rows read from each table, faults and warnings.
 
-    ``not_read`` is everything in the project's folder that was not read; a folder ends with "/".
+    ``not_read`` lists everything in the project's folder that was not read; folders end with "/".
     """
 
     tables: Mapping[str, int]
@@ -49,17 +49,17 @@ class CheckReport:
 
     @property
     def count(self) -> int:
-        """Number of faults, including those that are counted but not listed."""
+        """Number of faults, including those that are not listed."""
         return len(self.faults) + sum(self.more.values())
 
     @property
     def derived(self) -> dict[str, int]:
-        """Rows of the tables that were not read but derived from others."""
+        """Number of rows in tables that were derived from others instead of read."""
         covered = self.coverage or {}
         return {name: known.rows for name, known in covered.items() if name not in self.tables}
 
     def derived_lines(self) -> list[str]:
-        """Return one line with the rows of derived tables, or no line."""
+        """Return one line on the rows of derived tables, or no line."""
         rows = ", ".join(f"{name} {count:,} rows" for name, count in self.derived.items())
         return [f"derived: {rows}"] if rows else []
 

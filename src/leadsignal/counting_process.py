@@ -1,4 +1,4 @@
-"""Panel rows as numbers on (start, stop], the form that survival packages fit."""
+"""Numeric panel rows on (start, stop], the format of survival analysis packages."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 MIN_EXPECTED = 5.0
-"""A flag is left out where fewer churns than this are expected, by days at risk, of the rows in
-which it is set or of those in which it is not: it could separate the churns from the others."""
+"""A flag is dropped if the number of churns expected by time at risk is below this among the rows
+where it is 1, or among those where it is 0: it could separate the churns from the others."""
 MAX_SHARED = 0.9
-"""A column that tenure and earlier columns determine to this R² is left out."""
+"""A column is dropped if tenure and earlier columns determine it with at least this R²."""
 
 
 def counting_process(
@@ -31,7 +31,7 @@ def counting_process(
     indicators: Iterable[Indicator],
     not_churn: Iterable[str],
 ) -> pd.DataFrame:
-    """Return what `Panel.to_counting_process` returns, from the rows of a panel."""
+    """Return the result of `Panel.to_counting_process` from the rows of a panel."""
     import pandas as pd
 
     rows, stop, cause = rows_at_risk(frame)
@@ -47,7 +47,7 @@ def counting_process(
 
 
 def chosen(indicators: Iterable[Indicator], names: Iterable[str] | None) -> list[Indicator]:
-    """Return the indicators of these names, or all; raise OptionError for unknown names."""
+    """Return the indicators with these names, or all; raises OptionError for unknown names."""
     there = {indicator.name: indicator for indicator in indicators}
     if names is None:
         return list(there.values())
@@ -62,7 +62,7 @@ def chosen(indicators: Iterable[Indicator], names: Iterable[str] | None) -> list
 def _coded(
     rows: pd.DataFrame, indicators: Iterable[Indicator], left_out: dict[str, str]
 ) -> dict[str, Floats]:
-    """Return numbers, flags of states and, last, flags of unknown numbers."""
+    """Return numeric columns, state flags and, last, flags for missing numbers."""
     columns: dict[str, Floats] = {}
     flags: dict[str, Floats] = {}
     for indicator in indicators:
@@ -81,7 +81,7 @@ def _coded(
 
 
 def _states(name: str, values: pd.Series[Any], left_out: dict[str, str]) -> dict[str, Floats]:
-    """Return a flag for each state of a category but the most frequent one."""
+    """Return a flag for each state of a category except the most frequent one."""
     states = values.astype("object").fillna(UNKNOWN).astype(str)
     reference = states.value_counts().sort_index(kind="stable").idxmax()
     left_out[f"{name}: {reference}"] = "the reference of the other states"
@@ -95,7 +95,7 @@ def _states(name: str, values: pd.Series[Any], left_out: dict[str, str]) -> dict
 def _varied(
     columns: dict[str, Floats], days: Floats, churns: int, left_out: dict[str, str]
 ) -> dict[str, Floats]:
-    """Return the columns that are neither constant nor a flag of a rare state."""
+    """Return the columns that are neither constant nor the flag of a rare state."""
     kept = {}
     for name, column in columns.items():
         if column.min() == column.max():
@@ -115,7 +115,7 @@ def _varied(
 def _informative(
     tenure: Floats, columns: dict[str, Floats], left_out: dict[str, str]
 ) -> dict[str, Floats]:
-    """Return the columns that say something that tenure and earlier columns do not."""
+    """Return the columns that are not determined by tenure and earlier columns."""
     kept: dict[str, Floats] = {}
     directions = list(_directions(tenure, []))
     for name, column in columns.items():
@@ -129,7 +129,7 @@ def _informative(
 
 
 def _directions(column: Floats, earlier: list[Floats]) -> Iterator[Floats]:
-    """Yield the unit vector of what a column adds to earlier ones, if it adds enough."""
+    """Yield the unit vector of the part of a column orthogonal to earlier ones, if it is large."""
     centred = column - column.mean()
     length = float(np.linalg.norm(centred))
     rest = centred

@@ -1,4 +1,4 @@
-"""The main job on the sample: whom to call today, and four findings that make the case for it."""
+"""The demo on sample data: whom to call today, and four findings that make the case for it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ESTIMATOR: Estimator = "logistic"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Findings:
-    """What makes the case, and whether these data show it."""
+    """The findings of the demo, and whether these data show them."""
 
     discovery: Discovery
     audit: Audit
@@ -127,7 +127,7 @@ class Findings:
         )
 
     def _pairs(self, names: list[str]) -> str:
-        """Return of how many of 100 pairs each indicator is worse for the account that left."""
+        """Return in how many of 100 pairs each indicator is worse for the account that left."""
         frame = self.audit.frame.set_index("name")[["auc", "low", "high"]]
         pairs = []
         for name in names:
@@ -159,7 +159,7 @@ class Findings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the findings in numbers, ready for JSON."""
+        """Return the findings as numbers, ready for JSON."""
         return {
             "shown": self.shown(),
             "discovery": self.discovery.to_dict(),
@@ -191,7 +191,7 @@ def _longer(days: tuple[float, float, float]) -> str:
 
 @dataclass(frozen=True, repr=False)
 class DemoResult:
-    """What the demo found: today's scores, and the four findings."""
+    """The result of the demo: today's scores and the four findings."""
 
     scores: Scores
     panel: Panel
@@ -222,7 +222,7 @@ class DemoResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the findings in numbers, ready for JSON."""
+        """Return the findings as numbers, ready for JSON."""
         return {
             "scores": self.scores.to_dict(),
             "panel": self.panel.to_dict(),
@@ -234,9 +234,9 @@ class DemoResult:
 def run_demo(
     folder: Path, call: Call, progress: Callable[[int, int], None], *, force: bool = False
 ) -> DemoResult:
-    """Read the sample, score its accounts, and find anew what it shows; write to ``folder``.
+    """Read the sample, score its accounts and derive the findings; write the results to ``folder``.
 
-    ``call`` is what `leadsignal.workers.beside` gives.
+    ``call`` is the function that `leadsignal.workers.beside` yields.
     """
     _check(folder, force)
     sample = sample_folder()
@@ -260,7 +260,7 @@ def run_demo(
 
 
 def find_all(folder: Path) -> Findings:
-    """Return what a folder like the sample shows, as `run_demo` finds it."""
+    """Return the findings of `run_demo` for a folder like the sample."""
     _, panel = _read(folder)
     audit, backtest = audit_indicators(panel), _backtest(panel)
     discovery, comparison = _from_tables(folder)
@@ -274,12 +274,12 @@ def _read(folder: Path) -> tuple[Tables, Panel]:
 
 
 def _backtest(panel: Panel) -> Backtest:
-    """Return the quickest honest backtest: one cut-off and one learner."""
+    """Return the fastest valid backtest: one cut-off date and one learner."""
     return run_backtest(panel, origins=1, methods=METHODS, estimator=ESTIMATOR)
 
 
 def _from_tables(folder: Path) -> tuple[Discovery, Comparison]:
-    """Return what needs the tables alone, in a process of its own."""
+    """Return the findings that need only the tables, in a separate process."""
     tables = read_tables(folder, project=read_project(folder))
     return discover_processes(tables), compare_cohorts(
         tables, "measured", methods=("naive", "landmark")
@@ -296,7 +296,7 @@ def _write(folder: Path, panel: Panel, model: ChurnModel, scores: Scores, force:
 
 
 def _check(folder: Path, force: bool) -> None:
-    """Refuse what cannot be written, before the work and before a part of it."""
+    """Raise an error if any output cannot be written, before the work and before writing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not check_folder(folder, DEMO).is_dir():
         return

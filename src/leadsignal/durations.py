@@ -1,4 +1,4 @@
-"""Durations as people give them: ``"28d"``, ``"6 months"``, 28, or a timedelta."""
+"""Durations as users write them: ``"28d"``, ``"6 months"``, 28, or a timedelta."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNITS = {
     "month": 30.4375, "months": 30.4375,
     "year": 365.25, "years": 365.25,
 }  # fmt: skip
-"""Days in each unit; a month and a year are those of the Julian calendar, on average."""
+"""Number of days in each unit; months and years have the average length of the Julian calendar."""
 MAX_DAYS_IN_DURATION = 36_525
 
 Duration = str | int | timedelta
@@ -21,7 +21,7 @@ Duration = str | int | timedelta
 
 
 def days_in(duration: Duration) -> int:
-    """Return a duration as a whole number of days.
+    """Convert a duration to a whole number of days.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ def days_in(duration: Duration) -> int:
 
 
 def _days(duration: object) -> int:
-    """Return the days, and 0 for what is no duration."""
+    """Return the number of days, or 0 if the value is not a duration."""
     if isinstance(duration, str):
         match = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]{1,6})\s*", duration)
         return round(int(match[1]) * UNITS.get(match[2], 0)) if match else 0
     if isinstance(duration, timedelta):
         return duration.days if duration == timedelta(days=duration.days) else 0
-    # Also numpy's integers, but no float and no bool.
+    # This includes numpy integers, but not floats or bools.
     if hasattr(duration, "__index__") and not isinstance(duration, bool):
         return int(duration)
     return 0
@@ -75,16 +75,16 @@ PERIODS = {
     "half-year": 6, "semiannual": 6, "semi-annual": 6,
     "year": 12, "yearly": 12, "annual": 12, "annually": 12,
 }  # fmt: skip
-"""Months in each period of billing; a year has 365.25 days."""
+"""Number of months in each billing period; a year has 365.25 days."""
 MONTHS_WRITTEN = "^([0-9]+) ?(?:months?)?$"
-"""How a period is written in months; a number alone is one of months."""
+"""Pattern of a billing period in months; the unit is optional."""
 HOW_PERIODS_ARE_WRITTEN = (
     'Write "month", "quarter", "half-year", "year", "week" or months, as in "6 months"'
 )
 
 
 def a_period(value: object) -> str:
-    """Take a period of billing.
+    """Check a billing period.
 
     >>> a_period("6 months")
     '6 months'

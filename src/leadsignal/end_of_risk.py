@@ -1,9 +1,9 @@
-"""When an account's time at risk ends, and by what: the one rule.
+"""The rule for when an account's time at risk ends, and why.
 
 It ends on the day the vendor learned of the end: the notice (``end_known_on``) or the end of
-the contract (``ended_on``), whichever is first. What a customer does after its notice can no longer
-keep it. A notice whose contract still runs ends the time at risk as well: a churn that is known and
-not over yet. Figures by contract (retention, who was a customer on a day) read ``ended_on``.
+the contract (``ended_on``), whichever comes first. Nothing a customer does after its notice can
+keep it. A notice ends the time at risk even while the contract still runs. Figures by contract
+(retention, the number of customers on a day) use ``ended_on`` instead.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 NO_REASON = "churn"
-"""The cause of an end for which no reason is known."""
+"""Cause of an end without a known reason."""
 
 
 def first_of(ended: str, known: str) -> str:
-    """Return the day an end became known, as SQL; NULL where none is known."""
+    """Return SQL for the day on which an end became known; NULL if no end is known."""
     return f"LEAST(COALESCE({known}, {ended}), COALESCE({ended}, {known}))"
 
 
 def known_on(accounts: pd.DataFrame) -> pd.Series[Any]:
-    """Return the day each account's end became known; empty where none is known."""
+    """Return the day on which each account's end became known; missing if no end is known."""
     return accounts[["end_known_on", "ended_on"]].min(axis=1)
 
 
 def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return known_on and is_churn of each account, in the rows of the table of accounts.
+    """Return known_on and is_churn for each row of the table of accounts.
 
-    ``known_on`` is empty where no end is known at the tables' as-of date; ``is_churn`` is False
-    there, and where the project says that the reason is no churn.
+    ``known_on`` is missing if no end is known on the tables' as-of date. ``is_churn`` is False
+    then, and if the project does not count the reason as churn.
 
     >>> import leadsignal as ls
     >>> frame = {"account_id": ["a", "b"], "started_on": ["2024-01-01", "2024-01-01"],
@@ -54,9 +54,9 @@ def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataF
 
 
 def at_risk(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return the days at risk of panel rows (n), and the cause of the end in the row.
+    """Return the days at risk in each panel row (n), and the cause of an end in the row.
 
-    From the day the end is known on the days are 0 or less; the cause is "" where there is none.
+    If the end was known by the snapshot, the days are 0 or less. Without an end, the cause is "".
     """
     length = (rows["stop"] - rows["start"]).to_numpy(dtype=float)
     known = rows["known_within"].to_numpy(dtype=float, na_value=np.nan)
@@ -68,15 +68,15 @@ def at_risk(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
 def rows_at_risk(
     frame: pd.DataFrame,
 ) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[Any]]:
-    """Return the panel rows before the end was known (n), by account and tenure.
+    """Return the panel rows before the end was known (n), sorted by account and tenure.
 
-    Also the day of tenure on which each row stops, and the cause of the end in the
-    row, "" where there is none. Rows after notice are not among them.
+    Also returns the day of tenure on which each row stops, and the cause of an end in the row, or
+    "" if there is none. Rows after notice are left out.
     """
     days, cause = at_risk(frame)
     mine = np.flatnonzero((days > 0) & ~frame["notice_given"].to_numpy(dtype=bool))
     who = frame[["account_id", "start"]].iloc[mine].reset_index(drop=True)
     order = mine[who.sort_values(["account_id", "start"], kind="stable").index]
-    # The rows are copied once: a panel has many columns.
+    # Copy the rows only once, as a panel has many columns.
     kept = frame.iloc[order].reset_index(drop=True)
     return kept, kept["start"].to_numpy(dtype=float) + days[order], cause[order].astype(str)

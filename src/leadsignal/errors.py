@@ -1,4 +1,4 @@
-"""What leadsignal raises, and the fault that input errors are made of."""
+"""The errors that leadsignal raises, and the faults that input errors list."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ EXIT_CODES = {
     130: ("interrupted by Ctrl-C (SIGINT); the previous output is unchanged", "run it again"),
     143: ("interrupted by SIGTERM; the previous output is unchanged", "run it again"),
 }
-"""What the exit code of a command means, and what a scheduler should do."""
+"""Meaning of each exit code of a command, and what a scheduler should do."""
 
 MAX_VALUES = 3
-"""How many values a line on several faults of one kind shows."""
+"""Maximum number of values shown in a line on several faults of one kind."""
 
 FaultKind = tuple[str | None, str | None, str]
-"""Table (or file), column and problem: faults that share these are of one kind."""
+"""Table (or file), column and problem; faults that share all three are of one kind."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with the input: where it is, what it is, and what to do.
+    """A fault in the input: where it is, what is wrong, and what to do.
 
     ``line`` is the physical line in the file (the header is line 1), or the row number,
-    counted from 1, where the source has no lines. Fields that do not apply are None.
+    counted from 1, if the source has no lines. Fields that do not apply are None.
     """
 
     file: str | None
@@ -57,7 +57,7 @@ class Fault:
         return f"{': '.join([*parts, self.problem])}{shown}{stop} {self.remedy}"
 
     def with_others(self, others: Sequence[Fault], count: int) -> str:
-        """Return one line on ``count`` faults of a kind, of which this is the first."""
+        """Return one line for ``count`` faults of a kind, of which this is the first."""
         files = {one.file for one in (self, *others)}
         several = f" in {len(files)} files" if len(files) > 1 else ""
         counted = f"{count:,} times{several}"
@@ -71,7 +71,7 @@ class Fault:
 
     @property
     def kind(self) -> FaultKind:
-        """What the fault has in common with others like it."""
+        """The table or file, the column and the problem, which similar faults share."""
         return (self.table or self.file, self.column, self.problem)
 
     def to_dict(self) -> dict[str, object]:
@@ -80,7 +80,7 @@ class Fault:
 
 
 def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = None) -> list[str]:
-    """Return a line a kind of fault: how many there are, where the first is, some of the values.
+    """Return one line per kind of fault: how many there are, where the first is, some values.
 
     ``more`` counts, by kind, faults that were found but are not in ``faults``.
 
@@ -97,7 +97,7 @@ def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = 
     lines = []
     for kind, alike in by_kind.items():
         left = (more or {}).get(kind, 0)
-        # Faults of one file may come from two checks.
+        # Faults in one file may come from two checks.
         files = {file: place for place, file in enumerate(dict.fromkeys(f.file for f in alike))}
         alike = sorted(alike, key=lambda fault: (files[fault.file], fault.line or 0))
         for first, *others in _by_remedy(alike):
@@ -108,7 +108,7 @@ def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = 
 
 
 def _by_remedy(alike: Sequence[Fault]) -> list[list[Fault]]:
-    """Return faults of a kind by what is to be done, where that is a few things at most."""
+    """Group faults of a kind by remedy, or into one group if there are too many remedies."""
     found: dict[str, list[Fault]] = {}
     for fault in alike:
         found.setdefault(fault.remedy, []).append(fault)
@@ -119,11 +119,11 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""What a terminal does not show but obeys, above all: control characters, turns of direction."""
+"""Characters that a terminal interprets instead of showing: control and direction characters."""
 
 
 def is_name(text: object, most: int = 500) -> bool:
-    """Return whether a terminal shows a text as it is, on one line of at most ``most`` characters.
+    """Return whether a terminal shows a text unchanged, on one line of at most ``most`` characters.
 
     >>> is_name("weekly close"), is_name("red\x1b[31m"), is_name("")
     (True, False, False)
@@ -132,7 +132,7 @@ def is_name(text: object, most: int = 500) -> bool:
 
 
 def quiet(text: str, most: int = 200) -> str:
-    """Return foreign text as one line that a terminal only shows, cut after ``most`` characters.
+    """Return untrusted text as one printable line, truncated after ``most`` characters.
 
     >>> quiet("plain, \x1b[31mred\u202e")
     'plain, \\\\x1b[31mred\\\\u202e'
@@ -142,7 +142,7 @@ def quiet(text: str, most: int = 200) -> str:
 
 
 def quoted(text: str, most: int = 60) -> str:
-    """Return a foreign name as `quiet` does, between quotation marks.
+    """Return an untrusted name in quotation marks, made printable by `quiet`.
 
     >>> quoted("a\\nb")
     "'a\\\\nb'"
@@ -151,13 +151,13 @@ def quoted(text: str, most: int = 60) -> str:
 
 
 class LeadsignalError(Exception):
-    """Base of all errors that leadsignal raises on purpose. ``exit_code`` is the command's."""
+    """Base class of all errors raised by leadsignal. ``exit_code`` is that of the command."""
 
     exit_code = 2
 
 
 class RefusalError(LeadsignalError):
-    """One thing cannot be done: ``problem`` says why, ``remedy`` what to do instead."""
+    """Something cannot be done: ``problem`` says why, ``remedy`` what to do instead."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         self.problem, self.remedy = problem, remedy
@@ -168,24 +168,24 @@ class RefusalError(LeadsignalError):
 
 
 class OptionError(RefusalError, ValueError):
-    """An argument or option is outside what is allowed."""
+    """An argument or option is not allowed."""
 
 
 class WriteError(RefusalError):
-    """The disk refused what was to be written; the previous content is unchanged."""
+    """Writing to disk failed; the previous content is unchanged."""
 
 
 class BusyError(RefusalError):
-    """Another process is writing the same output: try again later."""
+    """Another process is writing the same output; try again later."""
 
     exit_code = 5
 
 
 class InputError(LeadsignalError, ValueError):
-    """The input has faults: ``faults`` holds them, ``count`` says how many there are.
+    """The input has faults: ``faults`` lists them, ``count`` is their number.
 
-    The two differ only where a kind of fault is so frequent that not every one is listed;
-    ``more`` then counts the others by kind.
+    They differ only if a kind of fault is too frequent for every one to be listed; ``more`` then
+    counts the others by kind.
     """
 
     what = "input"
@@ -204,7 +204,7 @@ class InputError(LeadsignalError, ValueError):
 
 
 class TablesError(InputError):
-    """Tables do not hold what ``leadsignal.schema`` asks for."""
+    """Tables do not match ``leadsignal.schema``."""
 
     what = "tables"
 
@@ -222,21 +222,21 @@ class SuccessAnalysisError(InputError):
 
 
 class SourceError(RefusalError):
-    """A database or an object store cannot be reached, or refuses; no message holds a secret.
+    """A database or object store cannot be reached, or reports an error; messages hold no secrets.
 
-    ``said`` is what its driver said, in short.
+    ``said`` is a short form of the driver's message.
     """
 
     said: str | None = None
 
 
 class ModelError(RefusalError):
-    """The model and the data do not fit each other."""
+    """The model and the data do not match."""
 
     exit_code = 3
 
 
 class NoModelError(ModelError):
-    """The path that was given as a model's holds none."""
+    """The given path of a model does not contain one."""
 
     exit_code = 2

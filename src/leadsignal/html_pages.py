@@ -1,8 +1,8 @@
-"""HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
+"""HTML elements with automatic escaping, and the common frame of all pages.
 
-A page is one file: it includes its style, its script if any, and its
-Content-Security-Policy forbids everything but these. Nothing in it depends on the time at which it
-is written, so that equal input gives equal bytes.
+A page is one file that includes its style and its script, if any. Its Content-Security-Policy
+forbids everything else. Pages do not depend on when they are written, so that equal input gives
+identical bytes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uff
 
 
 class Html(str):
-    """Text that already is HTML. Everything else is escaped where it enters a page."""
+    """Text that is already HTML; all other text is escaped."""
 
     __slots__ = ()
 
 
 def text(value: object) -> Html:
-    """Return anything as HTML: ``Html`` as it is, the rest escaped, None as nothing.
+    """Convert any value to HTML: ``Html`` stays as it is, the rest is escaped, None is empty.
 
-    Characters that HTML forbids become U+FFFD; a number is not parted from its percent sign.
+    Characters that HTML forbids become U+FFFD; a number stays on one line with its percent sign.
 
     >>> text("<script>")
     '&lt;script&gt;'
@@ -48,7 +48,7 @@ def text(value: object) -> Html:
 def tag(name: str, /, *children: object, **attributes: object) -> Html:
     """Return an element. Attributes that are None or False are left out.
 
-    A trailing underscore of an attribute's name is dropped, others become hyphens.
+    In attribute names, a trailing underscore is dropped, and other underscores become hyphens.
 
     >>> tag("a", "Q&A", class_="link", href="#qa")
     '<a class="link" href="#qa">Q&amp;A</a>'
@@ -64,12 +64,12 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def join(children: Iterable[object], between: str = "") -> Html:
-    """Return pieces one after the other, each escaped unless it is HTML."""
+    """Concatenate pieces, each escaped unless it is HTML."""
     return Html(between.join(text(child) for child in children))
 
 
 def day(value: date | None, *, year: bool = True) -> Html:
-    """Return a date as people write it, readable by programs too.
+    """Return a readable date that is also machine-readable.
 
     >>> day(date(2024, 3, 7))
     '<time datetime="2024-03-07">7 Mar 2024</time>'
@@ -107,12 +107,12 @@ def number(value: float | None, digits: int = 4) -> str:
 def table(
     head: Sequence[object], rows: Iterable[Sequence[object]], caption: object, **attributes: Any
 ) -> Html:
-    """Return a table with a caption; each row's first cell is its heading.
+    """Return a table with a caption; the first cell of each row is a header.
 
     A cell is a value, or a pair of a class and a value.
     """
     found = list(rows)
-    # Headings are aligned with their column: right above numbers.
+    # Headings are aligned like their columns: to the right above numbers.
     kinds = [cell[0] if isinstance(cell, tuple) else None for cell in found[0]] if found else []
     kinds += [None] * (len(head) - len(kinds))
     titled = zip(head, kinds, strict=True)
@@ -127,13 +127,13 @@ def _cell(cell: object, place: int, head: object) -> Html:
     kind, value = cell if isinstance(cell, tuple) else (None, cell)
     if place == 0:
         return tag("th", value, scope="row", class_=kind)
-    # The heading travels with the cell: on a phone rows become cards.
+    # Each cell carries its heading, because rows become cards on a phone.
     return tag("td", value, class_=kind, data_label=str(head))
 
 
 @cache
 def style() -> str:
-    """Return the style that all pages share."""
+    """Return the style sheet that all pages share."""
     sheet = files("leadsignal").joinpath("page_style.css").read_text(encoding="utf-8")
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
     return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
@@ -146,9 +146,9 @@ def section(
     class_: str | None = None,
     topic: str | None = None,
 ) -> Html:
-    """Return a section with its heading, by which links and screen readers find it.
+    """Return a section with its heading, which links and screen readers use.
 
-    Where the heading is a finding, ``topic`` says above it what the finding is about.
+    If the heading is a finding, ``topic`` above it says what the finding is about.
     """
     about = tag("span", topic, class_="topic") if topic else ""
     head = tag("h2", about, " " if topic else "", title, id=f"{name}-title")
@@ -156,20 +156,20 @@ def section(
 
 
 def figure(title: object, chart: Html, *below: object, source: str = "") -> Html:
-    """Return a picture under the sentence that it shows; ``source`` says how it was worked out."""
+    """Return a chart below the sentence that it supports; ``source`` says how it was computed."""
     small = tag("p", source, class_="source") if source else ""
     return tag("figure", tag("figcaption", title), chart, *below, small)
 
 
 def folded(title: object, *found: object) -> Html:
-    """Return what opens on demand."""
+    """Return a collapsible block."""
     return tag("details", tag("summary", title), *found)
 
 
 def page(title: str, *body: object, description: str = "", kind: str = "", script: str = "") -> str:
-    """Return a whole page: head with style and policy, the body in its order, then the script.
+    """Return a complete page: head with style and policy, the body, then the script.
 
-    ``script`` is our own text, never a reader's or an account's.
+    ``script`` must be our own code, never text from users or data.
     """
     sheet = style()
     allowed = f"script-src 'sha256-{_digest(script)}'; " if script else ""
@@ -184,7 +184,7 @@ def page(title: str, *body: object, description: str = "", kind: str = "", scrip
         tag("meta", name="referrer", content="no-referrer"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="description", content=description) if description else "",
-        # Browsers ask for an icon unless they are given one.
+        # An empty icon keeps browsers from requesting one.
         tag("link", rel="icon", href="data:,"),
         tag("title", title),
         Html(f"<style>{sheet}</style>"),

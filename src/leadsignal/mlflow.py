@@ -1,6 +1,6 @@
-"""Churn models in MLflow: saved, logged and loaded without pickle.
+"""Save, log and load churn models with MLflow, without pickle.
 
-An MLflow model holds the model folder of `save_model` (the recipe and its checksum) as data, and
+An MLflow model contains the model folder of `save_model` (the recipe and its checksum) as data, and
 names this module as its loader.
 """
 
@@ -27,9 +27,9 @@ __all__ = ["load_model", "log_model", "save_model"]
 
 FLAVOR_NAME = "leadsignal"
 DATA = "churn_model"
-"""The name of the model folder; MLflow puts it below ``data``."""
+"""Name of the model folder; MLflow puts it below ``data``."""
 KEYS = {"account_id": "string", "snapshot_on": "datetime"}
-"""The columns of panel rows that tell them apart, and their types in MLflow."""
+"""Columns that identify panel rows, and their types in MLflow."""
 
 
 def _mlflow() -> Any:
@@ -44,7 +44,7 @@ def _mlflow() -> Any:
 
 
 def _signature(model: ChurnModel) -> ModelSignature:
-    """Return the columns of panel rows that the model reads, and those of its forecast."""
+    """Return the signature: the panel columns that the model uses, and those of its forecast."""
     mlflow = _mlflow()
     schema = mlflow.types.schema
     states = model.features_.levels
@@ -78,12 +78,12 @@ def save_model(
     input_example: pd.DataFrame | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> None:
-    """Save a fitted model as an MLflow model on this machine.
+    """Save a fitted model locally as an MLflow model.
 
-    Beside the loader of `load_model` it has the flavour ``python_function``: a frame of panel rows
-    gives the frame of `ChurnModel.predict`, with ``account_id``, ``snapshot_on``, ``risk`` and
-    ``still_active_…d``. Its signature lists the indicators that the model reads, its metadata the
-    recipe.
+    It can be loaded with `load_model`, and also has the flavour ``python_function``, which takes a
+    frame of panel rows and returns the frame of `ChurnModel.predict` with ``account_id``,
+    ``snapshot_on``, ``risk`` and ``still_active_…d``. Its signature lists the indicators that the
+    model uses, its metadata the recipe.
 
     Parameters
     ----------
@@ -92,20 +92,20 @@ def save_model(
     path : str or Path
         A new or empty folder.
     mlflow_model : mlflow.models.Model, optional
-        The description to which this model is added; MLflow gives it to `log_model`.
+        The MLflow model to add this flavour to; set by `log_model`.
     conda_env, pip_requirements, extra_pip_requirements : optional
-        The environment, as for `mlflow.pyfunc.save_model`; by default this version of leadsignal.
+        The environment, as for `mlflow.pyfunc.save_model`. Default: this version of leadsignal.
     input_example : DataFrame, optional
-        A few panel rows that are kept with the model; they name accounts.
+        A few panel rows to store with the model; they identify accounts.
     metadata : dict, optional
-        More metadata, ready for JSON.
+        Additional metadata, ready for JSON.
 
     Raises
     ------
     OptionError
-        Where MLflow is not installed.
+        If MLflow is not installed.
     ModelError
-        Where the estimator is not a built-in one (`save_model`).
+        If the estimator is not a built-in one; see `save_model`.
     """
     mlflow = _mlflow()
     mlflow_model = mlflow_model or mlflow.models.Model()
@@ -116,7 +116,7 @@ def save_model(
         own = [f"leadsignal=={__version__}"]
         pip_requirements, extra_pip_requirements = own + list(extra_pip_requirements or ()), None
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # There is a signature; an example would name accounts.
+        # The signature is enough; an example would identify accounts.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         mlflow.pyfunc.save_model(
             path=str(path),
@@ -139,34 +139,34 @@ def log_model(
     registered_model_name: str | None = None,
     **options: Any,
 ) -> ModelInfo:
-    """Log a fitted model to MLflow, with the active run where there is one.
+    """Log a fitted model to MLflow, in the active run if there is one.
 
     Parameters
     ----------
     model : ChurnModel
         A fitted model with a built-in estimator.
     name : str, default "churn_model"
-        The name of the logged model.
+        Name of the logged model.
     registered_model_name : str, optional
-        The name under which a version of it is registered.
+        Name under which to register a version of it. Default: it is not registered.
     **options
-        The options of `save_model`; and ``tags``, ``params`` and ``step``, as for
+        Options of `save_model`, and ``tags``, ``params`` and ``step`` as for
         `mlflow.pyfunc.log_model`.
 
     Returns
     -------
     mlflow.models.model.ModelInfo
-        Its ``model_uri`` is what `load_model` takes.
+        Information on the model; pass its ``model_uri`` to `load_model`.
 
     Raises
     ------
     OptionError
-        Where MLflow is not installed.
+        If MLflow is not installed.
     ModelError
-        Where the estimator is not a built-in one.
+        If the estimator is not a built-in one.
     """
     mlflow = _mlflow()
-    saved_models.refuse_classifier(model)  # before MLflow notes that there is a model
+    saved_models.refuse_classifier(model)  # before MLflow creates the model
     info: ModelInfo = mlflow.models.Model.log(
         artifact_path=None,
         name=name,
@@ -179,18 +179,18 @@ def log_model(
 
 
 def load_model(model_uri: str | Path, *, dst_path: str | Path | None = None) -> ChurnModel:
-    """Load a churn model that `save_model` or `log_model` stored; no code of it is run.
+    """Load a churn model stored by `save_model` or `log_model`, without running any of its code.
 
-    Only the JSON of the model folder is read (`leadsignal.load_model`), not the loader, code or
-    environment that an MLflow model names. `mlflow.pyfunc.load_model` follows these, whoever wrote
-    them.
+    Only the JSON of the model folder is read (by `leadsignal.load_model`), not the loader, code or
+    environment of the MLflow model. In contrast, `mlflow.pyfunc.load_model` runs these, whoever
+    wrote them.
 
     Parameters
     ----------
     model_uri : str or Path
-        A folder, or a URI of MLflow, as in ``models:/churn/3`` and ``runs:/…/churn_model``.
+        A folder, or an MLflow URI such as ``models:/churn/3`` or ``runs:/…/churn_model``.
     dst_path : str or Path, optional
-        The folder that is downloaded into.
+        Folder to download to.
 
     Returns
     -------
@@ -199,9 +199,9 @@ def load_model(model_uri: str | Path, *, dst_path: str | Path | None = None) -> 
     Raises
     ------
     OptionError
-        Where MLflow is not installed.
+        If MLflow is not installed.
     ModelError
-        Where it holds no churn model, or one that was altered.
+        If there is no churn model, or it was altered.
     """
     folder = _mlflow().artifacts.download_artifacts(
         artifact_uri=str(model_uri), dst_path=None if dst_path is None else str(dst_path)
@@ -216,7 +216,7 @@ def load_model(model_uri: str | Path, *, dst_path: str | Path | None = None) -> 
 
 
 class _Forecasts:
-    """What ``mlflow.pyfunc.load_model`` gives: panel rows in, a frame of risks out."""
+    """The model that ``mlflow.pyfunc.load_model`` loads: it maps panel rows to a frame of risks."""
 
     def __init__(self, model: ChurnModel) -> None:
         self.model = model
@@ -227,5 +227,5 @@ class _Forecasts:
 
 
 def _load_pyfunc(path: str) -> _Forecasts:
-    """Return the model of a model folder; MLflow calls it by this name."""
+    """Load the model from a model folder; MLflow calls this function by its name."""
     return _Forecasts(saved_models.load_model(path))

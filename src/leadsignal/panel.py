@@ -1,4 +1,4 @@
-"""The panel: one row an account and snapshot, strictly point in time."""
+"""The panel: one row per account and snapshot date, with only what was known on that date."""
 
 from __future__ import annotations
 
@@ -63,26 +63,25 @@ if TYPE_CHECKING:
     from leadsignal.config.project import Project
 
 MAX_KEPT = 2**28
-"""Bytes of a panel up to which a session keeps it."""
+"""Maximum size, in bytes, of a panel that is kept for the session."""
 Draw = Callable[[str], str]
-"""From the SELECT of a panel's rows to that of a sample of them."""
+"""Function from the SELECT of a panel's rows to the SELECT of a sample of them."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Panel(Result):
-    """One row an account and snapshot: what was known then, and what came of it.
+    """One row per account and snapshot: the indicators known then, and the later outcome.
 
-    ``frame`` holds the key columns, then one column an indicator, sorted by account and snapshot.
-    ``every`` is the days between snapshots; rows on ``as_of_date`` are scored and never fitted.
-    ``columns`` maps the tables behind it to their columns that were read. ``episodes`` are the
-    adoption episodes that its states were read from; None where they were not kept.
-    ``without_rows`` are the accounts that ended before their first snapshot, of which those
-    ``at_once`` did on the day of their start; None where they were not looked for. ``warnings``
-    are those of the tables that affect a result; a single snapshot has none of its own.
-    ``behaviors`` are those that have indicators of their own. ``past`` sums up what the rows were
-    made from; with it a later panel is built from this one. None where this is not a whole panel.
-    ``sample`` is the sample of customers whose rows these are, each with its ``sample_weight``;
-    None for all customers.
+    ``frame`` holds the key columns and one column per indicator, sorted by account and snapshot.
+    ``every`` is the number of days between snapshots. Rows on ``as_of_date`` are scored, and never
+    used for fitting. ``columns`` maps the source tables to the columns that were read. ``episodes``
+    are the adoption episodes; None if they were not kept. ``without_rows`` are the accounts that
+    ended before their first snapshot, with ``at_once`` set if that was on the day of their start;
+    None if unknown. ``warnings`` are the data warnings that affect results; a single snapshot has
+    none. ``behaviors`` are the behaviours with indicators of their own. ``past`` summarises the
+    input, so that a later panel can be built from this one; None for an incomplete panel.
+    ``sample`` is the sample of customers in the panel, each with its ``sample_weight``; None for
+    all customers.
     """
 
     frame: pd.DataFrame
@@ -108,11 +107,11 @@ class Panel(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which accounts have no row, in words."""
+        """Sentences on the accounts without a row."""
         return without_rows_notes(self.without_rows)
 
     def names(self, *, role: str | None = None, family: str | None = None) -> list[str]:
-        """Return the names of the indicators, of one role or family if one is given."""
+        """Return the names of the indicators, optionally of one role or family."""
         return [
             indicator.name
             for indicator in self.indicators
@@ -121,7 +120,7 @@ class Panel(Result):
 
     @property
     def iloc(self) -> NoReturn:
-        """Refuse rows by position, which scikit-learn would split without regard to time."""
+        """Raise an error for rows by position, which scikit-learn would split ignoring time."""
         raise OptionError(
             "a panel has no rows by position, which scikit-learn needs",
             "Give cross_val_score the folds of evaluation.panel_folds(panel), and"
@@ -129,18 +128,18 @@ class Panel(Result):
         )
 
     def current(self) -> pd.DataFrame:
-        """Return the rows on ``as_of_date``: accounts active then, notice given or not."""
+        """Return the rows on ``as_of_date``: all accounts active then, with or without a notice."""
         import pandas as pd
 
         return self.frame[self.frame["snapshot_on"] == pd.Timestamp(self.as_of_date)]
 
     def snapshot(self) -> Panel:
-        """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
+        """Return a panel of the rows on ``as_of_date`` only, as built by `build_snapshot`."""
         frame = self.current().reset_index(drop=True)
         return replace(self, frame=frame, without_rows=None, past=None)
 
     def copied(self) -> Panel:
-        """Return the panel with frames of its own."""
+        """Return the panel with copies of its frames."""
         episodes, without = self.episodes, self.without_rows
         return replace(
             self,
@@ -150,7 +149,7 @@ class Panel(Result):
         )
 
     def narrowed(self, names: Iterable[str]) -> Panel:
-        """Return the panel with some of its indicators only: rows of fewer columns copy faster."""
+        """Return the panel with only some of its indicators, which is faster to copy."""
         kept = {*KEY_COLUMNS, SAMPLE_WEIGHT, *names}
         return replace(
             self,
@@ -161,13 +160,13 @@ class Panel(Result):
 
     @property
     def weight(self) -> NDArray[np.float64] | None:
-        """How many rows of the whole panel each row represents; None if this is a whole panel."""
+        """Number of rows that each row represents; None if the panel is not a sample."""
         return self.frame[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in self.frame else None
 
     def refuse_sample(self, what: str, *, of_rows: bool = False) -> None:
-        """Raise OptionError where these rows are a sample: ``what`` would take them for all.
+        """Raise OptionError if the rows are a sample, which ``what`` would take for all rows.
 
-        With ``of_rows`` only for a `sample_panel`: a sample of customers has all of their rows.
+        With ``of_rows``, only for a `sample_panel`: a sample of customers has all of their rows.
         """
         if SAMPLE_WEIGHT in self.frame.columns and not (of_rows and self.sample is not None):
             raise OptionError(
@@ -176,7 +175,7 @@ class Panel(Result):
             )
 
     def as_of(self, day: date | str) -> Panel:
-        """Return the panel as its outcomes were known on ``day``: rows before it, recut.
+        """Return the panel as known on ``day``: the rows before it, with outcomes cut to that day.
 
         Raises OptionError if ``day`` is after the panel's own as_of.
         """
@@ -212,31 +211,31 @@ class Panel(Result):
         )
 
     def to_counting_process(self, indicators: Iterable[str] | None = None) -> pd.DataFrame:
-        """Return the rows at risk as numbers, ready for a time-varying Cox fitter.
+        """Return the rows at risk as numbers, ready for a time-varying Cox model.
 
-        Time is tenure in days. An account is at risk until its end or its notice, whichever the
-        vendor knew first; ends that the project does not count as churn are censored.
+        Time is tenure in days. An account is at risk until its end or its notice, whichever became
+        known first. Ends that the project does not count as churn are censored.
 
         Parameters
         ----------
         indicators : iterable of str, optional
-            Names of the indicators to include; by default all.
+            Names of the indicators to include. Default: all.
 
         Returns
         -------
         DataFrame
-            Columns ``account_id``, ``start``, ``stop`` and ``event`` (1 where the account churned
-            at ``stop``), then floats without missing values. A number keeps its unit; where it is
-            unknown it has the median of the known values, and the flag ``"NAME: unknown"`` is 1.
-            A category is a flag ``"NAME: STATE"`` for each state but the most frequent one.
-            Left out are constants, flags of states in which fewer than 5 churns are expected, and
-            columns that tenure and the columns before them determine to an R² of 0.9 or more;
+            Columns ``account_id``, ``start``, ``stop`` and ``event`` (1 if the account churned at
+            ``stop``), then floats without missing values. Numbers keep their unit; unknown ones are
+            replaced by the median, with the flag ``"NAME: unknown"`` set to 1. A category has a
+            flag ``"NAME: STATE"`` for each state except the most frequent one. Constants are
+            dropped, and so are flags of states in which fewer than 5 churns are expected, and
+            columns determined by tenure and the columns before them with an R² of at least 0.9.
             ``attrs["left_out"]`` gives the reason for each.
 
         Raises
         ------
         OptionError
-            For a name that is no indicator of the panel, and for a `sample_panel`.
+            If a name is not an indicator of the panel, or the panel is a `sample_panel`.
 
         Examples
         --------
@@ -256,7 +255,7 @@ class Panel(Result):
         return counting_process(narrow.frame, read, self.project.not_churn)
 
     def _notebook_table(self) -> pd.DataFrame:
-        """Return the families of indicators, the largest first, instead of some 200 columns."""
+        """Return a table of indicator families, the largest first, instead of some 200 columns."""
         import pandas as pd
 
         known = self.frame.notna().mean()
@@ -279,7 +278,7 @@ class Panel(Result):
         return "\n".join([description(self.to_dict(), self.indicators), *notes])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the panel holds in numbers, ready for JSON."""
+        """Return a numeric summary of the panel, ready for JSON."""
         return {
             "rows": len(self.frame),
             "accounts": int(self.frame["account_id"].nunique()),
@@ -291,7 +290,7 @@ class Panel(Result):
 
 
 def description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
-    """Return what a panel holds, in two lines."""
+    """Return a description of a panel in two lines."""
     families = ", ".join(dict.fromkeys(one.family for one in indicators))
     return (
         f"Panel of {counts['rows']:,} rows: {counts['accounts']:,} accounts every"
@@ -315,17 +314,17 @@ def build_panel(
     """Build the panel of all accounts up to ``tables.as_of_date``.
 
     ``every`` is the time between snapshots (default: the project's). Without an analysis there
-    are no essential processes and the panel holds all other indicators. ``engine`` is "duckdb" or
-    "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
+    are no essential processes, and the panel holds all other indicators. ``engine`` is "duckdb" or
+    "spark" (default: the project's; with a Spark ``session``, "spark"); both give the same rows.
     `build_spark_panel` leaves them in Spark. Tables of `read_warehouse_tables` are computed in
     their warehouse.
 
-    In a session the panel last built of the same tables is kept, if it takes at most 256 MB, and
-    given again (LEADSIGNAL_SESSION_CACHE=0 turns that off).
+    The latest panel of the same tables is kept for the session if it takes at most 256 MB, and
+    reused (LEADSIGNAL_SESSION_CACHE=0 turns that off).
 
-    ``since`` is the panel of an earlier day. The result is the same as without it; only rows that
-    are new, or may have changed since, are made. Raises OptionError where the analysis asks for
-    what the tables do not have, and where ``since`` was built with other settings.
+    ``since`` is the panel of an earlier day. The result is the same as without it, but only rows
+    that are new or may have changed are computed. Raises OptionError if the analysis needs data
+    that the tables do not have, or if ``since`` was built with other settings.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -372,12 +371,12 @@ def sample_panel(
     seed: int = 0,
     session: SparkSession | None = None,
 ) -> Panel:
-    """Build a case-cohort sample of the panel, to fit a model where the whole is too large.
+    """Build a case-cohort sample of the panel, to fit a model when the whole panel is too large.
 
-    It holds all rows with churn within ``horizon`` (default: the project's), each
-    with ``sample_weight`` 1, and a ``share`` of the others, each with 1 / share. `ChurnModel.fit`
-    reads the weights; what would misread a sample refuses it. The same rows are drawn by DuckDB
-    and, with a ``session``, by Spark. Raises OptionError for a share outside (0, 1], and as
+    It holds all rows with churn within ``horizon`` (default: the project's), with a
+    ``sample_weight`` of 1, and a ``share`` of the others, with a weight of 1 / share.
+    `ChurnModel.fit` uses the weights; functions that cannot raise an error. DuckDB and, with a
+    ``session``, Spark draw the same rows. Raises OptionError for a share outside (0, 1], and as
     `build_panel` does.
 
     >>> import leadsignal as ls
@@ -402,14 +401,14 @@ def sample_panel(
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
-    """Build only the rows on ``tables.as_of_date``, the same as in the whole panel."""
+    """Build only the rows on ``tables.as_of_date``; they equal those of the whole panel."""
     return _build(tables, analysis, tables.project.every, only_as_of=True, progress=progress)
 
 
 def build_narrow(tables: Tables, chosen: Callable[[Indicator], bool]) -> Panel:
-    """Build the panel without an analysis, with some of its indicators only: that takes less time.
+    """Build the panel with only some indicators and without an analysis, which is faster.
 
-    The rows are those of `build_panel`, narrowed to the indicators that are ``chosen``.
+    The rows are those of `build_panel`, narrowed to the ``chosen`` indicators.
     """
     every = tables.project.every
     return _build(tables, None, every, only_as_of=False, progress=None, chosen=chosen)
@@ -418,7 +417,7 @@ def build_narrow(tables: Tables, chosen: Callable[[Indicator], bool]) -> Panel:
 @checked
 @reads_weights
 def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
-    """Return when each account adopted each process and when it lapsed, to the day.
+    """Return the dates on which each account adopted each process, and on which it lapsed.
 
     Columns: account_id, process, adopted_on, lapsed_on (empty while adopted).
     """
@@ -434,7 +433,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
 
 
 def _episodes(cursor: duckdb.DuckDBPyConnection, recipe: Recipe) -> pd.DataFrame:
-    """Return the episodes that the steps have made."""
+    """Return the episodes computed by the steps."""
     d = recipe.grid.dialect
     episodes: pd.DataFrame = cursor.sql(
         f"SELECT account_id, process, {d.date('adopted')} AS adopted_on,"
@@ -447,7 +446,7 @@ def _episodes(cursor: duckdb.DuckDBPyConnection, recipe: Recipe) -> pd.DataFrame
 def _all_episodes(
     cursor: duckdb.DuckDBPyConnection, made: pd.DataFrame, since: Panel, accounts: pd.Series[Any]
 ) -> pd.DataFrame:
-    """Return the episodes that were made, and those of accounts that had ended before."""
+    """Return the computed episodes, and those of accounts that had already ended."""
     kept = since.episodes
     if kept is None or kept.empty:
         return made
@@ -464,7 +463,7 @@ def _all_episodes(
 
 
 def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
-    """Return the engine that is asked for; raises OptionError for one that there is not."""
+    """Return the requested engine; raises OptionError if it is unknown."""
     in_spark = session is not None or not isinstance(tables, Tables)
     chosen = engine or ("spark" if in_spark else tables.project.engine)
     if chosen not in ENGINES:
@@ -522,7 +521,7 @@ def _doubts(tables: Tables | TablesInSpark | WarehouseTables) -> tuple[DataWarni
 def without_rows_of(
     tables: Tables | TablesInSpark | WarehouseTables, recipe: Recipe, seen: pd.Series[Any]
 ) -> pd.DataFrame:
-    """Return the accounts that ended before their first snapshot, with any engine."""
+    """Return the accounts that ended before their first snapshot, for any engine."""
     if isinstance(tables, Tables):
         accounts = tables.frame("accounts")
     elif isinstance(tables, WarehouseTables):
@@ -560,7 +559,7 @@ def _build(
     with rows_since(tables.connection, recipe, earlier, progress) as (cursor, query):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
         frame = as_frame(query(select), most + made)
-        # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
+        # For a snapshot, only episodes of accounts active on as_of are computed.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None
         if since is not None and episodes is not None:

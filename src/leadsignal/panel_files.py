@@ -1,4 +1,4 @@
-"""Panels as Parquet files, written in portions of accounts."""
+"""Panels written as Parquet files, in batches of accounts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 ROWS_AT_ONCE = 10_000_000
-"""Number of rows, over all tables, from which a panel is built at once; takes about 2 GB."""
+"""Maximum number of rows, over all tables, in one batch; it needs about 2 GB of memory."""
 
 
 @dataclass(frozen=True, repr=False)
 class PanelWritten:
-    """A panel that was written to ``path``: how much it holds."""
+    """Summary of a panel that was written to ``path``."""
 
     path: Path
     rows: int
@@ -61,7 +61,7 @@ class PanelWritten:
         return to_html(str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the panel holds in numbers, as the panel itself does, ready for JSON."""
+        """Return the same numeric summary as a panel, ready for JSON."""
         return {
             "rows": self.rows,
             "accounts": self.accounts,
@@ -84,13 +84,13 @@ def write_panel(
     force: bool = False,
     since: str | Path | None = None,
 ) -> PanelWritten:
-    """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
+    """Write the rows of `build_panel` to one Parquet file, and return a summary.
 
-    The rows never are in this process's memory all at once: what does not fit goes to disk, and
-    accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
-    written whole or not at all. ``since`` is such a file of an earlier day, whose rows are taken
-    over as by `build_panel`. Raises OptionError as `build_panel` does, where the folder of ``path``
-    is not there, and where a file is that is no panel (``force`` replaces it).
+    The rows are never all in memory: accounts are processed in batches of about ``rows_at_once``
+    rows of all tables, and what does not fit is spilled to disk. The file is written atomically.
+    ``since`` is the file of an earlier day, whose rows are reused as in `build_panel`. Raises
+    OptionError as `build_panel` does, if the folder of ``path`` does not exist, or if a file exists
+    that is not a panel (``force`` replaces it).
 
     >>> import leadsignal as ls, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +120,7 @@ def write_panel(
 
 
 class ParquetRows:
-    """A Parquet file that panel rows are written to, and what has been written so far."""
+    """A Parquet file to which panel rows are written, with counts of what has been written."""
 
     def __init__(self, path: Path, past: Past) -> None:
         self.path, self.past, self.rows, self.events = path, past, 0, 0
@@ -143,7 +143,7 @@ class ParquetRows:
         return accounts
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows of whole accounts."""
+        """Append the rows of complete accounts."""
         import pyarrow.parquet as pq
 
         if self._writer is None:
@@ -163,7 +163,7 @@ def _write_portion(
     progress: Progress | None,
 ) -> None:
     plan = panel_steps(recipe)
-    # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
+    # A timestamp, as in pandas, but in microseconds, as Spark cannot read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
     select = f"SELECT * REPLACE ({moment}) FROM ({plan.select_from(JOINED)})"
     with rows_since(connection, recipe, earlier, progress) as (_, query):
@@ -172,7 +172,7 @@ def _write_portion(
 
 
 def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:
-    """Return the progress function of one of several portions."""
+    """Return the progress function for one of several batches."""
     if progress is None:
         return None
     return lambda done, of: progress(number * of + done, portions * of)

@@ -1,4 +1,4 @@
-"""How numbers and dates are written for people, the same wherever one is shown."""
+"""Consistent formatting of numbers and dates for readers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 
 def of_hundred(share: float | None) -> str:
-    """Return a share as a count of 100 accounts.
+    """Return a proportion as a number out of 100 accounts.
 
     >>> of_hundred(0.183), of_hundred(0.002), of_hundred(0.999)
     ('about 18', 'fewer than 1', 'more than 99')
@@ -23,7 +23,7 @@ def of_hundred(share: float | None) -> str:
 
 
 def share_text(share: float | None, decimals: int = 0, *, signed: bool = False) -> str:
-    """Return a share in percent, or a dash where it cannot be said.
+    """Return a proportion in percent, or a dash if it is unknown.
 
     >>> share_text(0.286), share_text(1.003, 1), share_text(0.05, signed=True), share_text(None)
     ('29 %', '100.3 %', '+5 %', '–')
@@ -34,7 +34,7 @@ def share_text(share: float | None, decimals: int = 0, *, signed: bool = False) 
 
 
 def rate_text(share: float | None) -> str:
-    """Return a rate over time in percent to a decimal, or a dash where it cannot be said.
+    """Return a rate over time in percent with one decimal, or a dash if it is unknown.
 
     >>> rate_text(0.0412), rate_text(1.003), rate_text(None)
     ('4.1 %', '100.3 %', '–')
@@ -45,7 +45,7 @@ def rate_text(share: float | None) -> str:
 def interval_text(
     low: float | None, high: float | None, decimals: int = 0, *, signed: bool = False
 ) -> str:
-    """Return the limits of a share in percent.
+    """Return the limits of a proportion in percent.
 
     >>> interval_text(0.18, 0.4), interval_text(-0.02, 0.1, signed=True), interval_text(None, 1)
     ('18 to 40 %', '-2 to +10 %', '–')
@@ -62,7 +62,7 @@ def share_between(
     *,
     signed: bool = False,
 ) -> str:
-    """Return a share in percent with its limits.
+    """Return a proportion in percent with its limits.
 
     >>> share_between(0.29, 0.24, 0.34)
     '29 % (24 to 34 %)'
@@ -72,7 +72,7 @@ def share_between(
 
 
 def level_text(level: float) -> str:
-    """Return a confidence level in percent, with the decimals that it has.
+    """Return a confidence level in percent, with all its decimals.
 
     >>> level_text(0.95), level_text(0.995)
     ('95 %', '99.5 %')
@@ -81,7 +81,7 @@ def level_text(level: float) -> str:
 
 
 def level_in_name(level: float) -> str:
-    """Return a confidence level as names of columns have it: "exp(coef) lower 95%", as in R.
+    """Return a confidence level as in column names such as "exp(coef) lower 95%" of R.
 
     >>> level_in_name(0.95)
     '95%'
@@ -90,7 +90,7 @@ def level_in_name(level: float) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Return a text in which a number stays on one line with its percent sign.
+    """Insert no-break spaces that keep numbers and percent signs on one line.
 
     >>> unbroken("29 % leave")
     '29\\xa0% leave'
@@ -99,7 +99,7 @@ def unbroken(text: str) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p-value as it is written everywhere.
+    """Return a p-value as text.
 
     >>> p_text(0.0002), p_text(0.0412), p_text(float("nan"))
     ('< 0.001', '0.041', '–')
@@ -110,7 +110,7 @@ def p_text(p: float) -> str:
 
 
 def p_phrase(p: float) -> str:
-    """Return a p-value with its letter.
+    """Return a p-value as text, with the letter p.
 
     >>> p_phrase(0.0002), p_phrase(0.0412)
     ('p < 0.001', 'p = 0.041')
@@ -119,7 +119,7 @@ def p_phrase(p: float) -> str:
 
 
 def money(amount: float | None, currency: str | None = None, *, signed: bool = False) -> str:
-    """Return an amount in whole units, with its currency where it is known.
+    """Return an amount in whole units, with its currency if known.
 
     >>> money(12345.6, "EUR"), money(900.0), money(None, "EUR"), money(900.0, signed=True)
     ('12,346 EUR', '900', '', '+900')
@@ -130,7 +130,7 @@ def money(amount: float | None, currency: str | None = None, *, signed: bool = F
 
 
 def day_text(value: date, *, year: bool = True) -> str:
-    """Return a date as people write it, the same under every locale.
+    """Return a date in readable form, independent of the locale.
 
     >>> day_text(date(2024, 3, 7)), day_text(date(2024, 3, 7), year=False)
     ('7 Mar 2024', '7 Mar')
@@ -139,7 +139,7 @@ def day_text(value: date, *, year: bool = True) -> str:
 
 
 def month_text(value: date) -> str:
-    """Return a month as people write it, the same under every locale.
+    """Return a month in readable form, independent of the locale.
 
     >>> month_text(date(2024, 11, 1))
     'Nov 2024'
@@ -152,7 +152,7 @@ def _month(value: date) -> str:
 
 
 def days_text(days: float | None) -> str:
-    """Return a number of days, rounded to whole ones, or a dash where it is unknown.
+    """Return a number of days, rounded to whole days, or a dash if it is unknown.
 
     >>> days_text(1.2), days_text(1300.5), days_text(None)
     ('1 day', '1,301 days', '–')
@@ -161,10 +161,10 @@ def days_text(days: float | None) -> str:
 
 
 def how_often(ratio: float) -> str:
-    """Return a ratio of churn rates as people say it.
+    """Return a ratio of churn rates in words.
 
-    The ratio is first rounded to two decimals, as tables show it: 0.415 is 0.41 in a table, and
-    nowhere "58 % less".
+    The ratio is first rounded to two decimals, as in tables, so that 0.415 is shown as 0.41 and as
+    "59 % less often" everywhere.
 
     >>> how_often(0.41), how_often(1.5), how_often(2.34), how_often(1.004)
     ('59 % less often', '50 % more often', '2.3 times as often', 'as often')
@@ -179,7 +179,7 @@ def how_often(ratio: float) -> str:
 
 
 def how_often_between(low: float | None, high: float | None) -> str:
-    """Return the limits of a ratio of churn rates as people say them, the way `how_often` does.
+    """Return the limits of a ratio of churn rates in words, in the style of `how_often`.
 
     >>> how_often_between(0.27, 0.61), how_often_between(1.2, 1.5), how_often_between(2.1, 4)
     ('39 to 73 %', '20 to 50 %', '2.1 to 4.0 times')
@@ -211,7 +211,7 @@ def count_of(number: int, what: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a column or file in small letters and digits alone.
+    """Return the lower-case letters and digits of the name of a column or file.
 
     >>> plain_name("Created (UTC)"), plain_name("Kündigung_am")
     ('createdutc', 'kuendigungam')

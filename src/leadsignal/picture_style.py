@@ -1,6 +1,6 @@
-"""How pictures look: colours, line styles, sizes of letters and axes of shares, in one place.
+"""Common style of all plots: colours, line styles, font sizes and percent axes.
 
-Colours and line styles are distinguishable without colour vision.
+Colours and line styles can be distinguished without colour vision.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 STYLES = ("-", "--", "-.", ":")
 BLUES = ("#DCEAF4", "#A9CCE3", "#5DA3CF", COLOURS[0])
-"""Rings from the outermost to the innermost."""
+"""Colours of rings, from the outermost to the innermost."""
 GREY = "#777777"
-"""Lines of reference and what is said beside the finding."""
+"""Colour of reference lines and annotations."""
 FAINT = "#DDDDDD"
-"""Areas and marks of what is not known yet or not counted."""
+"""Colour of areas and markers that are not known yet or not counted."""
 TITLE, LABEL, SMALL = 11.0, 9.0, 8.5
-"""Sizes of letters in points: of the title, of names and values, and of long lists."""
+"""Font sizes in points: of titles, of labels, and of long lists."""
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -40,5 +40,5 @@ def write_title(axes: Axes, finding: str, *, room: float | None = None, wrap: bo
 
 
 def percent_axis(axis: Any) -> None:
-    """Label an axis of shares in percent."""
+    """Format an axis of proportions in percent."""
     axis.set_major_formatter(lambda value, _: share_text(value))

@@ -1,7 +1,8 @@
-"""What is running and for how long: a line on a terminal, a bar in a notebook, plain in a log.
+"""Progress displays: a line on a terminal, a bar in a notebook, messages in a log.
 
-A function with a parameter ``progress`` shows one by itself in a notebook (``arguments.checked``);
-LEADSIGNAL_PROGRESS=0 turns that off. It also logs how long it took, by the logger "leadsignal".
+In a notebook, a function with a parameter ``progress`` shows a bar by default
+(``arguments.checked``); LEADSIGNAL_PROGRESS=0 turns that off. The duration is logged by the logger
+"leadsignal".
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from leadsignal.phrases import share_text
 
 Progress = Callable[[int, int], None]
 TICK = 1.0
-"""Seconds between two updates while nothing is reported."""
+"""Seconds between two updates if no progress is reported."""
 _logger = logging.getLogger("leadsignal")
-_logger.addHandler(logging.NullHandler())  # silent, unless the program has configured logging
+_logger.addHandler(logging.NullHandler())  # silent unless the program has configured logging
 _shown: ContextVar[bool] = ContextVar("shown", default=False)
 
 
 def in_words(seconds: float) -> str:
-    """Return how long something has run.
+    """Return a duration in words.
 
     >>> in_words(3.2), in_words(75), in_words(7260)
     ('3 s', '1 min 15 s', '2 h 1 min')
@@ -44,12 +45,12 @@ def in_words(seconds: float) -> str:
 
 
 def stamped(text: str) -> str:
-    """Return a line of a log with its date and time in front."""
+    """Return a log line that starts with the current date and time."""
     return f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}"
 
 
 def line_of(what: str, done: int, total: int, seconds: float) -> str:
-    """Return what is running, how much of it is done, and for how long it has run.
+    """Return a line with what is running, its progress and its duration.
 
     >>> line_of("panel", 3, 12, 8.4), line_of("fitting", 0, 0, 8.4)
     ('panel: 25 %, 8 s', 'fitting: 8 s')
@@ -59,14 +60,15 @@ def line_of(what: str, done: int, total: int, seconds: float) -> str:
 
 
 class Shown:
-    """Something that runs, shown by ``write`` at each report and each second.
+    """A running task, displayed by ``write`` at each progress report and every second.
 
     Parameters
     ----------
     what : str
-        What is running.
+        Name of the task.
     write : callable
-        Takes what is running, how much is done, of how much, and the seconds since the start.
+        Called with the name, the number of steps done, their total, and the seconds since the
+        start.
     """
 
     def __init__(self, what: str, write: Callable[[str, int, int, float], None]) -> None:
@@ -96,7 +98,7 @@ class Shown:
         return time.monotonic() - self.began
 
     def __call__(self, done: int, total: int) -> None:
-        """Take note of how much is done."""
+        """Report the number of steps done and their total."""
         self.done, self.total = done, total
         self._put()
 
@@ -111,7 +113,7 @@ class Shown:
 
 @contextmanager
 def on_terminal(what: str, stream: TextIO) -> Iterator[Progress]:
-    """Show one line on a terminal, which is gone at the end."""
+    """Show the progress in one line on a terminal, which is removed at the end."""
     widest = 0
 
     def write(what: str, done: int, total: int, seconds: float) -> None:
@@ -131,7 +133,7 @@ def on_terminal(what: str, stream: TextIO) -> Iterator[Progress]:
 
 @contextmanager
 def in_notebook(what: str) -> Iterator[Progress]:
-    """Show a bar in the cell's output; at the end it says how long it took."""
+    """Show a bar in the output of the cell; at the end it shows the duration."""
     from IPython.display import HTML, display
 
     handle = display(HTML(_bar(what, 0, 0, 0.0)), display_id=True)  # type: ignore[no-untyped-call]
@@ -153,7 +155,7 @@ def _bar(what: str, done: int, total: int, seconds: float) -> str:
 
 
 def is_notebook() -> bool:
-    """Whether this runs in the kernel of a notebook, and bars are not turned off."""
+    """Whether this runs in a notebook kernel and bars are not turned off."""
     if "IPython" not in sys.modules or os.environ.get("LEADSIGNAL_PROGRESS") == "0":
         return False
     shell: Any = sys.modules["IPython"].get_ipython()
@@ -162,7 +164,7 @@ def is_notebook() -> bool:
 
 @contextmanager
 def by_default(what: str) -> Iterator[Progress | None]:
-    """Show a bar in a notebook, and log how long it took; not of what runs inside another."""
+    """Show a bar in a notebook and log the duration, except inside another such task."""
     if _shown.get():
         yield None
         return
@@ -176,13 +178,13 @@ def by_default(what: str) -> Iterator[Progress | None]:
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Log that something is done, and how long it took."""
+    """Log that a task is done, and its duration."""
     began = time.monotonic()
     yield
     _logger.info("%s: done in %s", what, in_words(time.monotonic() - began))
 
 
 def log_warnings(what: str, warnings: Iterable[object]) -> None:
-    """Log what is odd: a line for each."""
+    """Log each warning in a line."""
     for one in warnings:
         _logger.warning("%s: %s", what, one)

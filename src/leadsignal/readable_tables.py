@@ -1,4 +1,4 @@
-"""Tables as people read them, in notebooks and on terminals: one format for each kind of value."""
+"""Formatted tables for notebooks and terminals, with one format for each kind of value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_COLUMNS = 8
-"""Number of columns of a table that a notebook shows."""
+"""Maximum number of columns shown in a notebook."""
 HEADINGS = {
     "account_id": "account",
     "arr": "ARR, a year",
@@ -39,16 +39,16 @@ HEADINGS = {
     "risk_low": "lower limit of the risk",
     "within_days": "window, days",
 }
-"""Headings of columns whose name alone does not say what they are."""
+"""Headings of columns with names that do not explain themselves."""
 SHARES = re.compile(
     r"risk|risk_low|risk_high|share|share_.*|.*_share|still_active_\d+d|.*recall.*|mean_gap"
     r"|adopted_low|adopted_high|stability|together|alert_precision|stayed_share|chance"
 )
-"""Columns of shares, which are shown in percent."""
+"""Columns of proportions, shown in percent."""
 ONE_DECIMAL = ("logo", "gross", "net")
-"""Shares whose tenths of a percent count."""
+"""Columns of proportions shown with one decimal of a percent."""
 BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|.*recall.*|alert_precision|chance")
-"""Columns of shares that have a bar in each cell of a notebook."""
+"""Columns of proportions with a bar in each cell in a notebook."""
 P_VALUES = ("p", "p_holm", "q_value", "p, corrected", "p value")
 BAR = f"linear-gradient(90deg,{COLOURS[4]}66 {{share:.0f}}%,transparent {{share:.0f}}%)"
 TEXT, NUMBER = (
@@ -57,7 +57,7 @@ TEXT, NUMBER = (
 )
 DAY = "text-align:left;white-space:nowrap"
 SHORT = 48
-"""Characters of a cell beyond which a table on a terminal cuts it."""
+"""Length, in characters, at which cells are truncated on a terminal."""
 
 
 def heading(name: object) -> str:
@@ -76,7 +76,7 @@ def heading(name: object) -> str:
 
 
 def cell_texts(name: object, column: pd.Series[Any]) -> list[str]:
-    """Return the cells of a column as text: percent, counts, dates, a dash where unknown.
+    """Format the cells of a column: percent, counts, dates, and a dash for missing values.
 
     Examples
     --------
@@ -118,13 +118,13 @@ def _cell(name: str, value: Any, *, share: bool, whole: bool) -> str:
 
 
 def _few_digits(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits."""
     decimals = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
     return f"{value:,.{decimals}f}"
 
 
 def _missing(value: Any) -> bool:
-    """Whether a cell is None, NaN, NaT or NA; no array is compared."""
+    """Whether a cell is None, NaN, NaT or NA; arrays are not compared."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float) and value != value
@@ -135,25 +135,25 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _is_share(name: object, numbers: Sequence[float]) -> bool:
-    """Whether a column holds shares, by its name and because no value contradicts it."""
+    """Whether a column holds proportions: by its name, and unless a value contradicts that."""
     named = str(name) in ONE_DECIMAL or SHARES.fullmatch(str(name)) is not None
     return named and bool(numbers) and max(map(abs, numbers)) < 10
 
 
 def html_table(table: pd.DataFrame, max_rows: int | None) -> str:
-    """Return the first rows and columns of a table as HTML, and below it how many there are.
+    """Return the first rows and columns of a table as HTML, followed by the number of all.
 
     Parameters
     ----------
     table : DataFrame
-        The table; headings have the column's name as their tooltip.
+        The table; headings show the column name as a tooltip.
     max_rows : int or None
-        Number of rows that are shown; None shows all.
+        Maximum number of rows shown; None shows all.
 
     Returns
     -------
     str
-        All text is escaped.
+        The HTML, with all text escaped.
     """
     shown = table.iloc[:max_rows, :MAX_COLUMNS]
     texts = [cell_texts(name, shown.iloc[:, at]) for at, name in enumerate(shown.columns)]
@@ -182,7 +182,7 @@ def _right(column: pd.Series[Any]) -> bool:
 
 
 def _styles(name: object, column: pd.Series[Any]) -> list[str]:
-    """Return the style of each cell; shares that people compare have a bar behind them."""
+    """Return the style of each cell; proportions that readers compare have a bar behind them."""
     if column.dtype.kind == "M":
         return [DAY] * len(column)
     if not _right(column):
@@ -195,7 +195,7 @@ def _styles(name: object, column: pd.Series[Any]) -> list[str]:
 
 
 def _shown_of(shown: tuple[int, int], there: tuple[int, int]) -> str:
-    """Return how many of the rows and columns are shown, where some are not."""
+    """Return how many rows and columns are shown, if some are not."""
     parts = [
         f"{few:,} of {all_:,} {what}"
         for few, all_, what in zip(shown, there, ("rows", "columns"), strict=True)
@@ -205,16 +205,16 @@ def _shown_of(shown: tuple[int, int], there: tuple[int, int]) -> str:
 
 
 def text_table(table: pd.DataFrame, *, indent: str = "", short: int | None = SHORT) -> str:
-    """Return a table as aligned text: numbers to the right, words to the left.
+    """Return a table as aligned text, with numbers to the right and words to the left.
 
     Parameters
     ----------
     table : DataFrame
         The table.
     indent : str, default ""
-        What each line begins with.
+        Text at the start of each line.
     short : int or None, default 48
-        Characters of a cell that are shown; None shows all.
+        Maximum number of characters shown per cell; None shows all.
 
     Returns
     -------
@@ -239,5 +239,5 @@ def text_table(table: pd.DataFrame, *, indent: str = "", short: int | None = SHO
 
 
 def _cut(text: str, short: int | None) -> str:
-    text = " ".join(text.split())  # A name may hold line breaks.
+    text = " ".join(text.split())  # Names may contain line breaks.
     return text if short is None or len(text) <= short else f"{text[: short - 1].rstrip()}…"

@@ -1,7 +1,7 @@
-"""The status of each account: its own results against its own targets, and since when.
+"""The result status of each account: its results compared with its targets, and since when.
 
-One result is noisy, so an account is *on target* after a result when the mean of that result and
-the two before it is at the target or beyond it, in the direction that is better.
+Single results are noisy, so an account is *on target* after a result if the mean of that result and
+the two before it is at the target or better.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOGETHER = 3
-"""Number of results that are averaged before they are compared with the target."""
+"""Number of results that are averaged before the comparison with the target."""
 YEAR = 365
 TREND_RESULTS, TREND_DAYS, PER = 4, 90, 90
-"""Minimum number of results, and of days between them, for a trend; a trend is per ``PER`` days."""
+"""Minimum numbers of results and of days between them for a trend, which is per ``PER`` days."""
 TRENDS = ("rising", "steady", "falling", "not known")
 
 
 def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -> pd.DataFrame:
-    """Return each account's results of its own metric with their distance to the target.
+    """Return each account's results in its own metric, with their distance to the target.
 
-    One row an account and day: account_id, metric, measured_on, value, target, higher_is_better,
-    ``gap`` (distance as a share of the target, positive is good, missing where the target is 0),
+    One row per account and day: account_id, metric, measured_on, value, target, higher_is_better,
+    ``gap`` (distance as a share of the target, positive if better, missing if the target is 0),
     ``mean_gap`` and ``on_target`` (over this result and the two before; missing before the third).
-    Metric and results are those of ``leadsignal.targets``: of several on one day the best.
-    Raises OptionError where the tables hold no results with targets.
+    `leadsignal.targets` defines metric and results: of several on one day, the best counts.
+    Raises OptionError if the tables hold no results with targets.
     """
     if "results" not in tables.names or "target" not in tables.columns("results"):
         raise OptionError(
@@ -42,21 +42,21 @@ def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -
         )
     rows = own_results(tables, analysis)
     rows = rows[rows["target"].notna()]
-    # The best of a day comes last.
+    # Within a day, the best result is last.
     rows = rows.drop_duplicates(["account_id", "measured_on"], keep="last", ignore_index=True)
     columns = ["account_id", "metric", "measured_on", "value", "target", "higher_is_better", "gap"]
     beyond, rows = rows["beyond"], rows[columns]
-    # Equal means are to be equal numbers, in ranks and in orders, whatever their last digit.
+    # Round, so that equal means are equal numbers when ranked or sorted.
     rows["mean_gap"] = _rolling(rows, rows["gap"].astype(float)).round(12)
     mean = _rolling(rows, beyond)
-    # Sums along the rows leave a rest of 1e-16 where the mean is the target itself.
+    # Rolling sums can miss the target by 1e-16 even if the mean equals it.
     met = (mean >= -ROUNDING * rows["target"].abs().clip(lower=ROUNDING)).astype(object)
     rows["on_target"] = met.where(mean.notna(), None)
     return rows
 
 
 def _rolling(rows: pd.DataFrame, values: Any) -> Any:
-    """Return the mean of each value and the ones before it, missing before the third."""
+    """Return the mean of each value and the two before it, missing before the third."""
     of_account = values.groupby(rows["account_id"])
     return sum((of_account.shift(back) for back in range(1, TOGETHER)), start=values) / TOGETHER
 
@@ -64,14 +64,14 @@ def _rolling(rows: pd.DataFrame, values: Any) -> Any:
 def standings(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, rows: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return the status at ``as_of_date`` of each account with results, one row per account_id.
+    """Return the status of each account with results at ``as_of_date``, one row per account_id.
 
     Columns: metric, value, target, higher_is_better and measured_on of the latest result;
-    ``days_old``; ``results`` and ``level`` (mean gap) of the last 365 days; ``mean_gap`` and
-    ``on_target`` of the last three; ``since``, the day from which it has been on target without a
-    break, and ``days_on_target``; ``slope`` of the gap per 90 days with ``slope_low`` and
-    ``slope_high`` (95 %, least squares over the last 365 days), and ``trend`` in a word. ``rows``
-    are those of ``results_over_time``, if they exist already.
+    ``days_old``, its age; ``results`` and ``level`` (mean gap) over the last 365 days; ``mean_gap``
+    and ``on_target`` over the last three results; ``since``, the first day of the current unbroken
+    time on target, and ``days_on_target``; ``slope``, the change of the gap per 90 days, with
+    ``slope_low`` and ``slope_high`` (95 % interval, least squares over the last 365 days); and
+    ``trend``, a word for it. ``rows`` are those of `results_over_time`, if already computed.
     """
     import pandas as pd
 
@@ -89,7 +89,7 @@ def standings(
 
 
 def _since(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the first day of the current run on target, for accounts that have one."""
+    """Return the first day of the current time on target, for accounts on target."""
     import pandas as pd
 
     on = rows["on_target"].eq(True)

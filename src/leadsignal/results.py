@@ -1,4 +1,4 @@
-"""What all results have in common: a table, a short text, HTML for notebooks, and a file."""
+"""The base class of results: a table, a short text, HTML for notebooks, and files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS = 10
-"""Number of rows of a table that a notebook shows."""
+"""Maximum number of rows shown in a notebook."""
 ENDINGS = (".csv", ".xlsx", ".parquet", ".json")
 
 
 class Result:
     """Base class of results that hold a table.
 
-    A subclass has a ``frame`` (or overrides `_table`) and a `__repr__`. It then behaves like its
-    table where people expect it to: ``len(result)``, ``result["column"]``, ``result.head()``.
+    A subclass has a ``frame`` (or overrides `_table`) and a `__repr__`. It then supports the common
+    operations of its table: ``len(result)``, ``result["column"]``, ``result.head()``.
 
     Examples
     --------
@@ -50,15 +50,15 @@ class Result:
             """The table of the result."""
 
     def _table(self) -> pd.DataFrame:
-        """Return the table, which callers do not change."""
+        """Return the table itself, which callers must not change."""
         return self.frame
 
     def _notebook_table(self) -> pd.DataFrame | None:
-        """Return what a notebook shows below the text; None for nothing."""
+        """Return the table shown in a notebook below the text; None for no table."""
         return self._table()
 
     def _notebook_text(self) -> str:
-        """Return the lines that a notebook shows above the table."""
+        """Return the text shown in a notebook above the table."""
         return repr(self)
 
     def to_frame(self) -> pd.DataFrame:
@@ -73,7 +73,7 @@ class Result:
         return len(self._table())
 
     def __bool__(self) -> bool:
-        # A result without rows is still a result: `if result` asks whether there is one.
+        # A result without rows is still a result: `if result` tests for None.
         return True
 
     def __getitem__(self, column: str) -> pd.Series[Any]:
@@ -88,25 +88,26 @@ class Result:
         return to_html(self._notebook_text(), None if table is None else _with_index(table))
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the table to a file whose ending names its format.
+        """Write the table to a file; the extension selects the format.
 
         Parameters
         ----------
         path : str or Path
             A name that ends in ``.csv``, ``.xlsx``, ``.parquet`` or ``.json``. In ``.csv`` and
-            ``.xlsx``, texts that a spreadsheet would run as formulas get an apostrophe.
+            ``.xlsx``, text that a spreadsheet would run as a formula is prefixed with an
+            apostrophe.
         force : bool, default False
-            Replace a file that exists.
+            Whether to replace an existing file.
 
         Returns
         -------
         Path
-            Where the table is.
+            Path of the file.
 
         Raises
         ------
         OptionError
-            For another ending, or for a file that exists and is not to be replaced.
+            If the extension is unknown, or if the file exists and ``force`` is False.
         """
         place, ending = Path(path), Path(path).suffix.lower()
         if ending not in ENDINGS:
@@ -139,23 +140,23 @@ def _write(table: pd.DataFrame, part: Path, ending: str) -> None:
 
 
 def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None = MAX_ROWS) -> str:
-    """Return lines of text and the first rows of a table as HTML; all of it is escaped.
+    """Return text and the first rows of a table as HTML, with everything escaped.
 
-    A table has at most eight columns; below it stands how many rows and columns there are.
+    A table has at most eight columns; its numbers of rows and columns are given below it.
 
     Parameters
     ----------
     text : str
         Lines of text; leading spaces are kept.
     table : DataFrame, optional
-        What is shown below the text.
+        Table to show below the text.
     max_rows : int or None, default 10
-        Number of rows that are shown; None shows all.
+        Maximum number of rows shown; None shows all.
 
     Returns
     -------
     str
-        A paragraph and perhaps a table.
+        A paragraph and, if given, the table.
 
     Examples
     --------
@@ -167,12 +168,12 @@ def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None =
 
 
 def rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
-    """Return a table with its floats rounded; pandas warns where it is to round dates."""
+    """Return a table with its floats rounded; rounding dates would raise a pandas warning."""
     return table.round(dict.fromkeys(table.select_dtypes("float"), digits))
 
 
 def or_dash(value: float, spec: str) -> str:
-    """Return a number in the format ``spec``, and a dash of the same width if it is missing.
+    """Return a number in the format ``spec``, or a dash of the same width if it is missing.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""What each table must hold: columns, kinds, keys, rules. Data, no logic.
+"""The schema of each table: columns, kinds, keys and rules, as data without logic.
 
-Reading (`leadsignal.tables`), cutting time, the docs and the simulator all read from here.
+Reading (`leadsignal.tables`), point-in-time views, the docs and the simulator all use it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["id", "text", "day", "moment", "number", "decimal", "integer", "boolean"]
-"""How a column is stored once it is checked.
+"""How a checked column is stored.
 
 ``id`` and ``text`` are text (an id may not be empty); ``day`` is a date (timestamps become local
-days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to
-``Column.decimals`` places, because it is summed; ``integer`` and ``boolean`` are what they say.
+dates), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to
+``Column.decimals`` places, because it is summed; ``integer`` and ``boolean`` are as named.
 """
 
 
 LARGEST_NUMBER = 10**15
-"""Upper limit of numbers: squares of larger ones lose precision or overflow."""
+"""Upper limit of numbers; squares of larger ones lose precision or overflow."""
 MAX_MONTHS = 1200
-"""The longest term: a century."""
+"""Maximum contract term in months (a century)."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, kind, whether it must be there, and what an empty cell means."""
+    """One column: its name, kind, whether it is required, and what an empty cell means."""
 
     name: str
     kind: Kind
@@ -38,24 +38,24 @@ class Column:
 
     @property
     def limit(self) -> int | None:
-        """Upper bound of the absolute value, so that it can be computed with."""
+        """Upper bound of the absolute value, which keeps computations safe."""
         months = MAX_MONTHS + 1
         return {"decimal": 10**12, "number": LARGEST_NUMBER, "integer": months}.get(self.kind)
 
     @property
     def total_limit(self) -> int | None:
-        """Upper bound of the sum of absolute values, so that sums are exact."""
+        """Upper bound of the sum of absolute values, which keeps sums exact."""
         return 9 * 10 ** (18 - self.decimals) if self.kind == "decimal" else None
 
     @property
     def is_money(self) -> bool:
-        """Whether these are amounts of money: all of a table must be in one currency."""
+        """Whether these are amounts of money, which must be in one currency within a table."""
         return self.kind == "decimal" and self.decimals == 2
 
 
 @dataclass(frozen=True)
 class SecondDate:
-    """A further date in a row, known only once it has come; ``also`` become known with it."""
+    """A further date in a row, known only once it has passed; ``also`` become known with it."""
 
     column: str
     also: tuple[str, ...] = ()
@@ -65,12 +65,11 @@ class SecondDate:
 class Table:
     """One table.
 
-    ``time`` is the column that says when a row became true. ``key`` names a row; with
-    ``recorded_at``, rows of one key are versions of each other. ``planned`` dates may be in the
-    future by nature and do not move the default as_of. ``ordered`` holds pairs of columns of
-    which the second may not be before the first. ``repeats`` says whether two rows that are
-    alike in every column are a fault or only worth a warning (two tickets on one day are no
-    mistake).
+    ``time`` is the column that says when a row became true. ``key`` identifies a row; with
+    ``recorded_at``, rows with the same key are versions of each other. ``planned`` dates may lie in
+    the future and do not affect the default as_of. ``ordered`` holds pairs of columns of which the
+    second must not be before the first. ``repeats`` says whether identical rows are a fault or only
+    worth a warning (two tickets on one day are no mistake).
     """
 
     name: str
@@ -89,12 +88,12 @@ class Table:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Names of the columns that must be there."""
+        """Names of the required columns."""
         return tuple(column.name for column in self.columns if column.required)
 
     @property
     def days(self) -> tuple[str, ...]:
-        """Names of the columns that hold days."""
+        """Names of the columns that hold dates."""
         return tuple(column.name for column in self.columns if column.kind == "day")
 
 
@@ -354,9 +353,9 @@ READ_FIRST: tuple[Table, ...] = (
         ordered=(("started_on", "ended_on"),),
     ),
 )
-"""Tables that are read before the others and become part of them."""
+"""Tables that are read before the others and merged into them."""
 
 ALL_TABLES: tuple[Table, ...] = (*READ_FIRST, *TABLES)
-"""Every table that is read, in the order of reading."""
+"""All tables, in the order of reading."""
 BY_NAME: dict[str, Table] = {table.name: table for table in ALL_TABLES}
 EVENT_TABLES: tuple[Table, ...] = TABLES[1:]

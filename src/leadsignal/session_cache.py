@@ -1,6 +1,6 @@
-"""What this session has worked out already, so that nothing is worked out twice.
+"""A cache of what has been computed in this session.
 
-The environment variable LEADSIGNAL_SESSION_CACHE turns it off: ``LEADSIGNAL_SESSION_CACHE=0``.
+The environment variable ``LEADSIGNAL_SESSION_CACHE=0`` turns it off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 
 SWITCH = "LEADSIGNAL_SESSION_CACHE"
 MAX_FITS = 32
-"""Number of fits that are kept; one takes about a megabyte."""
+"""Maximum number of cached fits; each takes about a megabyte."""
 
 _fits: OrderedDict[str, Any] = OrderedDict()
 _by_owner: WeakKeyDictionary[object, dict[Hashable, Any]] = WeakKeyDictionary()
@@ -25,15 +25,15 @@ _lock = Lock()
 
 
 def is_on() -> bool:
-    """Return whether anything is kept."""
+    """Return whether the cache is on."""
     return os.environ.get(SWITCH, "1") != "0"
 
 
 def fitted_once(key: str, fit: Callable[[], Value]) -> Value:
-    """Return what ``fit`` returned for the same key before, else what it returns now.
+    """Return the cached result for a key, or call ``fit`` and cache its result.
 
-    The key must say all that the result depends on. Of more than `MAX_FITS` results those go that
-    were asked for longest ago.
+    The key must identify everything that the result depends on. Beyond `MAX_FITS` results, the
+    least recently used are dropped.
     """
     with _lock:
         if is_on() and key in _fits:
@@ -50,9 +50,10 @@ def fitted_once(key: str, fit: Callable[[], Value]) -> Value:
 
 
 def once_for(owner: object, key: Hashable, work_out: Callable[[], Value]) -> Value:
-    """Return what ``work_out`` returned for the same owner and key before, else what it does now.
+    """Return the cached result for an owner and a key, or compute and cache it.
 
-    The result goes with its owner, the tables that it was worked out from; it must not refer to it.
+    The result is dropped with its owner (the tables it was computed from), and must not refer to
+    it.
     """
     kept: tuple[Value] | None = recalled(owner, key)
     if kept is None:
@@ -62,28 +63,28 @@ def once_for(owner: object, key: Hashable, work_out: Callable[[], Value]) -> Val
 
 
 def recalled(owner: object, key: Hashable) -> Any:
-    """Return what was kept of an owner under a key; None if there is nothing."""
+    """Return the value cached for an owner and a key; None if there is none."""
     with _lock:
         return _by_owner.get(owner, {}).get(key) if is_on() else None
 
 
 def remember(owner: object, key: Hashable, value: object) -> None:
-    """Keep a value, which must not refer to its owner, as long as the owner is in use."""
+    """Cache a value, which must not refer to its owner, for the lifetime of the owner."""
     with _lock:
         if is_on():
             _by_owner.setdefault(owner, {})[key] = value
 
 
 def in_use(key: str) -> Any:
-    """Return the object that was noted under a key and is still in use; None if there is none."""
+    """Return the object registered under a key if it is still in use, else None."""
     with _lock:
         return _alive.get(key) if is_on() else None
 
 
 def note_use(key: str, value: object) -> None:
-    """Note an object under a key, as long as it is in use.
+    """Register an object under a key for as long as it is in use.
 
-    What was worked out once for it (`once_for`) is there for the next that asks for the key.
+    Later callers with the same key then share its cached results (`once_for`).
     """
     with _lock:
         if is_on():
@@ -91,7 +92,7 @@ def note_use(key: str, value: object) -> None:
 
 
 def forget() -> None:
-    """Forget everything."""
+    """Clear the cache."""
     with _lock:
         _fits.clear()
         _by_owner.clear()

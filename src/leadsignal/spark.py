@@ -1,4 +1,4 @@
-"""Panels of tables that are on Apache Spark already."""
+"""Panels from tables in Apache Spark."""
 
 from leadsignal.engine.spark_tables import SparkTables, read_spark_tables
 from leadsignal.scoring.spark_panel import SparkPanel, build_spark_panel

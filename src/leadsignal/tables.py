@@ -1,4 +1,4 @@
-"""Checked tables, and ``Tables.as_of(t)``: the one place that cuts time."""
+"""Checked tables, and ``Tables.as_of(t)``, the only place where data are cut at a date."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ if TYPE_CHECKING:
 class Tables:
     """Checked tables as they were known at midnight of ``as_of_date``.
 
-    The rows are in a store shared by all Tables of one reading; passing them on costs nothing.
-    ``cache_notice`` says why what was kept of an earlier reading could not be used, or this one not
-    be kept, where ``cache = true`` asks for it. ``sample`` is the sample of customers that these
+    The rows are in a store shared by all views of the same data, so that copies are free.
+    ``cache_notice`` says why the cache of an earlier reading could not be used or this one not be
+    cached, if ``cache = true``. ``sample`` is the weighted sample of customers in these tables;
+    None for all customers, and for a sample with equal probabilities.
     tables are, with its weights; None for all customers, and where all had the same chance.
     """
 
@@ -74,7 +75,7 @@ class Tables:
     cache_notice: str = ""
     sample: AccountSample | None = None
     _members: str = ""
-    """Where a sample was drawn, the store's table of its accounts."""
+    """For a sample, the table in the store with its accounts."""
 
     def as_of(self, t: date | str) -> Tables:
         """Return the tables as they were known at midnight of another day.
@@ -93,21 +94,21 @@ class Tables:
         return replace(self, as_of_date=day)
 
     def sample_accounts(self, share: float, *, keep_churned: bool = False, seed: int = 0) -> Tables:
-        """Return the tables of some customers, with all rows of all their accounts.
+        """Return the tables of a sample of customers, with all rows of all their accounts.
 
-        Which ones depends on a hash of the customer (of the account where there is none) and the
-        seed only, so that Spark draws the same. Names, coverage and warnings are those of all.
+        Sampling depends only on a hash of the customer (or else the account) and the seed, so that
+        Spark draws the same sample. Names, coverage and warnings are those of all customers.
 
         Parameters
         ----------
         share : float
-            Chance of a customer to be drawn, above 0 and at most 1.
+            Probability of selecting a customer, above 0 and at most 1.
         keep_churned : bool, default False
-            Keep all customers with an account whose churn is known, and draw from the others. The
-            result has a ``sample`` with weights, which estimates use; what cannot use them refuses
-            it. By default all have the same chance, and nothing needs weights.
+            Keep all customers with an account whose churn is known, and sample the others. The
+            result has a ``sample`` with weights; functions that cannot use them raise an error. By
+            default, all customers have the same probability, and no weights are needed.
         seed : int, default 0
-            Another seed gives other customers.
+            Random seed.
 
         Returns
         -------
@@ -116,7 +117,7 @@ class Tables:
         Raises
         ------
         OptionError
-            If the share is out of range, or these tables are a sample already.
+            If the share is out of range, or the tables are already a sample.
 
         Examples
         --------
@@ -138,7 +139,7 @@ class Tables:
         return replace(self, sample=sample, _members=members)
 
     def complete_through(self, last: Mapping[str, date]) -> Tables:
-        """Return the tables with some of them complete only through a day: after it, unknown."""
+        """Return the tables with some of them complete only through a day, and unknown after it."""
         sources = dict(self.project.tables)
         for name, day in last.items():
             sources[name] = replace(sources.get(name, TableSource()), complete_through=day)
@@ -146,7 +147,7 @@ class Tables:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a folder beside the rows for what is in the making; it goes with them at last."""
+        """Yield a temporary folder beside the rows, which is removed with them at the latest."""
         with TemporaryDirectory(dir=self._store.folder) as folder:
             yield Path(folder)
 
@@ -157,17 +158,17 @@ class Tables:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The store's connection; take a ``cursor()`` of it for queries."""
+        """The connection of the store; use its ``cursor()`` for queries."""
         return self._store.connection
 
     @cached_property
     def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the rows visible and the days between which it is complete."""
+        """For each table, the number of visible rows and the dates between which it is complete."""
         return {name: self._coverage(name) for name in self.names}
 
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """What is odd in the tables, in their order: found when it is first asked for, and kept."""
+        """Data warnings in the order of the tables, found on first access and then cached."""
         rows = CheckedRows(
             self.project, self._store, self._loaded, self.attributes, self._found_in_reading
         )
@@ -175,7 +176,7 @@ class Tables:
 
     @cached_property
     def hidden(self) -> tuple[DataWarning, ...]:
-        """What is not known yet at ``as_of_date``: accounts, ends and rows, counted by table."""
+        """Counts, by table, of accounts, ends and rows that are not yet known at ``as_of_date``."""
         return tuple(
             one
             for name in self.names
@@ -199,18 +200,18 @@ class Tables:
         return first
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that its source holds and that were read."""
+        """Return the columns of a table that its source has and that were read."""
         loaded = self._table(name)
         return (*loaded.columns, *loaded.extras)
 
     def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the texts in a column of all rows that were read, whenever known."""
+        """Return the distinct texts in a column over all rows, whenever they became known."""
         return self._store.values(table, column) if column in self.columns(table) else frozenset()
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return how many accounts have each text of a column, of rows known on ``as_of_date``.
+        """Return the number of accounts with each text in a column, among rows known by then.
 
-        Of a sample, accounts outside it count too.
+        For a sample, accounts outside it count too.
         """
         rows = replace(self, _members="").sql(table)
         counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({rows}) GROUP BY 1"
@@ -218,11 +219,11 @@ class Tables:
         return {str(text): n for text, n in found if text is not None}
 
     def with_behaviors(self, behaviors: Behaviors | None) -> Tables:
-        """Return the tables with these behaviours having indicators of their own."""
+        """Return the tables with indicators of their own for these behaviours."""
         return replace(self, project=replace(self.project, behaviors=behaviors))
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an attribute of accounts, at the start or later."""
+        """Return the values of an account attribute, at the start or later."""
         later = (
             self._store.values("account_changes", "value", ("attribute", attribute))
             if ("account_changes" in self.names and "value" in self.columns("account_changes"))
@@ -231,22 +232,22 @@ class Tables:
         return self.values("accounts", attribute) | later
 
     def unread(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that were not read, since nobody declared them."""
+        """Return the columns of a table that were not read because they are not declared."""
         return tuple(self._table(name).unread)
 
     def sql(self, name: str) -> str:
         """Return a SELECT of a table's rows as of ``as_of_date``.
 
-        Every column of the schema is there (empty, or at its default, where the source has none),
-        then ``known_on``, ``superseded_on`` and, for accounts, the columns beyond the schema.
+        It has every column of the schema (empty or at its default if the source has none), then
+        ``known_on``, ``superseded_on`` and, for accounts, the columns beyond the schema.
         """
         return f"SELECT * FROM ({self.history(name)}) WHERE superseded_on IS NULL"
 
     def history(self, name: str) -> str:
-        """Return a SELECT like ``sql`` that keeps versions which a later one had replaced.
+        """Return a SELECT like ``sql`` that also includes superseded versions.
 
-        ``superseded_on`` is the day on which the later one was known; it replaces from the next
-        midnight on.
+        ``superseded_on`` is the day on which the next version became known; it takes effect at the
+        following midnight.
         """
         columns, known = cut_at(self._table(name), self.as_of_date, self.attributes, DuckDB())
         if self._members:
@@ -254,16 +255,16 @@ class Tables:
         return f"SELECT {', '.join(columns)} FROM {name} WHERE {known}"
 
     def frame(self, name: str) -> pd.DataFrame:
-        """Return a table as of ``as_of_date``, its rows in an order independent of the source."""
+        """Return a table as of ``as_of_date``, in a row order independent of the source."""
         frame: pd.DataFrame = (
             self.connection.cursor().execute(f"{self.sql(name)} ORDER BY ALL").df()
         )
         return frame
 
     def read_beside(self, table: Table, frame: Any) -> pd.DataFrame:
-        """Return the rows of a frame of another schema, read and checked as the tables were.
+        """Read a frame with another schema, with the same checks as for the tables.
 
-        Raises TablesError with every fault.
+        Raises TablesError with all faults.
         """
         return read_beside(self.project, self._store, self._table("accounts"), table, frame)
 
@@ -299,11 +300,11 @@ class Tables:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return rows, warnings and what was dropped, ready for JSON."""
+        """Return rows, warnings and dropped rows, ready for JSON."""
         return self.report().to_dict()
 
     def report(self) -> CheckReport:
-        """Return what checking found when the tables were read."""
+        """Return the report of checking the tables."""
         return CheckReport(
             self.rows_read,
             (),
@@ -320,9 +321,9 @@ class Tables:
 def cut_at(
     loaded: Loaded, as_of: date, attributes: Mapping[str, AttributeKind], d: Dialect
 ) -> tuple[list[str], str]:
-    """Return SQL of a settled table's columns as known at midnight of a day, and of which rows.
+    """Return the SQL columns of a table as known at midnight of a day, and the row condition.
 
-    This is where time is cut, whatever engine holds the rows.
+    All engines use this function to cut data at a date.
     """
     day = f"DATE '{as_of}'"
     listed = [_cut(column, loaded, day, d) for column in loaded.table.columns]
@@ -355,7 +356,7 @@ def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Di
 
 
 def _cut(column: Column, loaded: Loaded, day: str, d: Dialect) -> str:
-    """Return the SQL of a column as of a day: later second dates and their columns are blank."""
+    """Return a column as of a day as SQL; later second dates and their columns are blank."""
     name, kind = d.quoted(column.name), d.typed(sql_type(column))
     if column.name not in loaded.columns:
         default = "NULL" if column.default is None else str(column.default).lower()
@@ -384,12 +385,12 @@ def read_tables(
     drop_bad_rows: bool = False,
     project: Project | None = None,
 ) -> Tables:
-    """Read and check the tables of a folder, of a ``.toml`` project, or of frames by name.
+    """Read and check the tables of a folder, a ``.toml`` project, or frames by name.
 
-    ``options`` are those under [tables.NAME] in ``leadsignal.toml``, by table, as
+    ``options`` are those under [tables.NAME] in ``leadsignal.toml``, by table, such as
     ``{"behaviors": {"where": {"type": ["play"]}, "dates": "epoch ms"}}``; ``users`` may be a frame.
-    Raises TablesError, which lists every fault of every table at once; ``drop_bad_rows`` goes on
-    without the bad rows and keeps what it dropped in ``Tables.dropped``.
+    Raises TablesError with all faults of all tables. ``drop_bad_rows`` continues without the
+    faulty rows, and reports them in ``Tables.dropped``.
 
     >>> import pandas as pd
     >>> accounts = pd.DataFrame(
@@ -426,9 +427,9 @@ def check_tables(
     drop_bad_rows: bool = False,
     project: Project | None = None,
 ) -> CheckReport:
-    """Check tables as ``read_tables`` does, and return what was found instead of raising it.
+    """Check tables as `read_tables` does, but return the faults instead of raising an error.
 
-    Raises ProjectError and OptionError, since without options nothing can be checked.
+    Raises ProjectError and OptionError, because nothing can be checked with invalid options.
 
     >>> import pandas as pd
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
@@ -447,7 +448,7 @@ def check_tables(
 def check_and_read(
     source: str | Path, project: Project, drop_bad_rows: bool = False
 ) -> tuple[CheckReport, Tables | None]:
-    """Check tables, and return them too where they have no faults."""
+    """Check tables, and return them if they have no faults."""
     naming = {"attributes": None, "columns": None}
     return _checked(_read(source, project, {}, naming, drop_bad_rows))
 
@@ -474,9 +475,9 @@ def _read(
     naming: Mapping[str, Any],
     drop_bad_rows: bool,
 ) -> Tables | TableReader:
-    """Return the tables, or the reading that found faults in them.
+    """Return the tables, or the reader that found faults in them.
 
-    Of the same files and settings, tables that are still in use are those.
+    Tables of the same files and settings that are still in use are shared.
     """
     project, frames = _project_of(source, project)
     naming = dict(naming)
@@ -495,7 +496,7 @@ def _read(
 
 
 def _read_files(cache: TableCache, key: str) -> Tables | TableReader:
-    """Read what a project names, or restore what is kept of it; note it under the key."""
+    """Read the files of a project, or restore them from the cache; register them under the key."""
     reader = cache.restored()
     if reader is None:
         reader = TableReader(cache.project, cache.drop_bad_rows)

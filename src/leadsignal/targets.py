@@ -1,16 +1,16 @@
-"""Whether an account meets its target: the one rule, as SQL for the panel and as frames for people.
+"""The rule for whether an account meets its target, as SQL for the panel and as frames.
 
-**Its own metric.** On a day an account is measured by the metric that its bullseye names, that of
-its segment by the attributes known on that day, else everybody's. Where none is named, it is the
-metric with the most results that have a target by then; of equals the one with the most results,
-then the first by name. A table without a column ``metric`` holds one metric.
+**Own metric.** On a given day, an account is measured by the metric that its bullseye names: the
+bullseye of its segment by the attributes known on that day, or else the common one. If none names a
+metric, it is the metric with the most results that have a target by then; ties are broken by the
+number of results, then by name. A table without a column ``metric`` holds one metric.
 
-**A result.** It is compared with the target in its own row, in the direction that is better, and
-meets it where it is as good or better; a difference at rounding level is none. Without a target it
-says nothing of the target. Of several results of one day the best counts.
+**Result.** A result is compared with the target in its own row, and meets it if it is as good or
+better; differences from rounding are ignored. A result without a target is not compared. Of several
+results on one day, the best counts.
 
-**The status on a day** is whether the latest result of the account's own metric with a target
-meets it.
+**Status.** The status on a day is whether the latest result in the account's own metric that has a
+target meets it.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 FARTHEST = 10
 """Upper limit of the distance to the target, as a multiple of the target."""
 FAR = 1e300
-"""Farther below its target than any result."""
+"""A distance larger than that of any result below its target."""
 ROUNDING = 1e-9
-"""A result this share of its target below it is at the target: sums of decimals leave a rest."""
+"""Tolerance, relative to the target, for rounding errors in sums of decimals."""
 
 EVER = "1700-01-01"
-"""Before any day of a table: what holds from the start is dated by it."""
+"""A date before any date of a table, for what holds from the start."""
 
 _Event = tuple[str, Any, str, Any]
-"""What can change what is known of an account: account, first midnight that knows, kind, what."""
+"""A change in what is known of an account: account, first midnight it is known, kind, value."""
 _Says = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
-"""Something said of an account's attributes and of its counts of results; None says nothing."""
+"""A function of an account's attributes and its counts of results; None for no value."""
 
 BEST = ("reached", "better")
-"""What orders the results of one day: the best is the one in which these are largest."""
+"""Columns by which results of one day are ordered; the best has the largest values."""
 OWN = (("own", ("yes",)),)
-"""The condition of an indicator that reads the results of the account's own metric."""
+"""Condition for indicators that use the results in the account's own metric."""
 
 BEYOND = "CASE WHEN higher_is_better THEN value - target ELSE target - value END"
 SHARE = (
@@ -51,37 +51,37 @@ SHARE = (
     f"GREATEST(-{FARTHEST}.0, ({BEYOND}) / ABS(target))) END"
 )
 ROW_COLUMNS = {
-    # 'yes' where the value reaches its target in the good direction.
+    # 'yes' if the value reaches its target.
     "met": (
         f"CASE WHEN target IS NULL THEN NULL WHEN {BEYOND} >= -{ROUNDING!r} *"
         f" GREATEST(ABS(target), {ROUNDING!r}) THEN 'yes' ELSE 'no' END"
     ),
-    # Distance to the target as a share of the target, positive is good, within -10 and 10.
+    # Distance to the target as a share of the target, positive if better, within -10 and 10.
     "gap": f"FLOOR(({SHARE}) * 1000000 + 0.5) / 1000000",
-    # 'yes' where there is a gap; it is undefined for a target of zero.
+    # 'yes' if there is a gap; it is undefined for a target of zero.
     "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
-    # The value, so turned that more is better.
+    # The value, with its sign changed if lower is better.
     "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
-    # The distance to the target, which orders the results of a day; without a target the least.
+    # Distance to the target, by which the results of a day are ordered; minimal without a target.
     "reached": f"COALESCE({BEYOND}, {-FAR!r})",
-    # The engine counts each metric of an account apart and takes the account's own.
+    # The engine counts each metric of an account separately, and selects the account's own.
     "own": "'yes'",
     "metric_name": "COALESCE(metric, '')",
     "one": "1",
     "has_target": "CASE WHEN target IS NULL THEN 0 ELSE 1 END",
 }
-"""Columns computed in each row of results, as SQL."""
+"""Columns computed for each result, as SQL."""
 
 
 def names_metrics(columns: tuple[str, ...] | frozenset[str], analysis: SuccessAnalysis) -> bool:
-    """Return whether a bullseye can name the metric: results have a column for it, and one does."""
+    """Return whether a bullseye names a metric and results have a column for it."""
     return "metric" in columns and bool(analysis.success_metrics)
 
 
 def attributes_on(tables: Tables) -> pd.DataFrame:
-    """Return the accounts with their attributes as they were at ``as_of_date``, by account_id.
+    """Return the accounts with their attributes at ``as_of_date``, by account_id.
 
-    Of several changes on one day the largest value holds, as in the panel.
+    If an attribute changes several times on one day, the largest value counts, as in the panel.
     """
     accounts = tables.frame("accounts").set_index("account_id")
     if "account_changes" not in tables.names:
@@ -102,11 +102,12 @@ def attributes_on(tables: Tables) -> pd.DataFrame:
 def own_results(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, account: str | None = None
 ) -> pd.DataFrame:
-    """Return the visible results of each account's own metric at ``as_of_date``, the oldest first.
+    """Return the visible results in each account's own metric at ``as_of_date``, oldest first.
 
-    The columns of results, and ``beyond`` (distance to the target, positive is good), ``gap`` (as
-    a share of the target, within -10 and 10), ``better`` (the value, more is better) and ``met``
-    (None without a target). The best result of a day comes last. ``account`` selects one account.
+    Has the columns of results, ``beyond`` (distance to the target, positive if better), ``gap``
+    (the same as a share of the target, within -10 and 10), ``better`` (the value, larger is better)
+    and ``met`` (None without a target). The best result of a day comes last. ``account`` selects
+    one account.
     """
     rows = _with_distances(tables, account)
     own = own_metrics(tables, analysis, account=account)
@@ -136,7 +137,7 @@ def own_metrics(
 ) -> pd.DataFrame:
     """Return each account's own metric over time: account_id, since, metric; by account and day.
 
-    A row holds from the midnight ``since`` on, until the account's next.
+    A row holds from midnight of ``since`` until the next row of the account.
     """
     import pandas as pd
 
@@ -157,9 +158,9 @@ def own_metrics(
 def attributes_over_time(
     tables: Tables, names: Sequence[str], of: Callable[[Mapping[str, Any]], Any]
 ) -> pd.DataFrame:
-    """Return what ``of`` says of the attributes of each account over time: account_id, on, value.
+    """Return a function of each account's attributes over time: account_id, on, value.
 
-    A value holds from the midnight after ``on``; an account has its first one from the start.
+    A value holds from the midnight after ``on``; the first one holds from the start.
     """
     import pandas as pd
 
@@ -175,7 +176,7 @@ def _only(account: str | None) -> str:
 
 
 def _facts(tables: Tables, used: Sequence[str], only: str) -> Iterator[_Event]:
-    """Yield what says which attributes an account has: versions of its row, dated changes."""
+    """Yield the changes of attributes: versions of the account's row, and dated changes."""
     own = "".join(f", {quoted(name)}" for name in used)
     order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP))"
     versions = (
@@ -198,7 +199,7 @@ def _facts(tables: Tables, used: Sequence[str], only: str) -> Iterator[_Event]:
 
 
 def _measured(tables: Tables, only: str) -> Iterator[_Event]:
-    """Yield how many results of each metric become known, with and without a target."""
+    """Yield the numbers of results that become known by metric, with and without a target."""
     measured = (
         "SELECT account_id, CAST(greatest(measured_on, known_on) AS DATE) + 1,"
         f" coalesce(metric, ''), count(target), count(*) FROM ({tables.sql('results')}) AS r"
@@ -209,7 +210,7 @@ def _measured(tables: Tables, only: str) -> Iterator[_Event]:
 
 
 def _turns(events: Iterable[_Event], of: _Says) -> list[tuple[str, Any, Any]]:
-    """Return account, midnight and what ``of`` says of what is known, whenever that changes."""
+    """Return account, midnight and value of ``of`` whenever that value changes."""
     by_account: dict[str, list[tuple[Any, str, Any]]] = {}
     for account, *event in events:
         by_account.setdefault(account, []).append(tuple(event))
@@ -246,10 +247,10 @@ def _turns_of(events: list[tuple[Any, str, Any]], of: _Says) -> Iterator[tuple[A
 def metric_on(
     attributes: Mapping[str, Any], counts: Mapping[str, Any], analysis: SuccessAnalysis
 ) -> str | None:
-    """Return an account's own metric, from its attributes and its results so far.
+    """Return an account's own metric, given its attributes and its results so far.
 
-    ``counts`` holds by metric how many results have a target, and how many there are. None where
-    no metric is named and nothing has been measured.
+    ``counts`` holds, by metric, the number of results with a target and of all results. None if no
+    metric is named and nothing has been measured.
 
     >>> metric_on({}, {"b": [2, 2], "a": [1, 9], "c": [2, 2]}, SuccessAnalysis(()))
     'b'
@@ -263,11 +264,11 @@ def metric_on(
 def status_changes(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, days: int
 ) -> pd.DataFrame:
-    """Return when each account's status changes: account_id, on, state.
+    """Return the dates on which each account's status changes: account_id, on, state.
 
-    State 2 where the latest result of the last ``days`` days meets its target, 1 where it does
-    not, 0 where there is none; results are those of the metric that was the account's own, from
-    the day on which they were recorded. A change ``on`` a day holds from the next midnight on.
+    State 2: the latest result of the last ``days`` days meets its target; 1: it does not; 0: there
+    is none. Results count from the day they were recorded, in the metric that was the account's own
+    at that time. A change ``on`` a day takes effect at the next midnight.
     """
     import pandas as pd
 
@@ -278,8 +279,8 @@ def status_changes(
     spells = own_metrics(tables, analysis)
     spells["begin"] = spells["since"] - pd.Timedelta(days=1)
     first = ~spells.duplicated("account_id")
-    # What an account measured before anything was known of it is of the metric it began with.
-    # Whole days are exact in every unit of time that pandas may have chosen for a column.
+    # Results from before anything was known of an account belong to its first metric.
+    # Whole days are exact in every time unit that pandas may have chosen for a column.
     earliest, latest = pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D")
     spells.loc[first, "begin"] = earliest
     spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(latest)
@@ -287,7 +288,7 @@ def status_changes(
     spans["end"] = spans["day"] + pd.Timedelta(days=days)
     spans["on"] = spans["known"].where(spans["known"] > spans["begin"], spans["begin"])
     spans = spans[(spans["known"] < spans["until"]) & (spans["end"] > spans["on"])]
-    # By day, the best of a day last: the newest result known when the metric changed.
+    # Sort by day with the best result last: the newest one known when the metric changed counts.
     spans = newest_known(spans, ["account_id", "begin"])
     spans["state"] = 1 + spans["met"].astype(bool).astype(int)
     following = spans.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)
@@ -301,9 +302,9 @@ def status_changes(
 
 
 def newest_known(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the rows that count from ``on`` on: the newest of what is known by then.
+    """Return the rows that count from ``on``: the newest of what is known by then.
 
-    Rows come with the oldest first. One that becomes known after a newer one never counts.
+    Rows must be sorted from old to new. One that becomes known after a newer one never counts.
     """
     frame = frame.assign(place=range(len(frame))).sort_values([*by, "on", "place"])
     frame = frame.drop_duplicates([*by, "on"], keep="last")

@@ -1,4 +1,4 @@
-"""How many threads to use: one rule for DuckDB, scikit-learn, BLAS and our own blocks of rows."""
+"""The number of threads for DuckDB, scikit-learn, BLAS and our own batches of rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux says how much processor time a container may use: microseconds per period."""
+"""File in which Linux gives the CPU quota of a container: microseconds per period."""
 
 
 def threads() -> int:
-    """Return how many threads to use: LEADSIGNAL_THREADS, else OMP_NUM_THREADS, else one a core.
+    """Return the number of threads: LEADSIGNAL_THREADS, else OMP_NUM_THREADS, else all cores.
 
-    Spark sets OMP_NUM_THREADS to the cores of a task, of which a machine runs many. A container
-    counts the cores of its quota, not those of the machine.
+    Spark sets OMP_NUM_THREADS to the cores of one task, of which a machine runs many. In a
+    container, the cores of its quota count, not those of the machine.
     """
     for name in ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "")
@@ -32,7 +32,7 @@ def threads() -> int:
 
 
 def _quota() -> int:
-    """Return the cores of the container's quota, rounded up; without one, a very large number."""
+    """Return the CPU quota of the container in cores, rounded up; without one, a huge number."""
     try:
         limit, period = QUOTA.read_text(encoding="ascii").split()
         return max(1, -(-int(limit) // int(period)))
@@ -42,7 +42,7 @@ def _quota() -> int:
 
 @cache
 def _controller(_of_scikit_learn: bool) -> ThreadpoolController:
-    """Return the controller of the pools that are loaded; creating one takes milliseconds."""
+    """Return the controller of the loaded thread pools; creating one takes milliseconds."""
     import scipy.linalg  # noqa: F401  # brings a pool of its own
     from threadpoolctl import ThreadpoolController
 
@@ -50,10 +50,11 @@ def _controller(_of_scikit_learn: bool) -> ThreadpoolController:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Limit the pools of BLAS and OpenMP to one thread.
+    """Limit the thread pools of BLAS and OpenMP to one thread.
 
-    Sums of products then have one order, and one last digit; on few rows, threads wait for each
-    other longer than they work; and scikit-learn's own, binning columns, can warn for no reason.
+    Sums of products then have a fixed order, so that results are reproducible to the last digit.
+    Also, with few rows threads wait for each other longer than they work, and the binning of
+    scikit-learn can emit spurious warnings.
     """
     controller = _controller("sklearn.ensemble" in sys.modules)
     limit: AbstractContextManager[Any] = controller.limit(limits=1)

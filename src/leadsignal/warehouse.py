@@ -1,4 +1,4 @@
-"""Panels of tables that are in a warehouse already: PostgreSQL, ClickHouse and others."""
+"""Panels from tables in a warehouse: PostgreSQL, ClickHouse and others."""
 
 from leadsignal.engine.warehouse_panel import create_panel, panel_sql
 from leadsignal.engine.warehouse_tables import WarehouseTables, read_warehouse_tables

@@ -1,4 +1,4 @@
-"""Independent fits in several processes: the same results for any number of them."""
+"""Independent fits in several processes; the results do not depend on their number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 Call = Callable[..., Callable[[], Any]]
 ONE_THREAD = ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WORTH_IT = 10_000_000
-"""Values read in all tasks together from which processes are started: that takes seconds."""
+"""Total number of values read by all tasks above which starting processes pays off."""
 
 
 def each(
@@ -29,14 +29,14 @@ def each(
     Parameters
     ----------
     make : callable
-        A function of a module, or a partial of one. Each process gets it once, with what it holds.
+        A module-level function, or a partial of one. Each process receives it, with its data, once.
     tasks : sequence of tuples
         The arguments of each call.
     values : int
-        How many values all tasks together read, roughly. With fewer than `WORTH_IT`, or one
+        Approximate number of values that all tasks together read. Below `WORTH_IT`, or with one
         thread (`leadsignal.threads.threads`), the calls are made in this process.
     progress : callable, optional
-        Called with the number of tasks that are done, and their total.
+        Called with the number of finished tasks, and their total.
     """
     count = min(threads(), len(tasks))
     for number, result in enumerate(_run(make, tasks, count if values >= WORTH_IT else 1)):
@@ -52,7 +52,7 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
     with _processes(count, make) as pool:
         futures = [pool.submit(_call, task) for task in tasks]
         try:
-            # In their order: of several errors the same one is raised, whichever came first.
+            # In order, so that the error raised does not depend on which task fails first.
             for future in futures:
                 yield future.result()
         finally:
@@ -62,10 +62,10 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
 
 @contextmanager
 def beside() -> Iterator[Call]:
-    """Give a function that has others called in one more process, in the order it is asked.
+    """Yield a function that runs calls in another process, one after the other.
 
-    ``call(make, *args)`` returns what waits for the result of ``make(*args)``. With one thread
-    (`leadsignal.threads.threads`), the call is made here when it is waited for.
+    ``call(make, *args)`` returns a function that waits for the result of ``make(*args)``. With one
+    thread (`leadsignal.threads.threads`), it runs the call itself.
     """
     if threads() <= 1:
         yield partial
@@ -86,7 +86,7 @@ def beside() -> Iterator[Call]:
 
 
 def _processes(count: int, *once: Callable[..., Any]) -> Any:
-    # Unlike the standard library's, these processes need no guard around a script's main part.
+    # Unlike those of the standard library, these processes need no ``__main__`` guard in scripts.
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
@@ -95,7 +95,7 @@ def _processes(count: int, *once: Callable[..., Any]) -> Any:
 
 
 _taken: list[Callable[..., Any]] = []
-"""In a process of `each`: the function that it calls, sent once."""
+"""In a worker process of `each`: the function to call, sent once."""
 
 
 def _take(*once: Callable[..., Any]) -> None:
