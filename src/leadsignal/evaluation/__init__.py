@@ -1,6 +1,6 @@
-"""Which indicators lead, and what past alerts would have caught."""
+"""Evaluate indicators and models on the past: which indicators lead, which churns are caught."""
 
 import lazy_loader
 
-# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+# The names are listed in __init__.pyi (for type checkers) and imported when first used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

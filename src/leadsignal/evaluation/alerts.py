@@ -1,6 +1,6 @@
-"""Alerts over past dates: which accounts are alerted, since when, and which churns that catches.
+"""Alerts on past dates: which accounts are alerted, since when, and which churns they catch.
 
-Arrays in, arrays out. Every method is given the same number of alerts at each snapshot.
+Functions take and return arrays. Every method has the same number of alerts at each snapshot.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ NOWHERE = -1
 
 @dataclass(frozen=True, eq=False)
 class EvaluationRows:
-    """The rows that are evaluated, sorted by account and snapshot, with their outcomes.
+    """The evaluated rows, sorted by account and snapshot, with their outcomes.
 
-    ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
-    whole ``horizon``. ``day``, ``account`` and ``customer`` are numbers; ``stop`` and ``outcome``
-    are the days followed and 0 still there, 1 churned, 2 ended otherwise, within the horizon.
-    ``weight`` is how many rows each represents: 1, unless the customers are a sample.
+    ``rows`` are panel rows on the calendar grid, of accounts without a notice, each followed for
+    the whole ``horizon``. ``day``, ``account`` and ``customer`` are integer codes. ``stop`` is the
+    number of days followed and ``outcome`` the state at the horizon: 0 still there, 1 churned, 2
+    ended otherwise. ``weight`` is the number of rows that each represents: 1, unless the customers
+    are a sample.
     """
 
     rows: pd.DataFrame
@@ -54,12 +55,12 @@ class EvaluationRows:
 
     @property
     def months(self) -> float:
-        """Number of months that the snapshots cover."""
+        """Number of months covered by the snapshots."""
         return len(np.unique(self.day)) * self.every / MONTH
 
 
 def on_grid(panel: Panel) -> pd.DataFrame:
-    """Return the rows that a team would have looked at: on the grid, notice not given."""
+    """Return the rows on the calendar grid, of accounts without a notice."""
     frame = panel.frame
     mine = (_days(frame["snapshot_on"]) - 4) % panel.every == 0  # 1970-01-05 is day 4
     rows: pd.DataFrame = frame[mine & ~frame["notice_given"].to_numpy(dtype=bool)]
@@ -94,10 +95,10 @@ def _days(dates: Any) -> Days:
 
 
 def raise_alerts(evaluation: EvaluationRows, risk: Floats, capacity: float) -> Bools:
-    """Return which rows are alerted: at each snapshot the ``capacity`` riskiest, at least one.
+    """Return which rows are alerted: a share ``capacity`` of each snapshot, at least one account.
 
-    Ties are broken by an order of the accounts drawn once, so that no account is favoured and
-    none comes and goes. A risk that is missing is the lowest.
+    Ties are broken by a fixed random order of the accounts, so that no account is favoured and
+    alerts are stable over time. A missing risk counts as the lowest.
     """
     known = np.where(np.isnan(risk), -np.inf, risk)
     draw = np.random.default_rng(0).permutation(int(evaluation.account.max(initial=-1)) + 1)
@@ -108,7 +109,7 @@ def raise_alerts(evaluation: EvaluationRows, risk: Floats, capacity: float) -> B
     weight = evaluation.weight[order]
     whole = np.add.reduceat(weight, first) if len(day) else weight
     allowed = np.maximum(1, np.round(capacity * whole))
-    # A row represents as many as its weight: it is alerted where half of them are.
+    # A row represents as many rows as its weight; it is alerted if at least half of them are.
     before = np.cumsum(weight) - weight / 2
     before -= np.repeat(before[first] - weight[first] / 2, size)
     alerted = np.zeros(len(day), dtype=bool)
@@ -119,7 +120,7 @@ def raise_alerts(evaluation: EvaluationRows, risk: Floats, capacity: float) -> B
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """Unbroken runs of alerted snapshots: first and last row of each, and its number by row."""
+    """Unbroken runs of alerted snapshots: first and last row of each, and the run of each row."""
 
     first: Days
     last: Days
@@ -127,7 +128,7 @@ class Episodes:
 
 
 def find_episodes(evaluation: EvaluationRows, alerted: Bools) -> Episodes:
-    """Return the runs of ``alerted`` rows (n) within each account; rows outside have -1."""
+    """Return the runs of ``alerted`` rows (n) within each account; other rows have −1."""
     before = np.append(False, alerted[:-1] & (evaluation.account[1:] == evaluation.account[:-1]))
     after = np.append(alerted[1:] & (evaluation.account[1:] == evaluation.account[:-1]), False)
     begins = alerted & ~before
@@ -141,7 +142,7 @@ def find_episodes(evaluation: EvaluationRows, alerted: Bools) -> Episodes:
 
 @dataclass(frozen=True, eq=False)
 class EvaluableChurns:
-    """Churn events that an alert could still have announced at one of the evaluation rows.
+    """Churn events that an alert at one of the evaluation rows could have announced.
 
     Attributes
     ----------
@@ -150,10 +151,10 @@ class EvaluableChurns:
     chance : array of int
         Evaluation row of the last snapshot at least one warning time before the churn was known.
     before_drop : array of int
-        Evaluation row of the last snapshot strictly before usage dropped (before the churn was
-        known, where usage did not drop); -1 where that is before the first evaluation row.
+        Evaluation row of the last snapshot strictly before usage dropped (or before the churn was
+        known, if usage did not drop); −1 if that is before the first evaluation row.
     known, drop : array of int
-        Days on which the churn was known and usage dropped.
+        Days on which the churn became known and on which usage dropped.
     customer : array of int
         Cluster of each account.
     """
@@ -167,19 +168,19 @@ class EvaluableChurns:
 
     @property
     def unexpected(self) -> Bools:
-        """Which of them no warning had announced."""
+        """Which churns no warning had announced."""
         return (self.frame["verdict"] == UNEXPECTED).to_numpy()
 
     @property
     def arr(self) -> Floats:
-        """ARR at each account's last snapshot."""
+        """ARR of each account at its last snapshot."""
         return self.frame["arr"].to_numpy(dtype=float, na_value=np.nan)
 
 
 def churns_to_evaluate(
     evaluation: EvaluationRows, panel: Panel, churns: ChurnEvents
 ) -> EvaluableChurns:
-    """Find, for each churned account, the two rows at which it has to be alerted."""
+    """Find the two rows of each churned account at which it should have been alerted."""
     churned = churns.churned.reset_index(drop=True)
     known = _days(churned["known_on"])
     drop = np.minimum(_days(churned["usage_drop_on"].fillna(pd.Timestamp.max.floor("D"))), known)
@@ -213,10 +214,10 @@ def _last_day(place: Days, day: Days, allowed: Bools, size: int) -> Days:
 
 @dataclass(frozen=True, eq=False)
 class Catches:
-    """What a method's alerts did for each evaluated end.
+    """What a method's alerts achieved for each evaluated churn.
 
-    ``in_time`` and ``before_drop`` (1, 0, NaN where it cannot be evaluated); ``lead`` and
-    ``head_start`` in days, capped at the horizon, 0 where not caught.
+    ``in_time`` and ``before_drop`` say whether it was caught (NaN if that cannot be evaluated).
+    ``lead`` and ``head_start`` are in days, at most the horizon, and 0 if it was not caught.
     """
 
     in_time: Bools
@@ -226,8 +227,8 @@ class Catches:
 
 
 def catch(evaluation: EvaluationRows, episodes: Episodes, churns: EvaluableChurns) -> Catches:
-    """Return which churns the alert episodes caught, and how long before."""
-    since = np.append(evaluation.day[episodes.first], 0)  # NOWHERE reads the last
+    """Return which churns were caught by alert episodes, and how long before."""
+    since = np.append(evaluation.day[episodes.first], 0)  # NOWHERE selects the last element
     in_time, lead = _caught(evaluation, episodes, churns.chance, churns.known, since)
     dropped, head = _caught(evaluation, episodes, churns.before_drop, churns.drop, since)
     evaluated = churns.before_drop >= 0
@@ -249,9 +250,9 @@ def _caught(
 
 
 def came_true(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
-    """Return whether churn followed within the horizon, for the start and the end of an episode.
+    """Return whether churn followed within the horizon of the start and of the end of each episode.
 
-    The first array counts the horizon from the first snapshot of each episode, the second from
-    its last.
+    The first array counts the horizon from the first snapshot of an episode, the second from the
+    last.
     """
     return evaluation.churned[episodes.first], evaluation.churned[episodes.last]

@@ -1,9 +1,9 @@
-"""The audit: how many days before churn each indicator changes, so whether it leads or lags.
+"""The audit: how many days before churn each indicator changes, and so whether it leads or lags.
 
-In matched sets (``leadsignal.evaluation.matched_sets``) the AUC of an indicator is the probability
-that its value for the account that churned is above that of a similar account on the same day
-before the churn. Intervals resample customers, who appear in several sets: resampled by set, they
-would be a quarter too narrow.
+In matched sets (``leadsignal.evaluation.matched_sets``), the AUC of an indicator is the probability
+that it is higher for the account that churned than for a similar account on the same day before the
+churn. Intervals come from resampling customers, because customers appear in several sets; intervals
+from resampling sets would be a quarter too narrow.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 LEADING, LAGGING, NEITHER, UNDECIDED = "leading", "lagging", "neither", "undecided"
 MARGIN = 0.53
-"""Beyond this an indicator leads; adoption lifts usage a little, which is not worth the word."""
+"""AUC beyond which an indicator leads; adoption lifts usage slightly, which should not count."""
 NOTHING = 0.55
-"""An indicator whose upper bound stays below this says nothing that matters."""
+"""An indicator is uninformative if the upper bound of its AUC stays below this."""
 LEVEL = 0.95
 RESAMPLES = 500
 MIN_EVENTS = 20
@@ -53,15 +53,15 @@ BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Audit(Result):
-    """A verdict on each indicator that is not context, and its AUC by days before churn.
+    """A verdict on each indicator except context, and its AUC by days before churn.
 
     ``frame`` has, by indicator: name, family, role, verdict; ``auc`` at ``warning_time`` days
-    before, with ``low`` and ``high``; ``p`` of not lying beyond 0.53 and ``p_holm``, corrected for
-    the number of indicators; ``auc_last`` at the last snapshot, and ``rise`` from the one to the
-    other with its paired interval; ``ends``, and ``ends_to_decide`` where undecided. An AUC below
-    0.5 means that low values precede churn. ``curves`` has the AUC by lead on one set of churns.
-    ``warnings`` say what is odd in the tables. ``sample`` is the sample of customers that was
-    audited; None for all.
+    before churn, with ``low`` and ``high``; ``p``, the p-value of an AUC within 0.53, and
+    ``p_holm``, corrected for the number of indicators; ``auc_last`` at the last snapshot, and
+    ``rise`` from one to the other, with a paired interval; ``ends``, the number of churns, and
+    ``ends_to_decide``, the number needed if undecided. An AUC below 0.5 means that low values
+    precede churn. ``curves`` has the AUC by lead time for a fixed set of churns. ``warnings`` are
+    data warnings. ``sample`` is the sample of customers that was audited; None for all customers.
     """
 
     frame: pd.DataFrame
@@ -80,12 +80,12 @@ class Audit(Result):
 
     @property
     def usage_declines(self) -> bool | None:
-        """Whether usage changes before churn, early or late; None where there is no usage."""
+        """Whether usage changes before churn, early or late; None without usage indicators."""
         usage = self.frame[self.frame["family"] == "usage"]
         return bool(usage["verdict"].isin([LEADING, LAGGING]).any()) if len(usage) else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return verdicts and curves, ready for JSON; what cannot be said is None."""
+        """Return verdicts and curves, ready for JSON; undefined values are None."""
         curves = {
             name: {str(int(lead)): _or_none(auc) for lead, auc in zip(of["lead"], of["auc"])}  # noqa: B905
             for name, of in self.curves.groupby("name")
@@ -109,13 +109,13 @@ class Audit(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the AUC by days before churn, one line per indicator, families in colour."""
+        """Plot the AUC by days before churn, with one line per indicator and families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
         return audit_curves(self.frame, self.curves, self.warning_time, ax)
 
     def _head(self) -> list[str]:
-        """Return the warnings, and how many indicators and ends were compared."""
+        """Return the warnings, and the numbers of compared indicators and churns."""
         return [
             *warning_lines(self.warnings),
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
@@ -159,12 +159,12 @@ def audit_indicators(
 ) -> Audit:
     """Classify every indicator except context as leading, lagging, neither or undecided.
 
-    *Leading*: at ``warning_time`` (default: the project's) its AUC is beyond 0.53 to either
-    side, one-sided, corrected over indicators (Holm 1979). *Lagging*: not leading, its AUC at the
-    last snapshot differs from 0.5 and from that at the warning time, by paired intervals.
-    *Neither*: at no lead does the bound reach 0.55. Else *undecided*. ``leads`` are days. Raises
-    OptionError for leads that are not allowed, ModelError where no end finds a match
-    or there is nothing but context.
+    *Leading*: at ``warning_time`` (default: the project's), the AUC is more than 0.03 away from
+    0.5, by one-sided tests corrected for the number of indicators (Holm 1979). *Lagging*: not
+    leading, but the AUC at the last snapshot differs from 0.5 and from that at the warning time, by
+    paired intervals. *Neither*: at every lead, the one-sided bounds are within 0.45 to 0.55.
+    Otherwise *undecided*. ``leads`` are in days. Raises OptionError for leads that are not allowed,
+    and ModelError if no churn has a match or there are only context indicators.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -202,7 +202,7 @@ def audit_indicators(
 def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
     """Return an indicator's values as numbers: adopted 1, else 0; green 0, yellow 1, red 2.
 
-    Categories without an order, and missing values, are NaN.
+    Unordered categories and missing values are NaN.
     """
     values = rows[indicator.name]
     if isinstance(indicator.rule, ProcessState):
@@ -216,7 +216,7 @@ def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """AUC by indicator (k) with standard errors and the number of ends that could be read."""
+    """AUC of each indicator (k), its standard error, and the number of churns used."""
 
     auc: Floats
     std_err: Floats
@@ -225,10 +225,10 @@ class Estimates:
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """Weights of pairs: ``own`` (pairs), each set one in all, and ``resampled`` (resamples, pairs).
+    """Weights of pairs: ``own`` (pairs), which sum to 1 in each set, and ``resampled``.
 
-    A resample draws customers with replacement; a pair counts as often as its end's customer times
-    its control's.
+    ``resampled`` has shape (resamples, pairs). Customers are drawn with replacement, and a pair
+    counts as often as the customer of its case times that of its control.
     """
 
     own: Floats
@@ -237,7 +237,7 @@ class Resampling:
 
     @classmethod
     def of_sets(cls, sets: MatchedSets, resamples: int, seed: int) -> Resampling:
-        """Draw the customers of matched sets."""
+        """Draw bootstrap samples of the customers of matched sets."""
         customers = int(sets.customer.max(initial=0)) + 1
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
@@ -245,14 +245,14 @@ class Resampling:
         light = own.astype(np.float32)
         mine, other = sets.customer[sets.case[sets.of]], sets.customer[sets.control]
         pairs = np.empty((resamples, len(own)), dtype=np.float32)
-        # Row by row: one resample's customers fit into the processor's cache.
+        # Row by row, because the customers of one resample fit into the CPU cache.
         for row, times in zip(pairs, draws.astype(np.float32), strict=True):
             np.multiply(times[mine], times[other], out=row)
             row *= light
         return cls(own, pairs, sets.of)
 
     def auc(self, pairs: Floats, kept: NDArray[np.bool_]) -> Estimates:
-        """Return the mean of ``pairs`` (pairs, k), NaN left out, over the sets that are kept."""
+        """Return the means of ``pairs`` (pairs, k) over the sets that are kept, ignoring NaN."""
         known = ~np.isnan(pairs) & kept[self.of][:, None]
         value = np.where(known, pairs, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -265,7 +265,7 @@ class Resampling:
         return Estimates(estimate, resampled.std(axis=0, ddof=1, dtype=np.float64), ends)
 
     def rise(self, last: Floats, early: Floats) -> Estimates:
-        """Return how much further from 0.5 the AUC is at the last snapshot, on the same pairs."""
+        """Return how much further from 0.5 the AUC is at the last snapshot, for the same pairs."""
         both = last - early
         side = np.sign(np.nan_to_num(np.where(np.isnan(both), 0.0, last - 0.5)).T @ self.own)
         found = self.auc(both, np.ones(int(self.of.max()) + 1, dtype=bool))
@@ -274,13 +274,13 @@ class Resampling:
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """The pairs of matched sets, compared in each indicator a number of days before the end."""
+    """The pairs of matched sets, compared in each indicator some days before the churn."""
 
     sets: MatchedSets
     values: Sequence[Floats]
 
     def at(self, lead: int) -> Floats:
-        """Return (pairs, k): 1 if the churned account's value is higher, 0.5 equal, 0 lower."""
+        """Return (pairs, k): 1 where the churned account has the higher value, 0.5 if equal."""
         case, control = self.sets.rows_at(lead)
         there = (case[self.sets.of] >= 0) & (control >= 0)
         columns = []
@@ -298,9 +298,9 @@ def _curves(
     leads: Sequence[int],
     progress: Progress | None,
 ) -> pd.DataFrame:
-    """Return the AUC by lead on the churns whose accounts existed at the longest of the leads.
+    """Return the AUC by lead for the churned accounts that already existed at the longest lead.
 
-    Leads for which fewer than 20 ends were there are left out.
+    Leads with fewer than 20 churns are left out.
     """
     there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
@@ -334,7 +334,7 @@ def _verdicts(
     rise: Estimates,
     curves: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return one row per indicator: by verdict, then the furthest from 0.5 first."""
+    """Return one row per indicator, sorted by verdict, then by distance from 0.5."""
     margin = normal_quantile(LEVEL)
     away = np.abs(early.auc - 0.5)
     p = _p(away - (MARGIN - 0.5), early.std_err)
@@ -351,7 +351,7 @@ def _verdicts(
             "p_holm": p_holm,
             "auc_last": last.auc,
             "rise": rise.auc,
-            # Further from 0.5 by 0.5 at most: from 0.5 to 0 or 1.
+            # The distance from 0.5 can rise by at most 0.5: from 0.5 to 0 or 1.
             "rise_low": np.maximum(rise.auc - margin * rise.std_err, -0.5),
             "rise_high": np.minimum(rise.auc + margin * rise.std_err, 0.5),
             "ends": early.ends,
@@ -373,7 +373,7 @@ _ORDER = {LEADING: 0, LAGGING: 1, UNDECIDED: 2, NEITHER: 3}
 
 
 def _p(beyond: Floats, std_err: Floats) -> Floats:
-    """Return the one-sided p of ``beyond`` not lying above 0; certain where nothing varies."""
+    """Return the one-sided p-value of ``beyond`` not exceeding 0; 0 or 1 without variance."""
     beyond = without_rounding(beyond, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(std_err > 0, beyond / std_err, np.where(beyond > 0, np.inf, -np.inf))
@@ -381,7 +381,7 @@ def _p(beyond: Floats, std_err: Floats) -> Floats:
 
 
 def _room_below(curves: pd.DataFrame) -> Floats:
-    """Return how far each AUC lies inside 0.45 to 0.55, in margins of a one-sided bound."""
+    """Return how far each AUC lies within 0.45 to 0.55, in units of the one-sided margin."""
     margin = normal_quantile(2 * LEVEL - 1) * curves["std_err"]
     inside = (NOTHING - 0.5) - (curves["auc"] - 0.5).abs()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -389,7 +389,7 @@ def _room_below(curves: pd.DataFrame) -> Floats:
 
 
 def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:
-    """Return, by indicator, whether at every lead the one-sided bounds stay within 0.45 to 0.55."""
+    """Return, by indicator, whether the one-sided bounds stay within 0.45 to 0.55 at every lead."""
     known = (curves["ends"] >= MIN_EVENTS).to_numpy()
     return _by_name(known & (_room_below(curves) > 1), curves["name"]).groupby(level=0).all()
 
@@ -397,9 +397,9 @@ def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:
 def _ends_to_decide(
     away: Floats, early: Estimates, tests: int, curves: pd.DataFrame, names: Sequence[str]
 ) -> Floats:
-    """Return the number of ends at which the present estimates would be decided.
+    """Return the number of churns at which the verdict would be decided at the same estimates.
 
-    The standard error falls with the square root of the churns. NaN where no number would decide.
+    The standard error falls with the square root of the churns. NaN if no number would suffice.
     """
     strict = normal_quantile(1 - 2 * (1 - LEVEL) / tests)
     beyond = away - (MARGIN - 0.5)

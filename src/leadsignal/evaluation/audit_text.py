@@ -1,4 +1,4 @@
-"""An audit in words: how many indicators lead and lag, and the strongest of each family."""
+"""An audit as text: how many indicators lead and lag, and the strongest of each family."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MEANING = {
     "neither": "no difference that matters",
 }
 MAX_STRONGEST = 8
-"""Number of indicators that are named; the table has all."""
+"""Maximum number of indicators that are named; the table has all."""
 
 
 def verdict_counts(indicators: pd.DataFrame, warning_time: int) -> str:
-    """Return how many indicators have each verdict, as a table."""
+    """Return the number of indicators with each verdict, as a table."""
     counts = indicators["verdict"].value_counts()
     rows = {
         "verdict": list(VERDICTS),
@@ -30,7 +30,7 @@ def verdict_counts(indicators: pd.DataFrame, warning_time: int) -> str:
 
 
 def strongest(indicators: pd.DataFrame) -> pd.DataFrame:
-    """Return the strongest indicator of each family that leads or lags, a few in all."""
+    """Return the strongest leading or lagging indicator of each family, up to a maximum."""
     named = indicators[indicators["verdict"].isin(["leading", "lagging"])]
     auc = named["auc"].where(named["verdict"] == "leading", named["auc_last"])
     order = named.assign(far=(auc - 0.5).abs(), late=named["verdict"] == "lagging")
@@ -40,7 +40,7 @@ def strongest(indicators: pd.DataFrame) -> pd.DataFrame:
 
 
 def strongest_table(indicators: pd.DataFrame, warning_time: int) -> str:
-    """Return the strongest indicators with their AUC as a table, or that there is none."""
+    """Return a table of the strongest indicators with their AUC, or a note that there are none."""
     named = strongest(indicators)
     if not len(named):
         return "no indicator leads or lags beyond chance"

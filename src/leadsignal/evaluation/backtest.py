@@ -1,4 +1,4 @@
-"""The backtest: alerts as they would have been raised on past dates, against honest baselines."""
+"""The backtest: alerts as they would have been raised on past dates, compared with baselines."""
 
 from __future__ import annotations
 
@@ -71,21 +71,22 @@ HEAD = """\
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Backtest(Result):
-    """How methods would have done at equal alerts, on accounts active on past dates.
+    """Performance of methods with the same number of alerts, on accounts active on past dates.
 
-    ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
-    paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
-    and without a renewal inside the horizon; ``churns`` one row per evaluated churn and method;
-    ``alerts`` one row per evaluated account and snapshot, with each method's risk and alert.
-    ``calibration_by_quarter`` has one row per quarter of the snapshots and method that gives
-    probabilities: expected and observed churn within the horizon.
+    ``methods`` holds a ``MethodResult`` by name. ``differences`` compares each method with context,
+    with paired intervals by customer. ``by_group`` has the same measures by segment, and for
+    accounts with and without a renewal within the horizon. ``churns`` has one row per evaluated
+    churn and method. ``alerts`` has one row per evaluated account and snapshot, with each method's
+    risk and alert. ``calibration_by_quarter`` has one row per quarter of the snapshots and method
+    that gives probabilities: expected and observed churn within the horizon.
+
     ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
-    method whose alerts a team would get (of a given model its own, else of the one that reads
-    most), ``recipe`` how its
-    model is made, ``model_version`` that of a given model. ``warnings`` say what is odd in the data
-    or in the figures: an AUC above 0.95, or far more or fewer churns expected than came. ``sample``
-    is the sample of customers that was evaluated (counts are of the sample, numbers of alerts and
-    all shares are estimates for all customers); None for all.
+    method whose alerts a team would get: that of the given model, or else the one with the most
+    indicators. ``recipe`` holds the settings of its model, ``model_version`` the version of a given
+    model. ``warnings`` are about implausible data or figures: an AUC above 0.95, or far more or
+    fewer churns expected than observed. ``sample`` is the sample of customers that was evaluated;
+    None for all customers. With a sample, counts are those of the sample, while numbers of alerts
+    and all proportions are estimates for all customers.
     """
 
     horizon: int
@@ -108,18 +109,18 @@ class Backtest(Result):
     sample: AccountSample | None = None
 
     def _table(self) -> pd.DataFrame:
-        """Return one row per method, one column per measure."""
+        """Return one row per method and one column per measure."""
         return pd.DataFrame(
             {name: asdict(one) for name, one in self.methods.items()}
         ).T.rename_axis("method")
 
     @property
     def headline(self) -> str:
-        """The headline measure: recall of unexpected churns, or of all if none is unexpected."""
+        """The headline measure: recall of unexpected churns, or of all if all were expected."""
         return "unexpected_recall_ahead" if self.counts["unexpected"] else "recall_ahead"
 
     def beats_context(self, method: str) -> bool:
-        """Whether the method catches more than context by the headline, beyond chance."""
+        """Whether the method catches significantly more than context by the headline measure."""
         rows = self.differences
         mine = rows[(rows["method"] == method) & (rows["measure"] == self.headline)]
         return bool(len(mine)) and bool(mine["low"].iloc[0] > 0)
@@ -133,7 +134,7 @@ class Backtest(Result):
         return churns[mine]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the rows, ready for JSON; what cannot be said is None."""
+        """Return everything except the rows, ready for JSON; undefined values are None."""
         return {
             "horizon_days": self.horizon,
             "warning_time_days": self.warning_time,
@@ -153,7 +154,7 @@ class Backtest(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the recall of unexpected churns by method, at the warning time."""
+        """Plot the recall of unexpected churns by method, at the warning time."""
         from leadsignal.evaluation.plots import catch_by_method
 
         recall = pd.DataFrame(
@@ -181,7 +182,7 @@ class Backtest(Result):
         return catch_by_method(recall, title, label, ax)
 
     def plot_head_start(self, ax: Axes | None = None) -> Axes:
-        """Draw the share of churners that each method alerted N days before usage dropped."""
+        """Plot the share of churners alerted at least N days before usage dropped, by method."""
         from leadsignal.evaluation.plots import head_starts
 
         days = {
@@ -195,7 +196,7 @@ class Backtest(Result):
     def plot_account(
         self, account_id: str, method: str = "leading", ax: Axes | None = None
     ) -> Axes:
-        """Draw one account's rank by snapshot with its alerts, usage drop and churn."""
+        """Plot an account's rank by snapshot, with its alerts, usage drop and churn."""
         from leadsignal.evaluation.plots import account_history
 
         if method not in self.methods:
@@ -276,18 +277,20 @@ def run_backtest(
     extra: Mapping[str, pd.DataFrame] | None = None,
     progress: Progress | None = None,
 ) -> Backtest:
-    """Replay the past: fit at ``origins`` cut-offs, alert at each snapshot after, judge the alerts.
+    """Replay the past: fit at ``origins`` cut-off dates, alert at later snapshots, evaluate.
 
-    At each cut-off a model learns from ``panel.as_of(cut)`` and ranks the accounts at the
-    snapshots up to the next one; every evaluated row has been followed for the whole ``horizon``.
-    All methods alert the same number, ``capacity`` of those active. With a fitted ``model`` all
-    models have its settings (estimator, horizon, step, random state), and one method reads what it
-    reads: ``alerting`` says which. Without, ``estimator`` is "ensemble". ``segment`` names a
-    context indicator to break results down by (default: ``segment`` if there is one). ``extra``
-    brings further rankings as frames of account_id, snapshot_on, risk (higher = sooner). Horizon,
-    warning time and capacity default to the project's. Raises OptionError for arguments that are
-    not allowed, or are not the model's own, or a panel that is too short, ModelError where too few
-    accounts have churned.
+    At each cut-off, a model is fitted on ``panel.as_of(cut)`` and ranks the accounts at the
+    snapshots up to the next cut-off. Every evaluated row has been followed for the whole
+    ``horizon``. All methods alert the same number of accounts: the share ``capacity`` of those
+    active.
+
+    With a fitted ``model``, all models have its settings (estimator, horizon, step, random state),
+    and one method uses its indicators: ``alerting`` says which. Without, ``estimator`` is
+    "ensemble". ``segment`` names a context indicator by which results are broken down (default:
+    ``segment`` if there is one). ``extra`` adds rankings as frames of account_id, snapshot_on and
+    risk (the highest are alerted first). Horizon, warning time and capacity default to the
+    project's. Raises OptionError for invalid arguments, for arguments that contradict the model,
+    and for a panel that is too short, and ModelError if too few accounts have churned.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -332,7 +335,7 @@ def run_backtest(
 def _doubts(
     panel: Panel, evaluation: EvaluationRows, alerting: MethodEvaluation, result: Backtest
 ) -> tuple[DataWarning, ...]:
-    """Return the warnings of the data, of high AUCs, and of what the last snapshot expected."""
+    """Return warnings on the data, on high AUCs, and on expected churns at the last snapshot."""
     found = affecting(panel.warnings, "backtest")
     found += doubt_of_auc({name: one.auc for name, one in result.methods.items()})
     if not alerting.ranked.is_probability:
@@ -350,7 +353,7 @@ def _settings(
     horizon: Duration | None,
     estimator: Estimator | Classifier | None,
 ) -> ChurnModel:
-    """Return a model with the settings that all have; raises OptionError where two are given."""
+    """Return a model with the common settings; raises OptionError for contradictory settings."""
     if estimator is not None and (problem := estimator_problem(estimator)):
         raise OptionError(problem, "Correct the estimator")
     if model is None:

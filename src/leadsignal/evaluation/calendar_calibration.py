@@ -18,22 +18,22 @@ COLUMNS = ("quarter", "rows", "expected", "observed", "low", "high", "expected_o
 def by_quarter(
     day: Any, risk: Any, churned: Any, customer: Any, weight: Any = None
 ) -> pd.DataFrame:
-    """Return the churn expected and observed within the horizon, by the quarter of the snapshot.
+    """Return the expected and observed churn within the horizon, by quarter of the snapshot.
 
     Parameters
     ----------
     day, risk, churned, customer : array-like of shape (rows,)
-        The day of a snapshot, the risk of churn within the horizon, whether it came, and whose
-        account it is. Rows are account-snapshots: one account is in several of a quarter.
+        The day of the snapshot, the risk of churn within the horizon, whether it happened, and the
+        customer. Rows are account-snapshots, so that an account can be in a quarter several times.
     weight : array-like of shape (rows,), optional
-        How many rows each represents, in a sample of customers. Default: 1.
+        Number of rows that each represents, in a sample of customers. Default: 1.
 
     Returns
     -------
     DataFrame
-        One row per quarter: ``quarter`` ("2024Q1"), ``rows``, ``expected``, ``observed`` with its
-        95 % interval by customer (``low``, ``high``), and ``expected_over_observed``, missing
-        where no churn was observed.
+        One row per quarter: ``quarter`` ("2024Q1"), ``rows``, ``expected``, ``observed`` with a
+        95 % interval clustered by customer (``low``, ``high``), and ``expected_over_observed``,
+        missing if no churn was observed.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def _quarter(name: str, rows: pd.DataFrame) -> tuple[Any, ...]:
 def methods_by_quarter(
     evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows
 ) -> pd.DataFrame:
-    """Return `by_quarter` of each method that gives probabilities, with a column ``method``."""
+    """Return `by_quarter` for each method that gives probabilities, with a column ``method``."""
     day, customer = evaluation.rows["snapshot_on"], evaluation.customer
     tables = [
         by_quarter(day, one.ranked.risk, evaluation.churned, customer, evaluation.weight).assign(

@@ -17,14 +17,14 @@ from leadsignal.phrases import count_of
 from leadsignal.tables import Tables
 
 MAX_AUC = 0.95
-"""Maximum AUC of a backtest that is shown without a warning."""
+"""Maximum AUC of a backtest without a warning."""
 TIMES = 2.0
-"""How many times more or fewer churns than in the last completed horizon call for a warning."""
+"""Ratio to the churns of the last completed horizon, up or down, that calls for a warning."""
 CHANCE = 0.01
-"""Maximum probability with which chance alone gives such a difference where there is a warning."""
+"""A warning is given only if the probability of such a difference by chance is below this."""
 
 Counts = tuple[int, int]
-"""Accounts that churned within a horizon, and accounts active at its start."""
+"""Number of accounts that churned within a horizon, and of accounts active at its start."""
 
 
 def doubt_of_auc(aucs: Mapping[str, float]) -> tuple[DataWarning, ...]:
@@ -46,24 +46,25 @@ def doubt_of_auc(aucs: Mapping[str, float]) -> tuple[DataWarning, ...]:
 def doubt_of_expected(
     expected: float, accounts: int, last: Counts | None, horizon: int
 ) -> tuple[DataWarning, ...]:
-    """Return a warning where the expected churns are far from those of the last horizon.
+    """Return a warning if the expected churns are far from those of the last horizon.
 
     Parameters
     ----------
     expected : float
         Sum of the risks.
     accounts : int
-        Number of accounts that the risks are of.
+        Number of accounts that have these risks.
     last : tuple of int or None
-        Accounts that churned in the last completed horizon, and accounts active at its start.
+        Number of accounts that churned in the last completed horizon, and of those active at its
+        start. None if unknown.
     horizon : int
-        In days.
+        Horizon in days.
 
     Returns
     -------
     tuple of DataWarning
-        One, or none. The share of accounts is compared, and a difference that chance explains (few
-        churns) is none.
+        At most one warning. Proportions of accounts are compared, and there is no warning if chance
+        explains the difference.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def doubt_of_expected(
 
 
 def last_horizon(tables: Tables, horizon: int) -> Counts | None:
-    """Return the churns of the last completed horizon; None where nobody was active before it."""
+    """Return the churns of the last completed horizon; None if no account was active before it."""
     accounts = tables.frame("accounts")
     begin = tables.as_of_date - timedelta(days=horizon)
     complete_from = tables.coverage["accounts"].complete_from
@@ -103,7 +104,7 @@ def last_horizon(tables: Tables, horizon: int) -> Counts | None:
 
 
 def last_horizon_of_panel(panel: Panel, horizon: int) -> Counts | None:
-    """Return the churns of the last snapshot that was followed for a horizon; None without one."""
+    """Return the churns after the last snapshot followed for a whole horizon; None if none was."""
     rows = on_grid(panel)
     rows = rows[rows["snapshot_on"] <= pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)]
     if not len(rows):

@@ -1,4 +1,4 @@
-"""One method evaluated: its alerts, what they caught, and the measures of both."""
+"""Evaluation of one method: its alerts, the churns they catch, and measures of both."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from leadsignal.survival.ranking import concordance
 NAN = float("nan")
 
 DRAWS = 20
-"""How often the random ranking is drawn; its figures are means over the draws."""
+"""Number of random rankings drawn; measures are means over the draws."""
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """How one method did. Shares are between 0 and 1, times in days; NaN where it cannot be said.
+    """Performance of one method. Proportions are in [0, 1], times in days; NaN if undefined.
 
-    ``precision_at_capacity`` and ``recall_at_capacity`` count account-snapshots; the catches count
-    churned accounts. ``alert_precision`` is the share of alert episodes with churn within the
-    horizon of their first snapshot, ``alert_precision_standing`` of any of their snapshots. Brier
-    score and calibration are only for methods that give probabilities.
+    ``precision_at_capacity`` and ``recall_at_capacity`` count account-snapshots, all other recalls
+    count churned accounts. ``alert_precision`` is the share of alert episodes with churn within the
+    horizon of their first snapshot, ``alert_precision_standing`` within that of any of their
+    snapshots. Brier score and calibration are only available for methods that give probabilities.
     """
 
     auc: float
@@ -76,7 +76,7 @@ class MethodResult:
 
 @dataclass(frozen=True, eq=False)
 class MethodEvaluation:
-    """The evaluation of one method: its ranking, alerts, episodes and catches."""
+    """The evaluation of one method: its ranking, alerts, episodes and caught churns."""
 
     ranked: Ranked
     alerted: NDArray[np.bool_]
@@ -87,17 +87,17 @@ class MethodEvaluation:
     def of(
         cls, ranked: Ranked, evaluation: EvaluationRows, churns: EvaluableChurns, capacity: float
     ) -> MethodEvaluation:
-        """Compute the alerts of a ranking and the churns that they catch."""
+        """Compute the alerts of a ranking, and the churns that they catch."""
         alerted = raise_alerts(evaluation, ranked.risk, capacity)
         episodes = find_episodes(evaluation, alerted)
         return cls(ranked, alerted, episodes, catch(evaluation, episodes, churns))
 
     def auc(self, evaluation: EvaluationRows) -> RowEstimate:
-        """Return the AUC of the ranking, missing risks the lowest."""
+        """Return the AUC of the ranking, with missing risks as the lowest."""
         return auc_of(evaluation.churned, _known(self.ranked.risk), evaluation.weight)
 
     def caught(self, evaluation: EvaluationRows, churns: EvaluableChurns) -> RowEstimate:
-        """Return the recall of churns at the warning time, expected or not."""
+        """Return the recall of all churns at the warning time, expected or not."""
         return self._recall(evaluation, churns, np.ones(len(churns.chance), dtype=bool))
 
     def unexpected_recall(self, evaluation: EvaluationRows, churns: EvaluableChurns) -> RowEstimate:
@@ -122,11 +122,11 @@ class MethodEvaluation:
     def _through_capacity(
         self, evaluation: EvaluationRows, counted: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Return how each row of a sample moves a recall through the risk from which it alerts.
+        """Return the influence of each sampled row on a recall through the alert threshold.
 
-        That risk is a quantile of all rows of a day, estimated from those of the sample. A row that
-        is alerted displaces others at the margin, where ``counted`` churns are as frequent as
-        between half the capacity and once and a half of it.
+        The threshold is a quantile of the risks of all rows of a day, estimated from the sample. A
+        row that is alerted displaces others at the margin. The frequency of ``counted`` churns
+        there is that between half the capacity and one and a half times the capacity.
         """
         weight, day = evaluation.weight, np.unique(evaluation.day, return_inverse=True)[1]
         whole = np.bincount(day, weight)
@@ -143,7 +143,7 @@ class MethodEvaluation:
 
 
 def calibrate(one: MethodEvaluation, evaluation: EvaluationRows) -> Calibration | None:
-    """Return whether the risks come true; None where that cannot be fitted."""
+    """Return the calibration of the risks; None if it cannot be estimated."""
     try:
         return calibration(
             evaluation.stop,
@@ -163,7 +163,7 @@ def measure(
     churns: EvaluableChurns,
     calibrated: Calibration | None,
 ) -> MethodResult:
-    """Return all measures of a method on the rows and churns that are evaluated."""
+    """Return all measures of a method for the evaluated rows and churns."""
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
     found = {
         **_ranking(one, evaluation),
@@ -249,7 +249,7 @@ def measure_random(
     churns: EvaluableChurns,
     capacity: float,
 ) -> MethodResult:
-    """Return the means over many draws of a random ranking; ``draw`` takes a seed."""
+    """Return the means over many random rankings; ``draw`` takes a seed."""
     results = [
         asdict(
             measure(
@@ -267,7 +267,7 @@ def measure_random(
 
 
 def _known(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return risks with missing ones below all others."""
+    """Return risks with missing ones replaced by a value below all others."""
     if not np.isnan(risk).any():
         return risk
     lowest = np.nanmin(risk) if not np.isnan(risk).all() else 0.0

@@ -1,8 +1,8 @@
-"""The order in time of adoption, results, growing usage, expansion and renewal.
+"""The temporal order of adoption, results, growing usage, expansion and renewal.
 
-Two questions for each pair: of accounts that reached both, which came first; and does having
-reached the one raise the rate of reaching the other. The second compares accounts of the same
-tenure and term, so that what usually comes early is not taken for a cause; neither shows that one
+There are two questions for each pair: among accounts that reached both, which came first; and does
+reaching one raise the rate of reaching the other. The second compares accounts of the same tenure
+and term, so that what usually happens early is not mistaken for a cause. Neither shows that one
 causes the other.
 """
 
@@ -32,21 +32,22 @@ Floats = NDArray[np.float64]
 
 
 GROWTH = 1.2
-"""Usage has grown when its last weeks' mean exceeds the best stretch before by a fifth."""
+"""Usage has grown if the mean of the last weeks exceeds its previous best by a fifth."""
 LEAST = 20
-"""Minimum number of accounts that reached the later of two milestones, to determine an order."""
+"""Minimum number of accounts that reached the later of two milestones."""
 CANNOT = "undetermined"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class OrderInTime(Result):
-    """The order of milestones, for accounts that were seen from their start.
+    """The order of milestones, for accounts observed from their start.
 
-    ``pairs`` has one row a pair: ``first``, ``second``, ``both`` (accounts that reached both at
-    different snapshots), ``share`` of them in the order given, with interval; ``forward``, the
-    hazard ratio of the second once the first is reached, and ``backward``, of the first once the
-    second is, with intervals; ``verdict``. ``times`` has one row a milestone: accounts, reached,
-    the median days from the start to it, with interval (blank where fewer than half get there).
+    ``pairs`` has one row per pair: ``first``, ``second``, ``both`` (number of accounts that reached
+    both at different snapshots), ``share`` of them in the given order, with interval; ``forward``,
+    the hazard ratio for the second after the first is reached, and ``backward``, for the first
+    after the second, both with intervals; ``verdict``. ``times`` has one row per milestone:
+    accounts, reached, and the median days from the start to it, with interval (missing if fewer
+    than half reach it).
     """
 
     pairs: pd.DataFrame
@@ -57,7 +58,7 @@ class OrderInTime(Result):
         return self.pairs
 
     def to_dict(self) -> dict[str, Any]:
-        """Return pairs and times, ready for JSON; what cannot be said is None."""
+        """Return pairs and times, ready for JSON; undefined values are None."""
         return {
             "accounts": self.accounts,
             "pairs": json_rows(self.pairs.replace(np.inf, np.nan)),
@@ -92,10 +93,10 @@ class OrderInTime(Result):
 def order_in_time(panel: Panel) -> OrderInTime:
     """Return which milestones come before which, and how long each takes from the start.
 
-    Milestones are read at snapshots: a process adopted, a result that meets its target, usage a
-    fifth above its former best, an expansion, a renewal; those that the panel cannot show are left
-    out. Verdicts rest on the hazard ratios (Cox, tenure scale, strata by term, errors by customer).
-    Raises ModelError where fewer than two milestones can be seen.
+    Milestones are read at snapshots: an adopted process, a result that meets its target, usage a
+    fifth above its previous best, an expansion, a renewal. Those that the panel cannot show are
+    left out. Verdicts are based on hazard ratios (Cox, tenure scale, strata by term, errors
+    clustered by customer). Raises ModelError if fewer than two milestones can be observed.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -122,7 +123,7 @@ def order_in_time(panel: Panel) -> OrderInTime:
 
 
 def _milestones(panel: Panel, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return, by milestone, the rows at which it is reached."""
+    """Return, by milestone, the rows at which it has been reached."""
     states = [one.name for one in panel.indicators if isinstance(one.rule, ProcessState)]
     found: dict[str, Any] = {}
     if states:
@@ -141,7 +142,7 @@ def _milestones(panel: Panel, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _since(rows: pd.DataFrame, on: Any) -> Floats:
-    """Return, by row, the tenure at which the account first had it; infinite if it never did."""
+    """Return, by row, the tenure at which the account first satisfied ``on``; infinite if never."""
     first = rows["start"].where(on.to_numpy()).groupby(rows["account_id"]).transform("min")
     return first.fillna(np.inf).to_numpy(dtype=float)
 
@@ -172,10 +173,10 @@ def _codes(labels: pd.Series[Any]) -> NDArray[np.int64]:
 
 
 def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, float, float]:
-    """Return the hazard ratio of ``event`` once ``cause`` was reached, with 95 % interval."""
+    """Return the hazard ratio of ``event`` after ``cause`` is reached, with its 95 % interval."""
     nan = (float("nan"),) * 3
     start, stop = rows["start"].to_numpy(dtype=float), rows["stop"].to_numpy(dtype=float)
-    # It is reached at the snapshot that first shows it, which ends the row before.
+    # An event is first seen at a snapshot, and ends the row before it.
     happens = (event > start) & (event <= stop)
     there = (event > start) & (stop > start)
     reached = (cause <= start).astype(float)
@@ -200,7 +201,7 @@ def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, flo
 
 
 def _verdict(a: str, b: str, forward: tuple[float, ...], backward: tuple[float, ...]) -> str:
-    """Return what the two ratios say: one way only, both, neither, or nothing."""
+    """Return a verdict from the two ratios: one comes first, each raises the other, or unclear."""
     if np.isnan(forward[0]) or np.isnan(backward[0]):
         return CANNOT
     ahead, behind = forward[1] > 1, backward[1] > 1

@@ -1,4 +1,4 @@
-"""Folds of a panel, by time and by customer: for tuning, and for scikit-learn's functions."""
+"""Folds of a panel by time and customer, for tuning and for scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from leadsignal.panel import Panel
 from leadsignal.results import to_html
 
 PARTS = 3
-"""Number of parts of the customers; each is held out once at each cut-off."""
+"""Number of parts into which customers are split; each is held out once at each cut-off."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PanelFolds:
-    """Folds of a panel, as data and as ``cv`` of scikit-learn's `cross_val_score`.
+    """Folds of a panel, used as both data and ``cv`` of scikit-learn's `cross_val_score`.
 
-    ``folds[i]`` is a pair of panels: what the customers of two thirds showed by a cut-off, to fit
-    on, and the rows of the other third from then on, to score. It holds 2 panels a fold.
+    ``folds[i]`` is a pair of panels: one to fit on, with what was known of two thirds of the
+    customers at a cut-off, and one to score, with the rows of the other third from then on. The
+    object holds two panels per fold.
     """
 
     pairs: tuple[tuple[Panel, Panel], ...]
@@ -40,14 +41,14 @@ class PanelFolds:
 
     @property
     def iloc(self) -> PanelFolds:
-        """Itself: scikit-learn takes rows by `take` from what has this attribute."""
+        """The folds themselves; scikit-learn then selects rows by `take`."""
         return self
 
     def take(self, places: Sequence[int] | NDArray[np.intp], axis: int = 0) -> Panel:
-        """Return the panel at the one place that `split` gives.
+        """Return the panel at the one position given by `split`.
 
-        Raises OptionError for more places: other splitters mix rows of before and after, and of
-        one customer.
+        Raises OptionError for several positions: other splitters mix rows of past and future, and
+        of one customer.
         """
         if len(places) != 1:
             raise OptionError(
@@ -62,9 +63,9 @@ class PanelFolds:
         return len(self.pairs)
 
     def split(self, X: object, y: object = None, groups: object = None) -> Iterator[Any]:
-        """Yield the places of the two panels of each fold.
+        """Yield the positions of the two panels of each fold.
 
-        Raises OptionError where ``X`` is not these folds.
+        Raises OptionError if ``X`` is not this object.
         """
         if X is not self:
             raise OptionError(
@@ -87,30 +88,30 @@ class PanelFolds:
 
 @checked
 def panel_folds(panel: Panel, *, horizon: Duration = "180d", folds: int = 3) -> PanelFolds:
-    """Return folds of a panel by time and by customer, as `tune_model` uses them.
+    """Return folds of a panel by time and customer, as used by `tune_model`.
 
-    Each fold fits on what two thirds of the customers showed by a cut-off, with outcomes as they
-    were known then, and scores the other third's snapshots from this cut-off to the next that were
-    followed for a whole horizon. Each third is held out once at each cut-off.
+    Each fold fits on what was known of two thirds of the customers at a cut-off, and scores the
+    snapshots of the other third from this cut-off to the next, as far as they were followed for a
+    whole horizon. Each third is held out once at each cut-off.
 
     Parameters
     ----------
     panel : Panel
-        A whole panel.
+        A complete panel.
     horizon : duration, default "180d"
-        The horizon of the models.
+        Horizon of the models.
     folds : int, default 3
         Number of cut-offs; there are three times as many folds.
 
     Returns
     -------
     PanelFolds
-        For ``cross_val_score(model, folds, cv=folds)``.
+        Folds for ``cross_val_score(model, folds, cv=folds)``.
 
     Raises
     ------
     OptionError
-        For a `sample_panel`, and where the panel is too short for the cut-offs.
+        For a `sample_panel`, and for a panel that is too short.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def panel_folds(panel: Panel, *, horizon: Duration = "180d", folds: int = 3) -> 
 
 
 def past_folds(panel: Panel, horizon: int, folds: int) -> Iterator[tuple[Panel, pd.DataFrame]]:
-    """Yield what most customers showed by a cut-off, and the held-out ones' rows after it."""
+    """Yield the data of most customers known at a cut-off, and the later rows of those held out."""
     frame = panel.frame
     customer = frame["customer_id"].fillna(frame["account_id"])
     part = pd.factorize(customer, sort=True)[0] % PARTS

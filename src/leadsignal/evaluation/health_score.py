@@ -1,4 +1,4 @@
-"""Audit of the user's own health score: green churners, when it turned, false alarms."""
+"""Audit of an existing health score: green churners, time of the change, false alarms."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ UNSCORED = "no score"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class HealthAudit(Result):
-    """How well the bands of the health score warned of churn, as of each past snapshot.
+    """How well the bands of a health score predicted churn, as of each past snapshot.
 
-    ``bands``: churned accounts by band (rows) at the warning time before the end was known
-    (``early``) and at the last snapshot before it (``last``). ``turned``: of those that were not
-    green at the last, for how many days before, in the order of the churns. ``red_episodes`` began
-    long enough ago to be evaluated; ``false_alarms`` is the share of them without churn within the
-    horizon, ``false_low`` and ``false_high`` its 95 % interval by customer.
+    ``bands`` counts churned accounts by band (rows) at the warning time before the end was known
+    (``early``) and at the last snapshot before it (``last``). ``turned`` has, for each account that
+    was not green at the last snapshot, the number of days it had not been, in the order of the
+    churns. ``red_episodes`` counts red episodes that began early enough to be evaluated;
+    ``false_alarms`` is the share of them without churn within the horizon, with the 95 % interval
+    ``false_low`` to ``false_high``, clustered by customer.
     """
 
     bands: pd.DataFrame
@@ -47,23 +48,23 @@ class HealthAudit(Result):
 
     @property
     def churned(self) -> int:
-        """How many churned accounts had a snapshot early enough."""
+        """Number of churned accounts with a snapshot early enough."""
         return int(self.bands["early"].sum())
 
     @property
     def green_share(self) -> float:
-        """The share of churned accounts that were green at the warning time."""
+        """Share of churned accounts that were green at the warning time."""
         return float(self.bands["early"].get(GREEN, 0) / max(self.churned, 1))
 
     @property
     def median_turn_days(self) -> float:
-        """Median days before the end at which the score left green; 0 where it never did."""
+        """Median days from leaving green to the end, with 0 for accounts that never left it."""
         never = self.churned - len(self.turned)
         return float(np.median([*self.turned, *[0] * never])) if self.churned else float("nan")
 
     @property
     def _turn_text(self) -> str:
-        """When half of the churned accounts had left green, in words."""
+        """Return in words when half of the churned accounts were no longer green."""
         days = self.median_turn_days
         if days == 0:
             return "half never left green"
@@ -87,12 +88,12 @@ class HealthAudit(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw churned accounts by band, at the warning time and at the last snapshot.
+        """Plot churned accounts by band, at the warning time and at the last snapshot.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
@@ -126,9 +127,9 @@ class HealthAudit(Result):
 @checked
 @reads_weights
 def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
-    """Evaluate the bands of the user's health score; return None if the tables have no bands.
+    """Evaluate the bands of an existing health score; return None if the tables have no bands.
 
-    Bands are read as of each snapshot: later corrections of a score do not count.
+    Bands are read as of each snapshot, so that later corrections of a score are ignored.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -162,7 +163,7 @@ def _band(rows: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _turned(rows: pd.DataFrame) -> tuple[int, ...]:
-    """Return, by account not green at its last row, the days for which it had not been."""
+    """Return the days since they were green, for accounts not green at their last row."""
     off = (~rows["band"].isin([GREEN, UNSCORED])).astype(np.int8)[::-1]
     unbroken = off.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
     since = rows[unbroken].groupby("account_id", sort=False)["known_within"].max()

@@ -1,12 +1,12 @@
-"""Matched sets: each churn with accounts that were active on the same day and similar until then.
+"""Matched sets: each churn with similar accounts that were active on the same day.
 
-In a sample of customers every customer is a control with the same chance: those who churned are
-all in the sample, so that as many of them are left out, at random, as were not drawn of the others.
-The mean of a set is then free of bias, however few controls it has.
+A set consists of a churn and of accounts that were active, without a notice, at the last snapshot
+before the churn was known. They have similar tenure, the same contract term, and the same decile of
+a risk predicted from context only, so that the comparison is not affected by these.
 
-A set is a churn and accounts that were active, without notice, at the last snapshot before it was
-known, of similar tenure, the same term and the same decile of a risk that reads context only. What
-differs between them is then neither age, nor contract, nor what kind of account they are.
+In a sample of customers, controls are chosen with equal probability: all churned customers are in
+the sample, so a random part of them is dropped, in proportion to the sampling of the others. The
+mean of a set is then unbiased, however few controls it has.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 TENURE_WITHIN = 45
 DECILES = 10
 MAX_CONTROLS = 10
-"""More controls of one end add little; a random ten are kept."""
+"""Maximum number of controls per churn, chosen at random; more would add little precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedSets:
-    """Ends, each with one or more controls; all values are looked up in ``rows``.
+    """Churns, each with one or more controls; all values are looked up in ``rows``.
 
     ``rows`` are panel rows sorted by account and snapshot. ``case`` (sets) and ``control`` (pairs)
-    are account numbers, ``of`` (pairs) the set that a control belongs to, ``known`` (sets) the day
-    the end was known. ``without`` counts churns without a control.
+    are account numbers. ``of`` (pairs) is the set to which a control belongs, ``known`` (sets) the
+    day on which the churn became known. ``without`` is the number of churns without a control.
     """
 
     rows: pd.DataFrame
@@ -61,9 +61,9 @@ class MatchedSets:
         return len(self.case)
 
     def rows_at(self, lead: int) -> tuple[Ints, Ints]:
-        """Return the row of each case (sets) and control (pairs) ``lead`` days before, or -1.
+        """Return the rows of cases (sets) and controls (pairs) ``lead`` days before, or −1.
 
-        Both are read at one snapshot: the last that is at least ``lead`` days before the end.
+        Both are read at the same snapshot: the last one at least ``lead`` days before the churn.
         """
         days = np.unique(self.day)
         place = np.searchsorted(days, self.known - lead, side="right") - 1
@@ -81,10 +81,10 @@ _SPAN = 1_000_000
 
 
 def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
-    """Return matched sets for all churned accounts that find a control.
+    """Return matched sets for all churned accounts that have a control.
 
-    Where too few accounts have churned for a model of context, sets are matched without it and
-    ``on_risk`` is False. Raises ModelError where no end finds a control.
+    If there are too few churns to fit a model of context, sets are matched without it and
+    ``on_risk`` is False. Raises ModelError if no churn has a control.
     """
     import pandas as pd
 
@@ -131,7 +131,7 @@ def _context_risk(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, bool]:
 
 
 def _equally_likely(weight: Floats, customer: Ints, seed: int) -> NDArray[np.bool_]:
-    """Return which rows are of customers drawn with a chance in proportion to their weight."""
+    """Select rows of customers with probability proportional to their weight."""
     if (weight == weight[:1]).all():
         return np.ones(len(weight), dtype=bool)
     lot = np.random.default_rng(seed).random(int(customer.max()) + 1)
@@ -139,7 +139,7 @@ def _equally_likely(weight: Floats, customer: Ints, seed: int) -> NDArray[np.boo
 
 
 def _strata(rows: pd.DataFrame, risk: Floats, weight: Floats) -> Ints:
-    """Return a number by row that is equal for rows of one snapshot, term and decile of risk."""
+    """Return a number by row that is equal for rows of the same snapshot, term and risk decile."""
     import pandas as pd
 
     decile = np.minimum(
@@ -151,7 +151,7 @@ def _strata(rows: pd.DataFrame, risk: Floats, weight: Floats) -> Ints:
 
 
 def _ranks(day: pd.Series[Any], risk: Floats, weight: Floats) -> Floats:
-    """Return the mean rank of each row among those of its day, as a share of their weight."""
+    """Return the mean rank of each row among those of its day, as a share of the total weight."""
     import pandas as pd
 
     frame = pd.DataFrame({"day": day.to_numpy(), "risk": risk, "weight": weight})
@@ -166,7 +166,7 @@ def _ranks(day: pd.Series[Any], risk: Floats, weight: Floats) -> Floats:
 def _pairs(
     ends: Ints, controls: Ints, stratum: Ints, tenure: Ints, seed: int
 ) -> tuple[Ints, Ints, Ints]:
-    """Return rows of cases, rows of their controls, and the case that each control belongs to."""
+    """Return the rows of cases, the rows of their controls, and the case of each control."""
     rng = np.random.default_rng(seed)
     order = controls[np.lexsort((tenure[controls], stratum[controls]))]
     key = stratum[order].astype(np.float64) * _SPAN + tenure[order]

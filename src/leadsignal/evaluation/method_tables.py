@@ -1,4 +1,4 @@
-"""Tables of a backtest, over all of its methods: differences, churns, alerts, counts."""
+"""Tables of a backtest that cover all methods: differences, churns, alerts, counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from leadsignal.panel import Panel
 from leadsignal.stats.row_estimates import auc_of, mean_of
 
 BASELINE = "context"
-"""The method with which the others are compared."""
+"""The method with which all others are compared."""
 
 
 def counts_of(
     evaluation: EvaluationRows, churns: EvaluableChurns, found: ChurnEvents
 ) -> dict[str, int]:
-    """Return how many rows, accounts and churns a backtest evaluates."""
+    """Return the numbers of rows, accounts and churns that a backtest evaluates."""
     return {
         "rows": len(evaluation.rows),
         "snapshots": len(np.unique(evaluation.day)),
@@ -37,7 +37,7 @@ def counts_of(
 def differences_from_context(
     evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows, churns: EvaluableChurns
 ) -> pd.DataFrame:
-    """Return each method less context, with 95 % intervals, from the same rows and churns."""
+    """Return the difference of each method from context, with paired 95 % intervals."""
     columns = ["method", "against", "measure", "difference", "low", "high"]
     if BASELINE not in evaluated:
         return pd.DataFrame(columns=columns)
@@ -80,7 +80,7 @@ def churns_by_method(
 def alerts_by_method(
     evaluation: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]
 ) -> pd.DataFrame:
-    """Return one row per account and snapshot: risk and alert by each method."""
+    """Return one row per account and snapshot, with the risk and alert by each method."""
     frame = evaluation.rows[["account_id", "snapshot_on"]].copy()
     for name, one in evaluated.items():
         frame[f"{name}_risk"] = one.ranked.risk
@@ -98,7 +98,7 @@ def by_group(
     evaluated: Mapping[str, MethodEvaluation],
     segment: str | None,
 ) -> pd.DataFrame:
-    """Return one row per method, grouping and value: rows, churned, AUC, capacity, catch.
+    """Return the measures by method and group: rows, churned, AUC, recall at capacity and ahead.
 
     A churn belongs to the group of its account at the last snapshot at which it could be caught.
     """

@@ -1,4 +1,4 @@
-"""The rankings that a backtest compares: random, common rules, and models."""
+"""The rankings that a backtest compares: random, simple rules, and models."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 }
 METHODS = ("random", "usage", "health", *MODELS)
 MODEL = "model"
-"""The method that reads what a given model reads, where no other does."""
+"""Name of the method with the indicators of a given model, if no other method has the same."""
 FIT_EVERY = 28
-"""Snapshots closer than this many days say nearly the same; models are fitted on fewer."""
+"""Models are fitted on snapshots at least this many days apart, as closer ones are redundant."""
 ROWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A method's ``risk`` of each evaluated row, and whether it is a probability."""
+    """The ``risk`` by a method for each evaluated row, and whether it is a probability."""
 
     name: str
     risk: Floats
@@ -47,9 +47,9 @@ class Ranked:
 
 
 def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
-    """Return the days on which models are fitted, evenly over the later half of what is evaluated.
+    """Return the dates on which models are fitted, evenly spaced over the second half.
 
-    Raises OptionError where the panel does not reach over a whole horizon after some snapshot.
+    Raises OptionError if no snapshot of the panel is followed for a whole horizon.
     """
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
     days = np.sort(on_grid(panel)["snapshot_on"].unique())
@@ -61,7 +61,7 @@ def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
             "Give a longer history, or a shorter horizon",
         )
     later = days[len(days) // 2 :]
-    # A model that is fitted on a day needs a whole horizon before it.
+    # Fitting a model on a day requires a whole horizon before it.
     later = later[later >= days[0] + np.timedelta64(horizon, "D")]
     if not len(later):
         raise OptionError(
@@ -73,7 +73,7 @@ def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
 
 
 def thinned(panel: Panel) -> Panel:
-    """Return the panel with snapshots at least 28 days apart, to fit models on."""
+    """Return the panel with snapshots at least 28 days apart, for fitting models."""
     step = -(-FIT_EVERY // panel.every)
     if step <= 1:
         return panel
@@ -94,7 +94,7 @@ def can_read(panel: Panel, name: str) -> str | None:
 
 
 def rules(evaluation: EvaluationRows, names: Sequence[str], seed: int) -> Iterator[Ranked]:
-    """Yield the methods that are not fitted: random, low usage, the user's health score."""
+    """Yield the methods without a fit: random, low usage, and the user's health score."""
     rows = evaluation.rows
     if "random" in names:
         yield Ranked("random", np.random.default_rng(seed).random(len(rows)), False)
@@ -106,9 +106,9 @@ def rules(evaluation: EvaluationRows, names: Sequence[str], seed: int) -> Iterat
 
 @dataclass(frozen=True, eq=False)
 class ToFit:
-    """The models of a backtest: by method, a model to fit and the panel that it reads.
+    """The models of a backtest: for each method, a model to fit and the panel to fit it on.
 
-    ``alerting`` is the method whose alerts a team would get, ``recipe`` how its model is made.
+    ``alerting`` is the method whose alerts a team would get, ``recipe`` the settings of its model.
     """
 
     models: Mapping[str, tuple[ChurnModel, Panel]]
@@ -117,7 +117,7 @@ class ToFit:
 
 
 ALERTING = ("all", "leading", "lagging", "context")
-"""Whose alerts are meant where no model is given: the one that reads most."""
+"""Methods whose alerts a team would get without a given model, by preference."""
 
 
 def models_to_fit(
@@ -125,8 +125,8 @@ def models_to_fit(
 ) -> ToFit:
     """Return the models of the methods ``names``, with the settings of ``like``.
 
-    With a fitted ``model``, one of them reads what it reads: a method that does so anyway, or
-    else one more, ``model``. Raises ModelError where the panel lacks what it reads.
+    With a fitted ``model``, one of them uses the same indicators: an existing method, or else the
+    additional method ``model``. Raises ModelError if the panel lacks indicators of the model.
     """
     reading = _readings(panel)
     own = None if model is None else model.recipe.indicators
@@ -147,7 +147,7 @@ def models_to_fit(
 
 
 def _readings(panel: Panel) -> dict[str, tuple[str, ...]]:
-    """Return, by method, the indicators that a model fitted on the panel would read."""
+    """Return, by method, the indicators that a model fitted on the panel would use."""
     rows = at_risk(panel)
     known = [one for one in panel.indicators if rows[one.name].notna().any()]
     return {
@@ -174,11 +174,11 @@ def fitted(
     *,
     recalibrated: bool = False,
 ) -> Iterator[Ranked]:
-    """Yield the models: each evaluated row is scored by a model fitted at the last cut before it.
+    """Yield the fitted methods: each row is scored by the model of the last cut-off before it.
 
-    ``models`` holds, by method, a model to fit and the panel that it reads; ``recalibrated`` says
-    whether each is recalibrated at the cut. Raises ModelError where
-    the panel holds too few churns before the first cut.
+    ``models`` holds, by method, a model to fit and the panel to fit it on; ``recalibrated`` says
+    whether each is recalibrated at the cut-off. Raises ModelError if the panel has too few churns
+    before the first cut-off.
     """
     base = {name: (model, thinned(read)) for name, (model, read) in models.items()}
     ends = [*cuts[1:], None]
@@ -210,7 +210,7 @@ def _replayed(
     cut: date,
     rows: pd.DataFrame,
 ) -> Floats:
-    """Return the risks of rows by a model fitted on what was known on a cut-off."""
+    """Return the risks of rows by a model fitted on what was known at a cut-off date."""
     model, read = base[name]
     return _predict(_fit(model, read.as_of(cut), recalibrated), rows)
 
@@ -243,9 +243,9 @@ def _between(evaluation: EvaluationRows, cut: date, until: date | None) -> NDArr
 def extra_methods(
     evaluation: EvaluationRows, extra: Mapping[str, pd.DataFrame]
 ) -> Iterator[Ranked]:
-    """Yield the caller's own rankings: frames of account_id, snapshot_on and risk.
+    """Yield the rankings given by the caller: frames of account_id, snapshot_on and risk.
 
-    Raises OptionError for a name that is taken, and where evaluated rows have no risk.
+    Raises OptionError if a name is taken, or if evaluated rows have no risk.
     """
     for name, frame in extra.items():
         if name in (*METHODS, MODEL):

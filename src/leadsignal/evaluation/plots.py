@@ -33,7 +33,7 @@ BANDS = ("green", "yellow", "red")
 def audit_curves(
     indicators: pd.DataFrame, curves: pd.DataFrame, warning_time: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw the AUC by days before churn: the strongest indicator of each family that leads or lags.
+    """Plot the AUC by days before churn for the strongest indicator of each family.
 
     ``indicators`` and ``curves`` are the ``frame`` and ``curves`` of an `Audit`.
     """
@@ -59,7 +59,7 @@ def audit_curves(
 
 
 def _name_lines(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write names right of the lines, at least 0.022 apart."""
+    """Write labels to the right of the lines, at least 0.022 apart."""
     height = -np.inf
     for auc, name, colour in sorted(ends):
         height = max(auc, height + 0.022)
@@ -108,7 +108,7 @@ def _audit_frame(
 def bands_before_churn(
     bands: pd.DataFrame, warning_time: int, title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw churned accounts by the band of their health score, early and at the last snapshot.
+    """Plot churned accounts by the band of their health score, early and at the last snapshot.
 
     ``bands`` has the bands as index, and the columns ``early`` and ``last``.
     """
@@ -138,10 +138,10 @@ def bands_before_churn(
 
 
 def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | None = None) -> Axes:
-    """Draw the recall of each method as a bar with its interval.
+    """Plot the recall of each method as a bar with its interval.
 
     ``recall`` has the methods as index and the columns ``share``, ``low``, ``high`` and
-    ``beats_context``, whose bars are coloured.
+    ``beats_context``, which colours the bar.
     """
     axes = axes_of(ax, (7.2, 0.9 + 0.45 * len(recall)))
     share, low, high = (recall[name].to_numpy(dtype=float) for name in ("share", "low", "high"))
@@ -169,9 +169,9 @@ def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | No
 def head_starts(
     days_ahead: Mapping[str, NDArray[np.float64]], horizon: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw, by method, the share of churners alerted at least N days before usage dropped.
+    """Plot, by method, the share of churners alerted at least N days before usage dropped.
 
-    ``days_ahead`` has each method's days between alert and drop, one for each churner.
+    ``days_ahead`` has each method's days from alert to drop, one value per churner.
     """
     axes = axes_of(ax, (7.2, 4.4))
     days = np.arange(0, horizon + 1)
@@ -201,9 +201,9 @@ def account_history(
     dates: Sequence[tuple[Any, str, str]],
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one account's rank in a method's list by snapshot, with alerts and dates.
+    """Plot an account's rank in a method's list by snapshot, with alerts and dates.
 
-    ``alerts`` has the columns ``snapshot_on``, ``rank`` (1: the highest risk) and ``alerted``;
+    ``alerts`` has the columns ``snapshot_on``, ``rank`` (1 for the highest risk) and ``alerted``;
     ``dates`` holds date, label and line style.
     """
     axes = axes_of(ax, (9.2, 2.6))

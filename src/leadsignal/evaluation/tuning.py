@@ -29,11 +29,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Tuning(Result):
-    """Results of a parameter search: ``table`` has one row per candidate, the best first.
+    """Results of a parameter search; ``table`` has one row per candidate, the best first.
 
-    ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` the difference from the
-    best one's and ``behind_error`` that difference's standard error by account. ``best`` is the
-    model of the first row, unfitted.
+    ``log_loss`` is the mean over the account-snapshots of the folds, ``behind`` the difference from
+    the best candidate, and ``behind_error`` the standard error of that difference, clustered by
+    account. ``best`` is the unfitted model of the first row.
     """
 
     table: pd.DataFrame
@@ -44,7 +44,7 @@ class Tuning(Result):
         return self.table
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table ready for JSON."""
+        """Return the table, ready for JSON."""
         return {"folds": self.folds, "candidates": self.table.to_dict("records")}
 
     def __repr__(self) -> str:
@@ -64,12 +64,13 @@ def tune_model(
     folds: int = 3,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuning:
-    """Compare parameter settings of ``model`` on past folds: later days, accounts not fitted on.
+    """Compare parameter settings of ``model`` on past folds, with later snapshots of new customers.
 
-    Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
-    then and evaluated, by log-loss, on the other third's snapshots from this cut-off to the next,
-    followed for a whole horizon; each third is held out once. Raises OptionError where the panel
-    is a sample or too short for the folds, or no candidate is given.
+    Each fold has a cut-off date. A candidate is fitted on what was known of two thirds of the
+    customers by then, and evaluated by log loss on the snapshots of the other third from this
+    cut-off to the next, as far as they were followed for a whole horizon. Each third is held out
+    once. Raises OptionError if the panel is a sample or too short for the folds, or if there are no
+    candidates.
     """
     panel.refuse_sample("tuning")
     base = model or ChurnModel()
@@ -109,7 +110,7 @@ def tune_model(
 def _loss(
     panel: Panel, horizon: int, model: ChurnModel, known: Panel, rows: pd.DataFrame
 ) -> Floats:
-    """Return the log-loss of each row, by a model fitted on what was known."""
+    """Return the log loss of each row, by a model fitted on what was known."""
     left = churned_within(panel, rows, horizon)
     risk = np.clip(clone(model).fit(known).predict(rows).risk, 1e-6, 1 - 1e-6)
     loss: Floats = -np.where(left, np.log(risk), np.log1p(-risk))
@@ -117,7 +118,7 @@ def _loss(
 
 
 def _plain(setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a setting with classifiers by name, ready for JSON."""
+    """Return a setting with classifiers replaced by their names, ready for JSON."""
     return {
         name: estimator_name(value) if hasattr(value, "get_params") else value
         for name, value in setting.items()
