@@ -1,1 +1,1 @@
-"""The SQL that builds adoption episodes and the panel, and the engines that run it."""
+"""SQL steps that build adoption episodes and the panel, and the engines that run them."""

@@ -1,9 +1,9 @@
-"""From when to when processes are adopted, added up in arrays: for records that are never late.
+"""Compute when processes are adopted with arrays, for records that are never late.
 
-What a window holds changes where something enters or leaves it. Whatever enters also leaves, so
-one running sum over all changes, in the order of account, process and day, is the sum of each. What
-the last window holds, the one before it holds a window later: a process is adopted where the runs
-of full windows, each shifted by one window more, all overlap.
+The content of a window only changes when an event enters or leaves it. Whatever enters also leaves,
+so that one running sum over all changes, sorted by account, process and day, gives the content of
+every window. Earlier windows have the same content, shifted by one window length each. A process is
+adopted when the runs of full windows, shifted in this way, all overlap.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 ROWS_AT_ONCE = 4_000_000
 DAY_BITS = 24
-"""A day, and the last one of all windows after it, is smaller than 2 to the power of this."""
+"""Number of bits for a day, including the last day of all windows after it."""
 DAYS_BEFORE_1970 = 2**22
-"""Added to day numbers, so that none is negative."""
+"""Offset added to day numbers to make them non-negative."""
 
 
 def adopted_table(cursor: duckdb.DuckDBPyConnection, step: Adopted) -> pa.Table:
-    """Return the table that the step's SQL would make."""
+    """Return the same table as the SQL of the step."""
     import pyarrow as pa
 
     found = [_runs(rows, step) for rows in _portions(cursor, step.read)]
@@ -48,7 +48,7 @@ def adopted_table(cursor: duckdb.DuckDBPyConnection, step: Adopted) -> pa.Table:
 
 
 def _portions(cursor: duckdb.DuckDBPyConnection, read: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of some accounts after those of others; at least once."""
+    """Yield the rows in batches of accounts; at least one batch."""
     counts = cursor.sql(
         f"SELECT account_no, count(*) AS n FROM ({read}) AS r GROUP BY 1 ORDER BY 1"
     ).fetchnumpy()
@@ -62,7 +62,7 @@ def _portions(cursor: duckdb.DuckDBPyConnection, read: str) -> Iterator[Mapping[
 
 
 def _runs(rows: Mapping[str, Any], step: Adopted) -> tuple[Ints, Ints]:
-    """Return from when to before when windows are full, as many as the step asks for."""
+    """Return the first days of runs in which enough windows are full, and the days after them."""
     processes, within = len(step.at_least), step.within
     whose, day = rows["account_no"].astype(np.int64) * processes + rows["process_no"], rows["day"]
     enters, quantity = _at(whose, day + 1), rows["quantity"]
@@ -81,7 +81,7 @@ def _runs(rows: Mapping[str, Any], step: Adopted) -> tuple[Ints, Ints]:
 
 
 def _enough_users(whose: Ints, user_no: Any, day: Any, step: Adopted) -> tuple[Ints, Ints]:
-    """Return from when to before when windows have enough users."""
+    """Return the first days of runs in which windows have enough users, and the days after them."""
     known = user_no > 0
     (whose, _, day), apart = days_apart((whose[known], user_no[known]), day[known])
     enters = _at(whose, day + 1)
@@ -91,7 +91,7 @@ def _enough_users(whose: Ints, user_no: Any, day: Any, step: Adopted) -> tuple[I
 
 
 def _overlap(runs: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
-    """Return where all runs overlap; those of one pair of arrays do not overlap each other."""
+    """Return where all runs overlap; runs within one pair of arrays must not overlap."""
     if len(runs) == 1:
         return runs[0]
     changes = [change for begins, ends in runs for change in (begins, ends)]
@@ -101,7 +101,7 @@ def _overlap(runs: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
 
 
 def _summed(at: list[Ints], amounts: list[Ints]) -> tuple[Ints, Ints]:
-    """Return the days on which something changes, in their order, and the sums from then on."""
+    """Return the sorted days of changes, and the running sums from each day on."""
     days, changes = np.concatenate(at), np.concatenate(amounts)
     order = np.argsort(days, kind="stable")
     days, sums = days[order], np.cumsum(changes[order])
@@ -110,7 +110,7 @@ def _summed(at: list[Ints], amounts: list[Ints]) -> tuple[Ints, Ints]:
 
 
 def _where(at: Ints, state: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return where states that are false at first and at last begin and end to be true."""
+    """Return where a state that is false at both ends becomes true, and where it becomes false."""
     turns = at[np.diff(state, prepend=False)]
     return turns[::2], turns[1::2]
 

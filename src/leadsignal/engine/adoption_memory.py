@@ -1,10 +1,10 @@
-"""How many days a process was adopted up to a day, and how often it lapsed, by running sums.
+"""Running sums of the days for which a process was adopted, and of how often it lapsed.
 
 Up to day x an episode has ``x + 1 - adopted`` days or, once it has lapsed, ``lapsed - adopted``.
-Over all episodes that is ``open * (x + 1) - sums``: ``open`` counts those that run on x, and
-``sums`` adds the day of each adoption and takes away that of each lapse. The days adopted in a
-window are those up to its end less those up to the day before it, whose sums are the same with all
-changes put off by the window's length.
+The sum over all episodes is ``open * (x + 1) - sums``: ``open`` is the number of episodes running
+on x, and ``sums`` adds the day of each adoption and subtracts that of each lapse. The days in a
+window are those up to its end minus those up to the day before it. The latter use the same sums,
+with all changes delayed by the window length.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ DATED = "dated_episodes"
 
 
 def memory_column(what: str, measure: AdoptedShare | Lapses, days_ago: int | None = None) -> str:
-    """Return the column of a running sum of one process, up to the day ``days_ago``."""
+    """Return the column name of a running sum for one process, up to ``days_ago`` days before t."""
     days = measure.window if days_ago is None else days_ago
     return f"{what}_{days}_of_{measure.process}"
 
 
 def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[Step]:
-    """Return the steps that make ``adoption_memory``; they read ``episodes``."""
+    """Return the steps that create ``adoption_memory`` from ``episodes``."""
     changes: dict[str, list[tuple[Moment, str, str, Literal[1, -1]]]] = {}
     for measure in measures:
         when = f"process = {grid.dialect.literal(measure.process)}"

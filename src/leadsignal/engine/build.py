@@ -1,4 +1,4 @@
-"""The steps from checked tables to the panel, in their order."""
+"""The steps from checked tables to the panel, in order."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ KEY_COLUMNS = (
     "notice_given",
     "arr",
 )
-"""The columns that every panel has before its indicators."""
+"""The columns of every panel that come before the indicators."""
 
 SAMPLE_WEIGHT = "sample_weight"
-"""The number of rows of the whole panel that one row of a sample represents."""
+"""Column with the number of rows of the whole panel that a sampled row represents."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a panel is made from; ``metrics`` names the metrics of results, if anything does."""
+    """Everything that determines a panel; ``metrics`` names the metrics of results, if needed."""
 
     grid: Grid
     accounts: Source
@@ -91,7 +91,7 @@ class Recipe:
 
 
 def episode_steps(recipe: Recipe) -> list[Step]:
-    """Return the steps that make ``episodes``, of all processes."""
+    """Return the steps that create ``episodes`` for all processes."""
     behaviors = recipe.sources.get("behaviors")
     if behaviors is None or not recipe.processes:
         return []
@@ -107,11 +107,11 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 
 @dataclass(frozen=True)
 class PanelSteps:
-    """The steps of a panel in their order, the tables with its measures, and its columns as SQL.
+    """The steps of a panel in order, the tables with its measures, and its columns as SQL.
 
-    ``measured`` names the steps with a row for each row of the grid. ``outputs`` read these, the
-    columns of ``spine``, ``t`` and ``next_t``, the account's next snapshot, and ``counts``, which
-    read them too.
+    ``measured`` names the steps with one row per row of the grid. ``outputs`` use these, the
+    columns of ``spine``, ``t``, ``next_t`` (the next snapshot of the account) and ``counts``, which
+    use these too.
     """
 
     steps: tuple[Step, ...]
@@ -120,12 +120,12 @@ class PanelSteps:
     outputs: str
 
     def reads(self, column: str) -> bool:
-        """Whether a name, as it is written in SQL, occurs in what makes the panel's rows."""
+        """Whether a quoted name occurs in the SQL that creates the rows of the panel."""
         return column in self.counts or column in self.outputs
 
     @property
     def select(self) -> str:
-        """The SELECT of the panel's rows, in no order."""
+        """The SELECT of the panel's rows, unordered."""
         joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in self.measured)
         next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
         return self.select_from(
@@ -133,7 +133,7 @@ class PanelSteps:
         )
 
     def select_from(self, joined: str) -> str:
-        """SQL: the panel's columns of rows that have all measures already."""
+        """Return SQL for the panel's columns, from rows that already have all measures."""
         counted = f"(SELECT *, {self.counts} FROM {joined}) AS counted" if self.counts else joined
         return f"SELECT {self.outputs} FROM {counted}"
 
@@ -213,7 +213,7 @@ def _required_measures(recipe: Recipe) -> list[Measure]:
 def _table_steps(
     source: Source, grid: Grid, required: Sequence[Measure], columns: Mapping[Measure, str]
 ) -> tuple[list[Step], list[str]]:
-    """Return the steps of one table, and the names of those that carry measures."""
+    """Return the steps of one table, and the names of those with measures."""
     counts = [
         m
         for m in required
@@ -247,7 +247,7 @@ def _by(
 
 
 def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Carried:
-    """Carry each process's last episode that has begun along the account's snapshots."""
+    """Carry the latest episode of each process forward along the snapshots of an account."""
     grid = recipe.grid
     processes = [m.process for m in columns if isinstance(m, ProcessState)]
     numbers = " ".join(
@@ -278,7 +278,7 @@ def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
 
 
 def _outputs(recipe: Recipe, write: Expressions) -> str:
-    """SQL: the columns of the panel."""
+    """Return SQL for the columns of the panel."""
     d = recipe.grid.dialect
     values = [
         f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
@@ -295,9 +295,9 @@ def _outputs(recipe: Recipe, write: Expressions) -> str:
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:
     """Return SQL for a sample of a panel's rows, with their weights.
 
-    The sample holds every row that is followed by churn within ``horizon`` days, and a ``share``
-    of the others. Whether a row is in it depends only on its account, its day and the seed, not
-    on the engine or on the order of rows.
+    The sample holds every row followed by churn within ``horizon`` days, and a ``share`` of the
+    others. Sampling depends only on account, day and seed, not on the engine or the order of the
+    rows.
     """
     lucky = hashed_below(f"'{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING)", share)
     seen = f"COALESCE(ended_within <= {horizon}, FALSE)"

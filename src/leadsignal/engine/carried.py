@@ -1,8 +1,8 @@
-"""Values carried along an account's snapshots, declared once: run as SQL, or in memory.
+"""Values carried forward along an account's snapshots, in SQL or in memory.
 
-Between two snapshots values change: something enters a count or leaves it, something later is seen.
-`Carried` says what changes and how the changes add up. Its ``sql`` does that with window functions,
-in any engine; `leadsignal.engine.in_memory` does it with arrays.
+Values change between two snapshots: something enters or leaves a count, or a later value is
+observed. `Carried` says what changes and how the changes add up. Its ``sql`` computes that with
+window functions, in any engine; `leadsignal.engine.in_memory` does so with arrays.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ How = Literal["sum", "largest", "largest pair"]
 
 @dataclass(frozen=True)
 class Change:
-    """What changes: a SELECT of ``account_no``, its ``first`` snapshot, ``day`` and values.
+    """Changes of values: a SELECT of ``account_no``, its ``first`` snapshot, ``day`` and values.
 
-    A row falls on the account's first snapshot not before the day that is ``later`` days later;
-    several may fall on one. With ``by_member`` the column ``member`` holds the number of the member
-    it belongs to, from 0.
+    A row takes effect at the account's first snapshot on or after the day ``later`` days later;
+    several rows may take effect at the same one. With ``by_member``, the column ``member`` holds
+    the number of the row's member, from 0.
     """
 
     sql: str
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Term:
-    """A value of a change, of all rows or of one member's, to be added or taken away."""
+    """A value of a change, for all rows or for one member, to be added or subtracted."""
 
     change: int
     value: str
@@ -42,7 +42,7 @@ class Term:
 
 @dataclass(frozen=True)
 class CarriedColumn:
-    """One column: the sum of all changes up to a snapshot, or the largest, or a ``part`` of it."""
+    """One column: the sum or the maximum of all changes up to a snapshot, or a ``part`` of it."""
 
     name: str
     terms: tuple[Term, ...]
@@ -52,7 +52,7 @@ class CarriedColumn:
 
 @dataclass(frozen=True)
 class Users:
-    """Columns that are the distinct users of the last ``windows`` days, and of which member.
+    """Columns with the number of distinct users in the last ``windows`` days, and their member.
 
     ``sql`` selects ``account_no``, ``user_no``, ``day`` and ``member`` of rows that became known on
     their day.
@@ -64,9 +64,9 @@ class Users:
 
 @dataclass(frozen=True)
 class Carried(Step):
-    """A table with a row for each row of the grid. Columns have the value 0 or none at first.
+    """A table with one row per row of the grid. Columns begin at 0 or without a value.
 
-    Where ``users`` says the same as the changes, these and the ``steps_before`` are not needed.
+    If ``users`` is equivalent to the changes, these and the ``steps_before`` are not needed.
     """
 
     grid: Grid = field(default_factory=lambda: Grid(0, 1))
@@ -76,7 +76,7 @@ class Carried(Step):
     steps_before: tuple[str, ...] = ()
 
     def values_of(self, change: int) -> dict[str, How]:
-        """Return the numbers of a change that the columns read, and how they add up."""
+        """Return the values of a change that the columns use, and how they add up."""
         return {
             term.value: column.how
             for column in self.columns
@@ -85,7 +85,7 @@ class Carried(Step):
         }
 
     def members_of(self, change: int) -> int:
-        """Return how many members of a change the columns may read."""
+        """Return the number of members of a change that the columns may use."""
         terms = (term for column in self.columns for term in column.terms)
         return 1 + max((term.member or 0 for term in terms if term.change == change), default=0)
 
@@ -93,7 +93,7 @@ class Carried(Step):
 def carried(
     name: str, grid: Grid, changes: Sequence[Change], columns: Sequence[CarriedColumn]
 ) -> Carried:
-    """Return the step that carries changes along the rows of the grid."""
+    """Return the step that carries changes forward along the rows of the grid."""
     joins: list[str] = []
     terms: dict[tuple[Term, How], str] = {}
     for number, change in enumerate(changes):
@@ -130,7 +130,7 @@ def carried(
 
 
 def _of_snapshot(term: Term, how: How) -> str:
-    """SQL: a term's value over the rows of one account and snapshot."""
+    """Return SQL for a term's value over the rows of one account and snapshot."""
     value = term.value
     if term.member is not None:
         value = f"CASE WHEN member = {term.member} THEN {value} END"

@@ -1,4 +1,4 @@
-"""What a panel needs to know of tables, wherever their rows are."""
+"""The interface of checked tables that a panel needs, wherever their rows are stored."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from leadsignal.config.project import Project
 
 
 class CheckedTables(Protocol):
-    """What a panel needs to know of tables, wherever their rows are stored."""
+    """Checked tables as a panel needs them, wherever their rows are stored."""
 
     @property
     def project(self) -> Project:
-        """The options they were read with."""
+        """The options with which the tables were read."""
 
     @property
     def as_of_date(self) -> date:
-        """The day at whose midnight they are known."""
+        """The date as of which they are known, at midnight."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tables there are."""
+        """The names of the tables."""
 
     @property
     def attributes(self) -> Mapping[str, Literal["text", "number"]]:
@@ -31,16 +31,16 @@ class CheckedTables(Protocol):
 
     @property
     def coverage(self) -> Mapping[str, Coverage]:
-        """Rows, and the days between which each table is complete."""
+        """For each table, the number of rows and the dates between which it is complete."""
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns that a table's source holds."""
+        """Return the columns of a table's source."""
 
     def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the texts in a column of all rows that were read, whenever known."""
+        """Return the distinct texts in a column over all rows, whenever they became known."""
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return how many accounts have each text of a column, of rows known on as_of."""
+        """Return the number of accounts with each text in a column, among rows known on as_of."""
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an attribute of accounts, at the start or later."""
+        """Return the values of an account attribute, at the start or later."""

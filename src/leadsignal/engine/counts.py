@@ -1,9 +1,9 @@
-"""Counts at each snapshot, by difference arrays.
+"""Counts at each snapshot, computed with difference arrays.
 
-A row counts on the days from ``first_day`` to ``last_day``. It adds its weight at the first
-snapshot not before ``first_day`` and takes it away at the first snapshot after ``last_day``;
-summed along the account's rows, that is the count. Weights are whole numbers, so sums do not depend
-on the order of rows, and the cost not on the window.
+A row counts from ``first_day`` to ``last_day``. Its weight is added at the first snapshot on or
+after ``first_day``, and subtracted at the first snapshot after ``last_day``; the running sum along
+the account's rows is the count. Weights are integers, so that sums do not depend on the order of
+the rows. The cost does not depend on the window.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Seen = Latest | DaysSince | DaysSinceBest
 
 
 def condition(where: Where, d: Dialect) -> str:
-    """SQL for conditions that all must hold."""
+    """Return SQL for conditions that must all hold."""
     if not where:
         return "TRUE"
     return " AND ".join(
@@ -42,7 +42,7 @@ def condition(where: Where, d: Dialect) -> str:
 
 @dataclass(frozen=True)
 class Moment:
-    """A day of each row: ``later`` days after the day that ``day`` is as SQL."""
+    """A day in each row: ``later`` days after ``day`` (SQL)."""
 
     day: str
     later: int = 0
@@ -50,7 +50,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Span:
-    """When a row enters a measure and leaves it, its weight, and whether it counts, as SQL."""
+    """When a row enters and leaves a measure, its weight, and whether it counts, as SQL."""
 
     enters: Moment
     leaves: Moment | None
@@ -80,14 +80,14 @@ def _span(measure: Count, source: Source, d: Dialect) -> Span:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
     if isinstance(measure, Standing) or source.late or source.versioned:
-        # A row superseded or closed before it was known never counts: neither +1 nor -1.
+        # A row superseded or closed before it was known never counts: add neither +1 nor -1.
         first = f"({enters.day} + {enters.later})"
         when.append(f"COALESCE({last} >= {first}, TRUE)")
     return Span(enters, Moment(last, 1) if ends else None, weight, all_of(when))
 
 
 def known_first(day: str, source: Source, d: Dialect) -> Moment:
-    """Return the first midnight that may know of a row of ``day`` (in ``rows_<table>``)."""
+    """Return the first midnight at which a row with ``day`` may be known (in ``rows_<table>``)."""
     number = d.quoted(f"{day}_no")
     if not source.late and not source.versioned and day == BY_NAME[source.name].time:
         return Moment(number, 1)
@@ -95,15 +95,15 @@ def known_first(day: str, source: Source, d: Dialect) -> Moment:
 
 
 def all_of(tests: Sequence[str]) -> str:
-    """SQL: whether all tests hold."""
+    """Return SQL for whether all tests hold."""
     return " AND ".join(test for test in tests if test != "TRUE") or "TRUE"
 
 
 @dataclass(frozen=True)
 class Member:
-    """What a measure is about where each row belongs to one member: the number of that member.
+    """The member that a measure counts, if each row belongs to one member: its number.
 
-    ``numbers`` is the column that holds the numbers of a table's rows.
+    ``numbers`` is the column with the member numbers of a table's rows.
     """
 
     numbers: str
@@ -111,7 +111,7 @@ class Member:
 
 
 def member_of(measure: Count | Seen, source: Source) -> Member | None:
-    """Return the member that a measure is about, if the rows are grouped by its condition."""
+    """Return the member of a measure, if its condition is the one by which rows are grouped."""
     if isinstance(measure, Running) or len(measure.where) != 1:
         return None
     ((column, values),) = measure.where
@@ -126,14 +126,14 @@ def _numbers(column: str) -> str:
 
 
 def own_condition(measure: Count | Seen, source: Source, d: Dialect) -> str:
-    """SQL: the conditions of a measure, but for that by which rows are grouped."""
+    """Return SQL for the conditions of a measure, except the one by which rows are grouped."""
     if isinstance(measure, Running) or member_of(measure, source):
         return "TRUE"
     return condition(measure.where, d)
 
 
 def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> list[Step]:
-    """Make the table's rows with account numbers, day numbers and whole-number weights."""
+    """Create the table's rows with account numbers, day numbers and integer weights."""
     d = grid.dialect
     standing = [m for m in measures if isinstance(m, Standing)]
     seen = [m for m in measures if isinstance(m, Latest | DaysSinceBest)]
@@ -176,9 +176,10 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
 
 
 def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
-    """SQL: which rows are still read on an account's first snapshot, where that is not its first.
+    """Return SQL that selects the rows needed when the grid starts later than the accounts.
 
-    Rows that have left every window are not, but for the last of its kind, from which days count.
+    Rows that have left every window are skipped, except the last of each kind, which determines the
+    days since it.
     """
     d, time = grid.dialect, BY_NAME[source.name].time
     windows = [m.window for m in measures if isinstance(m, Trailing) and m.day == time]
@@ -198,7 +199,7 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
 
 
 def _member_number(source: Source, column: str, d: Dialect) -> str:
-    """SQL: the number of the member that a row belongs to."""
+    """Return SQL for the number of the member that a row belongs to."""
     cases = " ".join(
         f"WHEN {d.literal(value)} THEN {number}"
         for number, value in enumerate(source.members[column])
@@ -215,16 +216,16 @@ def _total(measure: Count | Seen) -> str | None:
 
 
 def scale(source: Source, measure: Count) -> int:
-    """By how much the whole-number total of a measure is larger than the total."""
+    """Return the factor by which an integer total exceeds the total."""
     total = _total(measure)
     return 10 ** _places(source, total) if total else 1
 
 
 @dataclass(frozen=True)
 class Delta:
-    """One change of one measure's count: when, by how much, under which condition.
+    """One change of a measure's count: when, by how much, and under which condition.
 
-    With a ``member`` only that of the rows of this member.
+    With a ``member``, only the rows of that member count.
     """
 
     measure: int
@@ -238,7 +239,7 @@ class Delta:
 def counts_step(
     source: Source, grid: Grid, measures: Sequence[Count], columns: Sequence[str]
 ) -> Carried:
-    """Counts of all measures of one table that do not ask for distinct users."""
+    """Return the step for all measures of a table that do not count distinct users."""
     deltas = []
     for index, measure in enumerate(measures):
         span, member = _span(measure, source, grid.dialect), member_of(measure, source)
@@ -251,7 +252,7 @@ def counts_step(
 def summed(
     name: str, rows: str, grid: Grid, deltas: Sequence[Delta], columns: Sequence[str]
 ) -> Carried:
-    """Sum changes along the grid. Those of one day, however much later, read the same rows."""
+    """Sum changes along the grid. Changes from the same day, with any delay, share their rows."""
     together: dict[tuple[str, str | None], list[Delta]] = {}
     for delta in deltas:
         by = delta.member.numbers if delta.member else None
@@ -276,7 +277,7 @@ def summed(
 
 
 def change(rows: str, on: Moment, by: str | None, names: Mapping[tuple[str, str], str]) -> Change:
-    """Return a change of rows; ``names`` are those of its values, by (value, condition)."""
+    """Return a change of rows; ``names`` maps (value, condition) to the names of its values."""
     tests = {when for _, when in names}
     shared = tests.pop() if len(tests) == 1 else "TRUE"
     listed = ["account_no", "first", f"{on.day} AS day", *([f"{by} AS member"] if by else [])]
@@ -289,7 +290,7 @@ def change(rows: str, on: Moment, by: str | None, names: Mapping[tuple[str, str]
 
 
 def users_together(measure: Trailing, source: Source) -> Hashable:
-    """Return what measures of users share that are made in one pass."""
+    """Return a key that is equal for measures of users computed in one pass."""
     member = member_of(measure, source)
     return measure.day, member.numbers if member else measure.where
 
@@ -297,11 +298,11 @@ def users_together(measure: Trailing, source: Source) -> Hashable:
 def users_steps(
     source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], name: str
 ) -> list[Step]:
-    """Distinct users in trailing windows, of measures that share `users_together`.
+    """Count distinct users in trailing windows, for measures with the same `users_together`.
 
-    A user's rows make one stay where they overlap: a row extends it only by what reaches beyond
-    the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
-    the first day of the user's next row that extends.
+    Overlapping rows of a user form one stay, which each row extends by the part beyond the rows
+    before. ``before`` is the latest day among the user's earlier-known rows, ``after`` the first
+    day of the user's next extending row.
     """
     d = grid.dialect
     day = d.quoted(f"{measures[0].day}_no")
@@ -323,7 +324,7 @@ def users_steps(
     ]
     deltas = []
     for index, measure in enumerate(measures):
-        # A record later than the window is long never counts in it.
+        # A record that arrives later than the window length never counts.
         seen = f"extends AND day + {measure.window} >= begins"
         fresh = f"{seen} AND (before IS NULL OR before + {measure.window} + 1 < begins)"
         gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
@@ -345,7 +346,7 @@ def users_steps(
 
 
 def stays_steps(name: str, rows: str, who: str, *, late: bool) -> list[Step]:
-    """Mark for each row whether it extends its user's stay, and its neighbours in that stay."""
+    """Mark whether each row extends its user's stay, and find its neighbours in that stay."""
     if not late:
         window = f"(PARTITION BY {who} ORDER BY day)"
         return [
@@ -355,8 +356,8 @@ def stays_steps(name: str, rows: str, who: str, *, late: bool) -> list[Step]:
                 f" LEAD(begins) OVER {window} AS after FROM {rows}",
             )
         ]
-    # Of a user's rows that became known together only the latest matters. The others must go: one
-    # that came too late for a window would hide that the stay in that window begins anew.
+    # Of the rows of a user that became known together, only the latest matters. The others must be
+    # dropped: one too late for a window would hide that the stay starts again in that window.
     together = f"SELECT {who}, begins, MAX(day) AS day FROM {rows} GROUP BY {who}, begins"
     rows_before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     earlier = f"(PARTITION BY {who} ORDER BY begins {rows_before})"

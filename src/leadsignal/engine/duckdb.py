@@ -1,4 +1,4 @@
-"""Run the steps on DuckDB."""
+"""Run the steps in DuckDB."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def temporary_tables(
     steps: Sequence[Step],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Create a temporary table per step on a cursor of its own; drop them at exit."""
+    """Create a temporary table per step, on a separate cursor; drop them on exit."""
     cursor = connection.cursor()
     unused = {name for s in steps if isinstance(s, Adopted) for name in s.steps_before}
     try:
@@ -48,10 +48,10 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def portions_of(recipe: Recipe, count: int, query: Query) -> list[Recipe]:
-    """Return the recipes of ``count`` portions, in the order of account_id.
+    """Return the recipes of ``count`` batches of accounts, in the order of account_id.
 
-    A row of the panel rests on its own account only, so each portion is a small panel, and their
-    rows one after the other are those of the whole.
+    A row of the panel depends only on its own account, so that each batch is a small panel, and the
+    concatenated batches are the whole panel.
     """
     if count <= 1:
         return [recipe]

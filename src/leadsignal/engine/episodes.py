@@ -1,12 +1,12 @@
-"""Episodes of adoption, to the day.
+"""Adoption episodes, to the day.
 
-A process is adopted at t while each of the last ``sustained_for`` windows [t - (k+1)w, t - kw)
-holds enough events by enough users. An event of day d, known on day r, lies in window k on the days
-from max(d + kw, r) + 1 to d + (k+1)w. Only on the days on which something enters or leaves a window
-can the state change: there the counts are summed along, and runs of "adopted" are the episodes.
+A process is adopted at t if each of the last ``sustained_for`` windows [t - (k+1)w, t - kw)
+contains enough events by enough users. An event on day d, known on day r, is in window k from
+day max(d + kw, r) + 1 to d + (k+1)w. The state can only change on days on which something enters
+or leaves a window. Counts are summed along these days, and runs of "adopted" are the episodes.
 
-Processes of the same windows that count different behaviours are found in one pass. Where no record
-is late, DuckDB leaves the sums to `leadsignal.engine.adopted_in_memory`.
+Processes with the same windows that count different behaviours are computed in one pass. If no
+record is late, `leadsignal.engine.adopted_in_memory` computes the sums instead of DuckDB.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ WHOLE = 10**6
 
 
 Batch = Sequence[Process]
-"""Processes with the same windows and number of users, of which no two count one behaviour."""
+"""Processes with the same windows and number of users, none of which share a behaviour."""
 
 
 def batches(processes: Iterable[Process]) -> list[Batch]:
-    """Return the processes in groups that are found in one pass each.
+    """Group the processes into batches that are computed in one pass each.
 
     >>> closed, filed = (Process(name, (name,), 4, 30) for name in ("closed", "filed"))
     >>> [len(batch) for batch in batches([closed, filed, Process("again", ("filed",), 1, 30)])]
@@ -53,12 +53,12 @@ def _windows(process: Process) -> tuple[int, int, int]:
 
 
 def _who(batch: Batch) -> str:
-    """SQL: the columns that say whose state, of which process."""
+    """Return SQL for the columns that identify a state and its process."""
     return "account_no" if len(batch) == 1 else "account_no, process_no"
 
 
 def _by_process(values: Sequence[str]) -> str:
-    """SQL: the value of the row's process."""
+    """Return SQL for the value of the row's process."""
     if len(values) == 1:
         return values[0]
     cases = " ".join(f"WHEN {number} THEN {value}" for number, value in enumerate(values))
@@ -67,11 +67,11 @@ def _by_process(values: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Adopted(Step):
-    """From when to when processes are adopted: account_no, process_no, x and next_x.
+    """The runs in which processes are adopted: account_no, process_no, x and next_x.
 
-    ``read`` selects account_no, process_no, user_no (0 for none), day and quantity of their rows;
-    with it the ``steps_before`` are not needed. ``at_least`` holds for each process the quantity
-    that a window must have.
+    ``read`` selects account_no, process_no, user_no (0 for none), day and quantity of the counted
+    rows; with it, the ``steps_before`` are not needed. ``at_least`` is the quantity that each
+    process requires in a window.
     """
 
     read: str = ""
@@ -84,7 +84,7 @@ class Adopted(Step):
 
 
 def episodes_steps(batch: Batch, number: int, source: Source, grid: Grid) -> list[Step]:
-    """Return the steps that make ``episodes_<number>`` (account_no, process, adopted, lapsed)."""
+    """Return the steps that create ``episodes_<number>`` (account_no, process, adopted, lapsed)."""
     p, process = f"process_{number}", batch[0]
     rows, *users = _rows_steps(p, batch, source, grid)
     steps = _states_steps(p, batch, source, grid)
@@ -110,7 +110,7 @@ def episodes_steps(batch: Batch, number: int, source: Source, grid: Grid) -> lis
 
 
 def _states_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
-    """Return the steps that make ``<p>_states``: on which day each state begins."""
+    """Return the steps that create ``<p>_states``: the day on which each state begins."""
     process, steps = batch[0], []
     windows = grid.dialect.days_from_to("0", str(process.sustained_for - 1), 1)
     spans = f"CROSS JOIN (SELECT {windows} AS k) AS k"
@@ -132,7 +132,7 @@ def _states_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step
 
 
 def _rows_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
-    """Return the steps that make the rows that count and, where users do, their numbers."""
+    """Return the steps that create the counted rows and, if users count, the user numbers."""
     d = grid.dialect
     tests = [condition((("behavior", process.behaviors),), d) for process in batch]
     which = ""
@@ -176,7 +176,7 @@ def _user_steps(p: str, batch: Batch, source: Source, spans: str) -> list[Step]:
             numbered,
             *stays_steps(p, numbered.name, f"{who}, user_no, k", late=True),
         ]
-    # Nothing is late: a user's stay in window k is the stay in window 0, shifted.
+    # Without late records, a user's stay in window k is that in window 0, shifted.
     numbered = Step(
         f"{p}_numbered",
         f"SELECT {who}, user_no, day, day + 1 AS begins FROM {p}_rows"
@@ -227,12 +227,12 @@ def _states(p: str, batch: Batch) -> str:
 
 
 def _enough(process: Process) -> int:
-    """Return the whole-number quantity that each window must have."""
+    """Return the integer quantity that each window must contain."""
     return round(process.at_least * WHOLE)
 
 
 def _adopted(p: str, batch: Batch) -> str:
-    """Runs of "adopted": from x to before next_x, which is missing while it lasts."""
+    """Return runs of "adopted": from x to before next_x, which is missing for the current run."""
     who = _who(batch)
     by_account = f"(PARTITION BY {who} ORDER BY x)"
     runs = f"SELECT {who}, x, adopted, LAG(adopted) OVER {by_account} AS was FROM {p}_states"
@@ -244,7 +244,7 @@ def _adopted(p: str, batch: Batch) -> str:
 
 
 def known_from(process: Process, source: Source) -> str:
-    """SQL: the first day on which the state of a process is known (needs ``started``)."""
+    """Return SQL for the first day on which a process has a known state (needs ``started``)."""
     whole = source.complete_from
     if whole is None:
         return "NULL"
@@ -253,7 +253,7 @@ def known_from(process: Process, source: Source) -> str:
 
 
 def _episodes(p: str, batch: Batch, source: Source, grid: Grid) -> str:
-    """Runs of "adopted", cut to the days on which the state is known and the account active."""
+    """Return runs of "adopted", cut to days with a known state and an active account."""
     process = batch[0]
     names = _by_process([grid.dialect.literal(one.name) for one in batch])
     until = [str(grid.as_of + 1), "ended"]

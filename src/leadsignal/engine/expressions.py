@@ -1,7 +1,7 @@
-"""SQL for the value of a rule at a snapshot, from the measures that the steps have made.
+"""SQL for the value of a rule at a snapshot, from the measures that the steps compute.
 
-Available names: ``t`` and ``next_t``, the columns of spine, and one column a measure. Counts are
-read by several rules: `Expressions.counts` makes their values first, each once.
+Available names: ``t`` and ``next_t``, the columns of spine, and one column per measure. Several
+rules share counts, so `Expressions.counts` computes their values first, each once.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ NEEDS: Mapping[str, tuple[Measure, ...]] = {
     "term_months": (NEW_TERM,),
     "days_to_renewal": (NEW_TERM, RENEWED),
 }
-"""The measures of contract changes that a fact of the account rests on, where there are any."""
+"""Measures of contract changes that an account fact depends on, if there are any."""
 
 
 def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
-    """Return the measures that the engine must make for one measure of a rule."""
+    """Return the measures that the engine must compute for one measure of a rule."""
     match measure:
         case Fact(column):
             return NEEDS.get(column, ()) if has_changes else ()
@@ -65,24 +65,24 @@ def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
 
 
 def used_lately(measure: UsageToBest) -> Trailing:
-    """Return the measure of the usage that is compared with the best stretch."""
+    """Return the measure of recent usage, which is compared with the best period."""
     return Trailing("usage", "used_on", measure.window, measure.where, total="amount")
 
 
 def dated_attribute(attribute: str) -> Latest:
-    """Return the measure of an attribute's latest dated value."""
+    """Return the measure of the latest dated value of an attribute."""
     where = (("attribute", (attribute,)),)
     return Latest("account_changes", "changed_on", "value_or_empty", where)
 
 
 def _value_of(column: str) -> str:
-    """Return the name of a count's value, in the unit of its rule and missing where not known."""
+    """Return the name of a count's value, in the unit of its rule and missing if unknown."""
     return f"value_{column}"
 
 
 @dataclass(frozen=True)
 class Expressions:
-    """Writes rules as SQL. ``columns`` names the column that each measure was made in."""
+    """Writes rules as SQL; ``columns`` maps measures to their columns."""
 
     grid: Grid
     sources: Mapping[str, Source]
@@ -91,7 +91,7 @@ class Expressions:
     numeric: frozenset[str] = frozenset()
 
     def rule(self, rule: Rule) -> str:
-        """SQL for the value of a rule; NULL where it is unknown or missing."""
+        """Return SQL for the value of a rule; NULL if it is unknown or missing."""
         match rule:
             case Ratio(over, under):
                 return f"({self.rule(over)}) / NULLIF(CAST({self.rule(under)} AS DOUBLE), 0)"
@@ -127,12 +127,12 @@ class Expressions:
                 return self.fact(column)
 
     def counts(self) -> str:
-        """SQL: the columns with the values of counts, which other rules read."""
+        """Return SQL columns with the values of counts, which other rules use."""
         counts = {m: c for m, c in self.columns.items() if isinstance(m, Count)}
         return ", ".join(f"{self._count(m)} AS {_value_of(c)}" for m, c in counts.items())
 
     def fact(self, column: str) -> str:
-        """SQL for a fact of the account itself."""
+        """Return SQL for a fact of the account itself."""
         facts: dict[str, Callable[[], str]] = {
             "tenure_days": lambda: "t - started",
             "arr": self._arr,
@@ -165,7 +165,7 @@ class Expressions:
         return f"CASE WHEN {count} > 0 THEN 1 WHEN {passed} THEN 0 END"
 
     def _episode(self, process: Process) -> tuple[str, str, str]:
-        """SQL: the state is known; the last episode's start; whether it has lapsed."""
+        """Return SQL for: the state is known; start of the last episode; whether it lapsed."""
         column = self.columns[ProcessState(process.name)]
         source = self.sources["behaviors"]
         known = f"{source.known_before('t')} AND t >= {known_from(process, source)}"
@@ -173,7 +173,7 @@ class Expressions:
         return known, column, lapsed
 
     def applies(self, applies_to: Mapping[str, tuple[str, ...]]) -> str:
-        """SQL: whether the attributes at ``t`` are what ``applies_to`` asks for."""
+        """Return SQL for whether the attributes at ``t`` satisfy ``applies_to``."""
         d, dated = self.grid.dialect, "account_changes" in self.sources
         tests = [
             f"COALESCE({self._attribute(Attribute(name, dated))}"
@@ -221,15 +221,15 @@ class Expressions:
         return self.grid.dialect.quoted(memory_column(what, measure, days_ago))
 
     def _if_remembered(self, measure: AdoptedShare | Lapses, value: str) -> str:
-        """SQL: the value where the state of the process is known on all days of the window."""
+        """Return SQL for a value, NULL unless the state is known on all days of the window."""
         process, source = self.processes[measure.process], self.sources["behaviors"]
         first = f"GREATEST(t - {measure.window - 1}, started)"
         known = f"{source.known_before('t')} AND {first} >= {known_from(process, source)}"
         return f"CASE WHEN ({self.applies(process.applies_to)}) AND {known} THEN {value} END"
 
     def _adopted_share(self, measure: AdoptedShare) -> str:
-        # The days adopted up to a day: of each episode the days from its first to that day or,
-        # where it has lapsed, to its last.
+        # The days adopted up to a day: for each episode, the days from its first to that day or, if
+        # it has lapsed, to its last.
         def up_to(days_ago: int) -> str:
             open_at, sums = (self._memory(what, measure, days_ago) for what in ("open", "sums"))
             return f"({open_at} * (t - {days_ago - 1}) - {sums})"
@@ -272,7 +272,7 @@ class Expressions:
         return f"COALESCE({self.columns[NEW_TERM]}, first_term)"
 
     def _days_to_renewal(self) -> str:
-        """Count whole terms from the start, or the last renewal, to the first day not before t."""
+        """Count full terms from the start or last renewal to the first due day not before t."""
         d, term = self.grid.dialect, self._term_months()
         anchor = "started"
         if RENEWED in self.columns:

@@ -1,9 +1,9 @@
-"""An earlier panel is extended: only rows that may differ are made, the others are taken from it.
+"""Extend an earlier panel: compute only rows that may differ, and reuse all others.
 
-A row of a day rests on what was known by then. It is made anew where that may have changed: from
-the last snapshot before the earlier as_of on; of accounts in whose rows the past was changed, from
-the day of the change; and of accounts whose own row was changed, or whose end was corrected, from
-the start. Outcomes are what came later, and are computed for every row.
+A row depends on what was known on its day. It is recomputed if that may have changed: for all
+accounts, from the last snapshot before the earlier as_of; for accounts with changed past records,
+from the day of the change; for accounts whose own row changed or whose end was corrected, from
+the start. Outcomes depend on what came later, and are recomputed for every row.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 ANEW = "Build the panel anew, without since"
 PAST = b"leadsignal past"
-"""The key under which a Parquet file of a panel keeps what the tables said of the past."""
+"""Key under which the Parquet file of a panel stores its `Past`."""
 AFTER = ("stop", "event", "cause", "days_observed", "ended_within", "known_within", "end_cause")
-"""Columns of a row that tell what came after its snapshot."""
+"""Columns that depend on what came after the snapshot."""
 
 
 class EarlierRows(Protocol):
@@ -56,12 +56,12 @@ class EarlierRows(Protocol):
         """Return ``account_id`` and ``snapshot_on`` of all rows."""
 
     def rows(self, first: int, end: int) -> pa.Table:
-        """Return the rows from one place to another."""
+        """Return the rows from ``first`` to before ``end``."""
 
 
 @dataclass(frozen=True)
 class FrameRows:
-    """Rows of a panel that is in memory."""
+    """Rows of a panel in memory."""
 
     frame: pd.DataFrame
 
@@ -72,7 +72,7 @@ class FrameRows:
         return pa.Table.from_pandas(self.frame[["account_id", "snapshot_on"]], preserve_index=False)
 
     def rows(self, first: int, end: int) -> pa.Table:
-        """Return the rows from one place to another."""
+        """Return the rows from ``first`` to before ``end``."""
         import pyarrow as pa
 
         return pa.Table.from_pandas(self.frame.iloc[first:end], preserve_index=False)
@@ -80,7 +80,7 @@ class FrameRows:
 
 @dataclass(frozen=True)
 class FileRows:
-    """Rows of a panel that `write_panel` has written; ``past`` is what it was made from."""
+    """Rows of a panel written by `write_panel`; ``past`` is its `Past`."""
 
     path: Path
     past: Past
@@ -88,7 +88,7 @@ class FileRows:
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
-        """Open a file; raises OptionError where it is none of a panel that can be extended."""
+        """Open a file; raises OptionError if it holds no panel that can be extended."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -117,7 +117,7 @@ class FileRows:
         return pq.ParquetFile(self.path).read(["account_id", "snapshot_on"])
 
     def rows(self, first: int, end: int) -> pa.Table:
-        """Return the rows from one place to another."""
+        """Return the rows from ``first`` to before ``end``."""
         import pyarrow.parquet as pq
 
         groups = range(
@@ -129,9 +129,10 @@ class FileRows:
 
 
 def recipe_since(past: Past, recipe: Recipe, tables: Tables, analysis: SuccessAnalysis) -> Recipe:
-    """Return the recipe of the rows that an earlier panel does not have, or not as they are now.
+    """Return the recipe of the rows that are new or may differ from an earlier panel.
 
-    Raises OptionError where all rows may differ: other settings, or tables of an earlier day.
+    Raises OptionError if all rows may differ, because of other settings or tables of an earlier
+    day.
     """
     then = day_of(past.as_of)
     if recipe.grid.as_of < past.as_of:
@@ -139,7 +140,7 @@ def recipe_since(past: Past, recipe: Recipe, tables: Tables, analysis: SuccessAn
             f"the earlier panel is of {then}, after as_of {tables.as_of_date}",
             "Give tables of that day or later",
         )
-    # Which behaviours have indicators is compared as it is now; to count them again takes time.
+    # Compare using the current choice of behaviours, as counting them again takes time.
     before = tables.as_of(then).with_behaviors(recipe.behaviors)
     read = panel_recipe(before, analysis, recipe.grid.every, before.history)
     now = {**settings_of(recipe), **settings_of_tables(read)}
@@ -155,7 +156,7 @@ def recipe_since(past: Past, recipe: Recipe, tables: Tables, analysis: SuccessAn
 
 
 def _first_day(past: Past, now: Past, recipe: Recipe, before: Recipe) -> str:
-    """SQL: the first day from which an account's snapshots may differ from the earlier panel's."""
+    """Return SQL for the first day from which an account's rows may differ."""
     grid = recipe.grid
     since = grid.last_on_grid(_all_the_same_until(past, recipe))
     accounts, events, days = (
@@ -178,7 +179,7 @@ def _first_day(past: Past, now: Past, recipe: Recipe, before: Recipe) -> str:
 
 
 def _all_the_same_until(past: Past, recipe: Recipe) -> int:
-    """Return the last day on which all that is not an outcome is the same, as settings go."""
+    """Return the last day up to which the settings leave everything but outcomes unchanged."""
     last = past.as_of - 1
     for source in (recipe.accounts, *recipe.sources.values()):
         two = {past.complete_through[source.name], source.complete_through}
@@ -188,7 +189,7 @@ def _all_the_same_until(past: Past, recipe: Recipe) -> int:
 
 
 def _corrected_accounts(recipe: Recipe, before: Recipe, since: int) -> str:
-    """SQL: accounts of whose end something else is known now, or of which a version is gone."""
+    """Return SQL for accounts whose known end has changed, or with a version that was removed."""
     d, then = recipe.grid.dialect, before.grid.as_of
     now = f"({recipe.accounts.sql}) AS accounts"
     return (
@@ -207,7 +208,7 @@ def rows_since(
     earlier: EarlierRows | None,
     progress: Progress | None,
 ) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
-    """Run the steps of a panel, as `measured_rows` does; rows that an earlier one has are its."""
+    """Run the steps of a panel as `measured_rows` does, reusing the rows of an earlier panel."""
     if earlier is None:
         return measured_rows(connection, panel_steps(recipe), progress)
     return _extended_rows(connection, recipe, earlier, progress)
@@ -220,9 +221,9 @@ def _extended_rows(
     earlier: EarlierRows,
     progress: Progress | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
-    """Make the rows of a recipe that begins later than the accounts; query them and those before.
+    """Compute the rows of a recipe that starts after the accounts, and merge those of before.
 
-    As `measured_rows`, which see: rows come in their order, those of the earlier panel among them.
+    Works like `measured_rows`; all rows come in order, with those of the earlier panel among them.
     """
     import pyarrow as pa
 
@@ -237,9 +238,9 @@ def _extended_rows(
 
 @dataclass(frozen=True)
 class Order:
-    """All rows in their order: whether each is ``new``, else its ``place`` in the earlier panel.
+    """All rows in order: whether each is ``new``, else its ``place`` in the earlier panel.
 
-    ``after`` are the outcomes of the rows that are not new. Accounts begin at ``begins``.
+    ``after`` are the outcomes of the reused rows. ``begins`` are the first rows of the accounts.
     """
 
     new: NDArray[np.bool_]
@@ -248,7 +249,7 @@ class Order:
     after: pa.Table
 
     def chunks(self, at_once: int) -> Iterator[slice]:
-        """Yield slices of about ``at_once`` rows of whole accounts."""
+        """Yield slices of about ``at_once`` rows that contain complete accounts."""
         turns = np.flatnonzero(np.diff(self.begins // at_once)) + 1
         ends = [*self.begins[turns], len(self.new)]
         for begin, end in zip([0, *ends], ends, strict=False):
@@ -256,7 +257,7 @@ class Order:
 
 
 def _order(connection: duckdb.DuckDBPyConnection, recipe: Recipe, keys: pa.Table) -> Order:
-    """Return the order of all rows; raises OptionError where the earlier panel lacks some."""
+    """Return the order of all rows; raises OptionError if the earlier panel lacks some."""
     import pyarrow as pa
 
     first = recipe.grid.first
@@ -287,7 +288,7 @@ def _order(connection: duckdb.DuckDBPyConnection, recipe: Recipe, keys: pa.Table
 
 
 def _merged(order: Order, made: pa.Table, earlier: EarlierRows) -> Iterator[pa.Table]:
-    """Yield all rows in their order, a portion of the accounts at a time."""
+    """Yield all rows in order, in batches of accounts."""
     import pyarrow as pa
 
     old_before = np.concatenate([[0], np.cumsum(~order.new)])
@@ -303,7 +304,7 @@ def _merged(order: Order, made: pa.Table, earlier: EarlierRows) -> Iterator[pa.T
 
 
 def _kept(order: Order, earlier: EarlierRows, begin: int, end: int, schema: pa.Schema) -> pa.Table:
-    """Return rows of the earlier panel with what came after them, as far as it is known now."""
+    """Return rows of the earlier panel with their outcomes updated."""
     import pyarrow as pa
 
     if begin == end:

@@ -1,4 +1,4 @@
-"""The rows of a panel as a frame: made of portions without a second copy, and in order."""
+"""Build the sorted frame of a panel from batches, without a second copy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
-    """Return the rows of all portions; there are at most ``most``.
+    """Return the rows of all batches as a frame; ``most`` is an upper bound on their number.
 
-    Numbers go to one array as they come: a second copy of a large panel would double the memory.
+    Numbers are written directly into one array, as a second copy of a large panel would double the
+    memory.
     """
     import numpy as np
     import pandas as pd
@@ -44,7 +45,7 @@ def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return panel rows sorted by account and snapshot; no copy if they are sorted already."""
+    """Return panel rows sorted by account and snapshot, without a copy if already sorted."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The rows of the panel: which accounts, seen on which days."""
+"""The rows of the panel: which accounts, on which days."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from leadsignal.ingestion.dialect import GRID_ORIGIN, Dialect, DuckDB
 
 @dataclass(frozen=True)
 class Step:
-    """One table that the engine makes, by one SELECT over those made before.
+    """One table created by the engine, by one SELECT from earlier tables.
 
-    ``by_account``: it is read account by account, and faster if it is in their order.
+    ``by_account``: it is read account by account, which is faster if it is sorted by account.
     """
 
     name: str
@@ -23,10 +23,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Source:
-    """One checked table as the engine reads it: its history, and from when to when it is whole.
+    """One checked table for the engine: its history, and the dates between which it is complete.
 
-    ``assumed``: nobody said from when the table is complete, its first record does; at midnight of
-    that day the record was not known yet. ``late``: some rows became known after their time.
+    ``assumed``: the start of completeness is not declared, but assumed from the first record, which
+    was not yet known at midnight of its day. ``late``: some rows became known after their time.
     ``versioned``: rows may be superseded. ``members``: the values of a column that groups its rows.
     """
 
@@ -41,7 +41,7 @@ class Source:
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def known_before(self, t: str) -> str:
-        """SQL: whether the table is complete at ``t``."""
+        """Return SQL for whether the table is complete at ``t``."""
         if self.complete_from is None:
             return "FALSE"
         known = f"{t} >= {self.complete_from + self.assumed}"
@@ -52,11 +52,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Grid:
-    """The calendar grid: a row each ``every`` days up to ``as_of``.
+    """The calendar grid: one row every ``every`` days up to ``as_of``.
 
-    ``first`` is SQL of an account's first day on it: ``entry`` is the first midnight that may read
-    the account. ``spine`` and ``rows`` name the tables of what is followed and of its snapshots,
-    ``key`` the columns by which rows of a source belong to it: accounts, or parts of them.
+    ``first`` is SQL for an account's first day on the grid; ``entry`` is the first midnight at
+    which the account is visible. ``spine`` and ``rows`` name the tables of the followed units and
+    of their snapshots; ``key`` are the columns by which source rows belong to a unit: an account,
+    or a part of one.
     """
 
     as_of: int
@@ -68,7 +69,7 @@ class Grid:
     key: str = "account_id"
 
     def next_on_grid(self, day: str) -> str:
-        """SQL: the first day of the calendar grid that is not before ``day``."""
+        """Return SQL for the first day of the calendar grid that is not before ``day``."""
         count = self.dialect.floor_divide(f"{day} + {self.every - 1 - GRID_ORIGIN}", self.every)
         return f"({count} * {self.every} + {GRID_ORIGIN})"
 
@@ -77,7 +78,7 @@ class Grid:
         return day - (day - GRID_ORIGIN) % self.every
 
     def snapshot(self, day: str) -> str:
-        """SQL: the account's first snapshot that is not before ``day`` (needs ``first``)."""
+        """Return SQL for the account's first snapshot not before ``day`` (needs ``first``)."""
         return (
             f"CASE WHEN {day} <= first THEN first "
             f"ELSE LEAST({self.next_on_grid(day)}, {self.as_of}) END"
@@ -85,10 +86,10 @@ class Grid:
 
 
 def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) -> list[Step]:
-    """Make ``spine``: one row per account that has at least one snapshot, in order of account_id.
+    """Create ``spine``: one row per account with at least one snapshot, sorted by account_id.
 
-    Where accounts have versions, the first that may be read gives the start and the customer, the
-    last the end; what else was known then is read from ``account_versions``, see ``facts_step``.
+    If accounts have versions, the first visible one gives the start and the customer, the last one
+    the end. Other facts known at the time are read from ``account_versions``, see `facts_step`.
     """
     rows = _dated_accounts(grid, accounts, attributes)
     steps = []
@@ -123,7 +124,7 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
 def _dated_accounts(
     grid: Grid, accounts: Source, attributes: Iterable[str], added: str = ""
 ) -> str:
-    """SQL: rows of accounts in day numbers; ``entry`` is the first midnight that may read one."""
+    """Return SQL for accounts with day numbers; ``entry`` is the first midnight one is visible."""
     d = grid.dialect
     entries = [d.day("started_on"), d.day("CAST(recorded_at AS DATE)") + " + 1"]
     if accounts.complete_from is not None:
@@ -140,7 +141,7 @@ def _dated_accounts(
 
 
 def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
-    """What the version of an account that was newest at each snapshot says of it."""
+    """Create the facts of each account in the version that was the newest at each snapshot."""
     own = "".join(f", {grid.dialect.quoted(f'own_{a}')}" for a in attributes)
     return Step(
         "facts",
@@ -161,7 +162,7 @@ def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
 
 
 def grid_step(grid: Grid) -> Step:
-    """One row per account and snapshot: its first day, the calendar grid, and as_of."""
+    """Create one row per account and snapshot: its first day, the calendar grid, and as_of."""
     d = grid.dialect
     on_grid = d.days_from_to(grid.next_on_grid("first + 1"), "last", grid.every)
     return Step(
@@ -177,7 +178,7 @@ def grid_step(grid: Grid) -> Step:
 
 
 def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str, ...]) -> str:
-    """SQL columns of the counting process; needs spine and ``next_t``, the account's next row."""
+    """Return SQL for the counting process columns; needs spine and ``next_t``, the next row."""
     literal = grid.dialect.literal
     until = f"LEAST(COALESCE(next_t, {grid.as_of}), COALESCE(ended, {grid.as_of}), {grid.as_of})"
     over = f"ended IS NOT NULL AND ended <= COALESCE(next_t, {grid.as_of})"

@@ -1,9 +1,9 @@
-"""Run the steps on DuckDB, and carry values along snapshots in memory.
+"""Run the steps in DuckDB, and carry values along snapshots in memory.
 
-SQL finds what changes on which day. Where it lands is arithmetic: an account's snapshots are one
-after the other, so each has a row number, and a running sum over all rows, less what it was at the
-end of the account before, is the sum along the account's rows. Accounts come in portions, so that
-memory does not grow with rows times columns.
+SQL finds the changes and their days. The rest is arithmetic: the snapshots of an account are
+consecutive rows, so that a running sum over all rows, minus its value at the end of the previous
+account, is the running sum along the account. Accounts come in batches, so that memory does not
+grow with rows times columns.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ Ints = NDArray[np.int64]
 Shorts = NDArray[np.int32]
 Whole = NDArray[np.integer[Any]]
 CELLS_AT_ONCE = 2**25
-"""Values of measures that are in memory at once, 8 bytes each, beside those of the result."""
+"""Maximum number of measure values in memory (8 bytes each), in addition to the result."""
 NOTHING = -(2**31)
-"""Smaller than every day number: no row yet."""
+"""A value below all day numbers, for no row yet."""
 KEYS = ["account_no", "t"]
 JOINED = "rows_with_measures"
 
 
 @dataclass(frozen=True)
 class Portion:
-    """The snapshots of some accounts, one account after the other.
+    """The snapshots of a batch of accounts, one account after the other.
 
-    ``first_row`` holds the number of each account's first row, and at its end that of all rows.
-    ``by_day`` holds for each account and day, from its first snapshot to its last, the first row
-    not before that day, and then the number of all rows: there is none after its last snapshot.
+    ``first_row`` holds the number of each account's first row, followed by the number of all rows.
+    ``by_day`` holds, for each account and each day from its first snapshot to its last, the first
+    row not before that day, followed by the number of all rows, which means no row.
     """
 
     first_account: int
@@ -66,52 +66,52 @@ class Portion:
 
     @property
     def where(self) -> str:
-        """SQL: the rows of these accounts."""
+        """SQL condition for the rows of these accounts."""
         end = self.first_account + len(self.first_row) - 1
         return f"account_no >= {self.first_account} AND account_no < {end}"
 
     @property
     def counts(self) -> Ints:
-        """How many rows each account has."""
+        """Number of rows of each account."""
         return np.diff(self.first_row)
 
     @cached_property
     def _first(self) -> Shorts:
-        """The day of each account's first snapshot."""
+        """Day of each account's first snapshot."""
         return self.t[self.first_row[:-1]].astype(np.int32)
 
     @cached_property
     def _days(self) -> Shorts:
-        """How many days each account has in ``by_day``, before the one that has no row."""
+        """Number of days of each account in ``by_day``, without the final entry for no row."""
         return self.t[self.first_row[1:] - 1].astype(np.int32) - self._first + 1
 
     @cached_property
     def _begins(self) -> Ints:
-        """Where the days of each account begin."""
+        """Position in ``by_day`` at which each account begins."""
         return np.cumsum(self._days + 1) - (self._days + 1)
 
     def row_of(self, account_no: Whole, day: Whole) -> Shorts:
-        """Return the first row of accounts not before a day; where there is none, that of all."""
+        """Return the first row of accounts not before a day; the number of all rows if none."""
         account = account_no - self.first_account
         nth = np.clip(day - self._first[account], 0, self._days[account])
         row: Shorts = self.by_day[self._begins[account] + nth]
         return row
 
     def along(self, values: Ints) -> Ints:
-        """Return running sums along each account's rows, in place."""
+        """Compute running sums along the rows of each account, in place."""
         np.cumsum(values, out=values)
         before = np.concatenate([[0], values[self.first_row[1:] - 1]])[:-1]
         values -= np.repeat(before, self.counts)
         return values
 
     def largest(self, values: Ints) -> Ints:
-        """Return the largest value so far along each account's rows; values are 0 or more."""
+        """Return the running maximum of non-negative values along the rows of each account."""
         span = int(values.max(initial=0)) + 1
         base = np.repeat(np.arange(len(self.counts)) * span, self.counts)
         return np.maximum.accumulate(base + values) - base
 
     def next_t(self) -> Any:
-        """Return the account's next snapshot."""
+        """Return the next snapshot of the account for each row."""
         import pyarrow as pa
 
         last = np.zeros(len(self.t), dtype=bool)
@@ -120,7 +120,7 @@ class Portion:
 
 
 def portions(cursor: duckdb.DuckDBPyConnection, at_once: int) -> Iterator[Portion]:
-    """Yield the accounts of ``grid`` in portions of about ``at_once`` rows; at least one."""
+    """Yield the accounts of ``grid`` in batches of about ``at_once`` rows; at least one batch."""
     grid = cursor.sql("SELECT account_no, t FROM grid ORDER BY 1, 2").fetchnumpy()
     t, accounts = grid["t"].astype(np.int64), grid["account_no"]
     first_row = np.searchsorted(accounts, np.arange(1, accounts.max(initial=0) + 2))
@@ -137,10 +137,10 @@ def measured_rows(
     plan: PanelSteps,
     progress: Progress | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
-    """Run the steps; give a cursor on their tables, and a function that queries the rows.
+    """Run the steps; yield a cursor on their tables, and a function that queries the rows.
 
-    The function takes SQL that reads `JOINED`, a row for each row of the grid with all measures,
-    and yields its result for one portion of the accounts after the other, in their order.
+    The function takes SQL that reads `JOINED`, with one row per row of the grid and all measures.
+    It yields the result in batches of accounts, in order.
     """
     in_memory = [
         step for step in plan.steps if isinstance(step, Carried) and _only_measured(step, plan)
@@ -159,7 +159,7 @@ def measured_rows(
 
 
 def _only_measured(step: Step, plan: PanelSteps) -> bool:
-    """Whether a step is carried along, and read by the panel itself but by no other step."""
+    """Whether a step is carried forward, and used by the panel itself but by no other step."""
     named = re.compile(rf"\b{re.escape(step.name)}\b")
     return step.name in plan.measured and not any(
         named.search(other.sql) for other in plan.steps if other is not step
@@ -169,7 +169,7 @@ def _only_measured(step: Step, plan: PanelSteps) -> bool:
 def _rows(
     cursor: duckdb.DuckDBPyConnection, plan: PanelSteps, in_memory: Sequence[Carried]
 ) -> Iterator[pa.Table]:
-    """Yield the rows of the grid with all measures, a portion of the accounts at a time."""
+    """Yield the rows of the grid with all measures, in batches of accounts."""
     import pyarrow as pa
 
     width = 32 + sum(len(step.columns) for step in in_memory)
@@ -197,7 +197,7 @@ def _used(
     portion: Portion,
     order: str = "",
 ) -> pa.Table:
-    """Return the account and those columns of a table that the panel reads, of some accounts."""
+    """Return the account and the columns of a table that the panel uses, for a batch."""
     columns = cursor.sql(f"FROM {table} LIMIT 0").columns
     named = [name for name in columns if name in KEYS or plan.reads(quoted(name)[1:-1])]
     listed = ", ".join(map(quoted, named))
@@ -206,7 +206,7 @@ def _used(
 
 
 def _taken(table: pa.Table, place: Ints) -> dict[str, Any]:
-    """Return the columns of a table at some places, missing where the place is negative."""
+    """Return the columns of a table at given positions, missing where these are negative."""
     import pyarrow as pa
 
     taken = table.take(pa.array(place, mask=place < 0))
@@ -227,7 +227,7 @@ def _by_row(
 def _carried_columns(
     cursor: duckdb.DuckDBPyConnection, step: Carried, portion: Portion
 ) -> dict[str, Any]:
-    """Carry the columns of a step along the rows of a portion."""
+    """Carry the columns of a step forward along the rows of a batch."""
     import pyarrow as pa
 
     reads: dict[str, _Read] = {}
@@ -277,7 +277,7 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
 
 @dataclass(frozen=True)
 class _Read:
-    """The rows that changes read: whose, on which day, of which member, with which values."""
+    """Source rows of changes: account, day, member and values."""
 
     columns: Mapping[str, Any]
     members: int
@@ -286,7 +286,7 @@ class _Read:
     def of(
         cls, cursor: duckdb.DuckDBPyConnection, step: Carried, change: Change, portion: Portion
     ) -> _Read:
-        """Read what all changes of the same rows need."""
+        """Read the values that all changes from the same rows need."""
         same = [number for number, one in enumerate(step.changes) if one.sql == change.sql]
         values = {name: how for number in same for name, how in step.values_of(number).items()}
         members = max(step.members_of(number) for number in same)
@@ -304,7 +304,7 @@ class _Read:
     def on_rows(
         self, change: Change, values: Mapping[str, How], portion: Portion
     ) -> dict[str, Ints]:
-        """Return values by member and row: sums, or the largest, 0 where there is none."""
+        """Return values by member and row: sums or maxima, and 0 if there are none."""
         if not values:
             return {}
         rows = len(portion.t) + 1
@@ -325,7 +325,7 @@ class _Read:
 def _best_pair(
     cursor: duckdb.DuckDBPyConnection, change: Change, column: CarriedColumn, portion: Portion
 ) -> Any:
-    """Rank the pairs, carry the largest rank along, and take what has that rank."""
+    """Rank the pairs, carry the maximum rank forward, and return the values with that rank."""
     (term,) = column.terms
     where = portion.where + ("" if term.member is None else f" AND member = {term.member}")
     best = (

@@ -1,7 +1,7 @@
 """The latest value, and the days since the latest row, before each snapshot.
 
-Each row becomes known at one snapshot, and the largest (day, value) so far is carried along the
-account's rows. For the best row, the pair is (value, day).
+Each row becomes known at one snapshot, and the largest (day, value) so far is carried forward along
+the account's rows. For the best row, the pair is (value, day).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from leadsignal.ingestion.dialect import Dialect
 def latest_step(
     source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str]
 ) -> Carried:
-    """Latest values (as the value) and latest days (as a day number) of one table."""
+    """Return the step for latest values, and latest days (as day numbers), of one table."""
     if source.versioned:
         raise OptionError(
             f"{source.name} has versions, and a version that is replaced cannot be taken out of "
@@ -47,7 +47,7 @@ def latest_step(
 
 
 def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, str]:
-    """SQL: what is compared, under which condition, how, and which part of it is the value."""
+    """Return SQL for the compared value, its condition, how to compare, and the part to return."""
     day = d.quoted(f"{measure.day}_no")
     where = own_condition(measure, source, d)
     if isinstance(measure, DaysSince):
@@ -55,7 +55,7 @@ def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, st
     column = d.quoted(measure.column)
     when = all_of([where, f"{day} IS NOT NULL", f"{column} IS NOT NULL"])
     if not isinstance(measure, Latest):
-        # The day is kept beside the value that it is the day of.
+        # Keep the day together with its value.
         return d.pair(column, day), when, "largest pair", ".b"
     value = column
     for order in (*map(d.quoted, reversed(measure.among)), day):

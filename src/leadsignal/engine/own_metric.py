@@ -1,8 +1,8 @@
-"""Results of the account's own metric: computed for each metric, then selected.
+"""Results in the account's own metric: computed for every metric, then selected.
 
-Metrics of an account are rows of a spine and a grid of their own, on which the table's measures are
-made as on the accounts'. At each snapshot the measures of the metric are taken that is the
-account's own then (`leadsignal.targets`).
+The metrics of an account are rows of a separate spine and grid, on which the measures of the table
+are computed as for accounts. At each snapshot, the measures of the account's own metric at that
+time (`leadsignal.targets`) are selected.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def metric_grid(grid: Grid) -> Grid:
 
 
 def metric_spine_steps(source: Source, grid: Grid, analysis: SuccessAnalysis) -> list[Step]:
-    """Make a row an account and metric, and one for each of the account's snapshots."""
+    """Create one row per account and metric, and one for each of their snapshots."""
     d = grid.dialect
     name = "CAST(LENGTH(account_id) AS STRING) || ':' || account_id || metric_name"
     listed = ", ".join(map(d.literal, analysis.success_metrics))
-    # Where everybody's metric is named, no other is ever anybody's own.
+    # If a bullseye names the common metric, only named metrics can be an account's own.
     named = f" WHERE metric_name IN ({listed})" if analysis.bullseye.success_metric else ""
     spine = (
         f"SELECT {d.number_of(name)} AS account_no, account_no AS owner_no, account_id,"
@@ -52,7 +52,7 @@ def metric_spine_steps(source: Source, grid: Grid, analysis: SuccessAnalysis) ->
 def named_metric_step(
     grid: Grid, analysis: SuccessAnalysis, write: Expressions, joined: Sequence[str]
 ) -> Step:
-    """Make the metric that each account's bullseye names at each snapshot, NULL where none."""
+    """Create the metric named by each account's bullseye at each snapshot; NULL if none."""
     d = grid.dialect
 
     def of(metric: str) -> str:
@@ -72,7 +72,7 @@ def named_metric_step(
 
 
 def own_metric_step(tables: Sequence[str], columns: Mapping[Measure, str]) -> Step:
-    """Take the measures of the metric that is the account's own at each snapshot."""
+    """Select the measures of each account's own metric at each snapshot."""
     visible = {m: c for m, c in columns.items() if m not in (TOLD, COUNTED)}
     joins = " ".join(
         f"JOIN {table} AS {table}_of ON {table}_of.account_no = s.account_no AND {table}_of.t = n.t"

@@ -1,8 +1,8 @@
-"""What the tables said of the past when a panel was built, as digests that are cheap to compare.
+"""Digests of the tables at the time a panel was built, to detect changes of the past.
 
-A later panel has the same row of a day, but for its outcome, if the settings are the same and so is
-all that was known by then. The rows of the tables are therefore summed up twice, by account and
-by the day on which they became known: where a sum differs, somebody has changed the past.
+A later panel has the same row for a day, except for its outcome, if the settings and everything
+known by that day are unchanged. The rows of the tables are therefore summarised twice: by account,
+and by the day on which they became known. If a digest differs, past records have changed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from leadsignal.sources.parts import literal, quoted
 from leadsignal.tables import Tables
 
 NOT_READ = {"name", "owner", "currency", "event_id"}
-"""Columns of the schema that no row of a panel rests on, unless they are declared attributes."""
+"""Columns of the schema that rows of a panel do not use, unless declared as attributes."""
 MAX_GROUPS = 2**12
-"""The most groups in which accounts are summed up: what is kept with a panel stays small."""
+"""Maximum number of groups of accounts with a digest, which keeps the stored data small."""
 BELOW = 2**63
 MAX_LISTED = 3
 Sums = Mapping[int, int]
@@ -34,12 +34,12 @@ Sums = Mapping[int, int]
 
 @dataclass(frozen=True)
 class Past:
-    """What the tables of a panel said before ``as_of``, a day number, and how it was read.
+    """Digest of the tables of a panel before ``as_of`` (a day number), and of the settings.
 
-    ``settings`` are all that a row rests on beside the rows of the tables, by what each is called.
-    ``complete_through`` is that of each table. ``accounts`` and ``events`` sum up the rows of
-    accounts and of all other tables by group of accounts, ``days`` the latter by the day on which
-    they became known.
+    ``settings`` are all other things a row depends on, by name. ``complete_through`` is that of
+    each table. ``accounts`` and ``events`` are digests of the rows of accounts and of all other
+    tables, by group of accounts; ``days`` are digests of the latter by the day on which they became
+    known.
     """
 
     as_of: int
@@ -52,7 +52,7 @@ class Past:
 
     @classmethod
     def of(cls, tables: Tables, recipe: Recipe, groups: int | None = None) -> Past:
-        """Sum up the tables that a panel is made from."""
+        """Compute the digests of the tables from which a panel is built."""
         rows = tables.coverage["accounts"].rows
         groups = groups or min(MAX_GROUPS, 1 << (4 * rows).bit_length())
         accounts, _ = _sums(tables, ["accounts"], groups)
@@ -61,13 +61,13 @@ class Past:
         return cls(recipe.grid.as_of, settings_of(recipe), through, groups, accounts, events, days)
 
     def to_text(self) -> str:
-        """Return it as short text, to be kept in a file."""
+        """Return a short text to store in a file."""
         content = json.dumps(asdict(self)).encode()
         return base64.b64encode(zlib.compress(content)).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read what `to_text` wrote."""
+        """Read the text that `to_text` returned."""
         content: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
         for name in ("accounts", "events", "days"):
             content[name] = {int(key): value for key, value in content[name].items()}
@@ -75,12 +75,12 @@ class Past:
 
 
 def group_of_account(groups: int) -> str:
-    """SQL: the number of the group that an account belongs to."""
+    """Return SQL for the number of the group that an account belongs to."""
     return f"CAST(hash(account_id) % {groups} AS INTEGER)"
 
 
 def _sums(tables: Tables, names: Iterable[str], groups: int) -> tuple[Sums, Sums]:
-    """Sum up rows of tables by group of accounts, and by the day on which they became known."""
+    """Compute digests of tables by group of accounts, and by the day rows became known."""
     by_group: dict[int, int] = {}
     by_day: dict[int, int] = {}
     cursor = tables.connection.cursor()
@@ -110,7 +110,7 @@ def _sources(recipe: Recipe) -> list[Source]:
 
 
 def settings_of(recipe: Recipe) -> dict[str, str]:
-    """Return all that a row rests on beside the rows of the tables, in words or as digests."""
+    """Return the settings that a row depends on, in words or as digests."""
     from leadsignal import __version__
 
     kept = recipe.behaviors.keep if recipe.behaviors else ()
@@ -130,7 +130,7 @@ def settings_of(recipe: Recipe) -> dict[str, str]:
 
 
 def settings_of_tables(recipe: Recipe) -> dict[str, str]:
-    """Return from when each table is complete, and whether its rows say when they were recorded."""
+    """Return when each table becomes complete, and whether it records when rows became known."""
     found = {}
     for one in _sources(recipe):
         first = "not known" if one.complete_from is None else f"{day_of(one.complete_from)}"
@@ -140,12 +140,12 @@ def settings_of_tables(recipe: Recipe) -> dict[str, str]:
 
 
 def day_of(day: int) -> date:
-    """Return the day of a day number."""
+    """Convert a day number to a date."""
     return date.fromordinal(EPOCH.toordinal() + day)
 
 
 def _metrics(analysis: SuccessAnalysis) -> tuple[Any, ...]:
-    """What of an analysis says which metric of results is an account's own."""
+    """Return the parts of an analysis that determine an account's own metric."""
     segments = [(one.applies_to, one.bullseye.success_metric) for one in analysis.segments]
     return (analysis.bullseye.success_metric, *segments)
 
@@ -155,7 +155,7 @@ def _digest(what: object) -> str:
 
 
 def differing(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    """Yield which settings differ, with what they were and are where that is short.
+    """Yield the settings that differ, with their old and new values if these are short.
 
     >>> list(differing({"every": "28 days"}, {"every": "7 days", "process a": "1f"}))
     ['every (28 days then, 7 days now)', 'process a (not there then)']

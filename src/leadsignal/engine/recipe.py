@@ -1,4 +1,4 @@
-"""From checked tables and a Success Analysis to what a panel is made from."""
+"""From checked tables and a Success Analysis to the recipe of a panel."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def panel_recipe(
     only_as_of: bool = False,
     dialect: Dialect | None = None,
 ) -> Recipe:
-    """Return what a panel is made from.
+    """Return the recipe of a panel.
 
-    ``read`` gives the SELECT of a table's rows and versions, cut at as_of, in ``dialect`` (default:
-    DuckDB's). Raises OptionError where the analysis asks for what the tables do not have, and
-    SuccessAnalysisError for names in it that occur in no row.
+    ``read`` returns the SELECT of a table's rows and versions, cut at as_of, in ``dialect``
+    (default: DuckDB). Raises OptionError if the analysis needs data that the tables do not have,
+    and SuccessAnalysisError for names in it that occur in no row.
     """
     dialect = dialect or DuckDB()
     check_fits(tables, analysis)
@@ -66,7 +66,7 @@ def panel_recipe(
 
 
 def kept_behaviors(tables: CheckedTables) -> Behaviors:
-    """Return the behaviours that have indicators of their own: the project's, else the common."""
+    """Return the behaviours with indicators of their own: the project's, or the most common."""
     if "behaviors" not in tables.names:
         return Behaviors(others=False)
     if tables.project.behaviors is not None:
@@ -75,7 +75,7 @@ def kept_behaviors(tables: CheckedTables) -> Behaviors:
 
 
 def _of_results(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:
-    """Return the analysis as far as it names metrics of results."""
+    """Return the analysis with only the metrics of results."""
     named = "results" in tables.names and names_metrics(tables.columns("results"), analysis)
     return replace(analysis, processes=(), metrics=()) if named else SuccessAnalysis(())
 
@@ -111,13 +111,13 @@ def _number(day: date | None) -> int | None:
 
 
 def check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
-    """Raise OptionError or SuccessAnalysisError where an analysis and tables do not fit."""
+    """Raise OptionError or SuccessAnalysisError if the analysis and the tables do not match."""
     _check_fits(tables, analysis)
     refuse_unknown_names(tables, analysis)
 
 
 def _metric_problems(tables: CheckedTables, analysis: SuccessAnalysis) -> Iterator[str]:
-    """Yield what metrics of behaviours ask for and the tables do not have."""
+    """Yield what metrics of behaviours need but the tables do not have."""
     has_behaviors = "behaviors" in tables.names
     if analysis.metrics and not has_behaviors:
         yield "the analysis names metrics of behaviours, but there is no behaviors table"
@@ -137,7 +137,7 @@ def _metric_problems(tables: CheckedTables, analysis: SuccessAnalysis) -> Iterat
 
 
 def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
-    """Refuse an analysis that asks for what the tables do not have, all faults at once."""
+    """Raise an error with everything that the analysis needs but the tables do not have."""
     problems = []
     users = [p.name for p in analysis.processes if p.by_users > 1]
     behaviors = tables.columns("behaviors") if "behaviors" in tables.names else ()

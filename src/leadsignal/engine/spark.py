@@ -1,7 +1,8 @@
-"""Run the steps on Apache Spark, as temporary views that are computed when rows are asked for.
+"""Run the steps on Apache Spark, as temporary views that are computed lazily.
 
-Sessions are classic (``pyspark.sql.SparkSession``) or of Spark Connect, which has neither Java
-objects nor a SparkContext here. A view has a unique name, so that no view of the caller is touched.
+Sessions are classic (``pyspark.sql.SparkSession``) or Spark Connect sessions, which have neither
+Java objects nor a local SparkContext. Views have unique names, so that none of the caller's views
+is replaced.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ if TYPE_CHECKING:
     from leadsignal.ingestion.data_warnings import DataWarning
 
 PAGE = "2m"
-"""A task of the panel sorts and joins some dozen tables at once; each takes a page at least."""
+"""Page size of Spark: a panel task sorts and joins dozens of tables, each with at least a page."""
 
 HERE = ("localhost", "127.0.0.1", "::1", "[::1]")
-"""Hosts of a server of Spark Connect that reads the files of this machine."""
+"""Hosts of a Spark Connect server that can read local files."""
 
 INSTALL = "Install it with: pip install 'leadsignal[spark]'; it also needs a Java runtime, 17 or 21"
 
 
 def spark_session(existing: Any = None) -> SparkSession:
-    """Return the given session, else the active one, else a new one on this machine.
+    """Return the given session, else the active one, else a new local one.
 
-    Where ``SPARK_REMOTE`` names a server of Spark Connect, the new one is a session there. Raises
-    OptionError where pyspark is not installed, or what is given is no session.
+    If ``SPARK_REMOTE`` names a Spark Connect server, a new session is created there. Raises
+    OptionError if pyspark is not installed, or the argument is not a session.
     """
     try:
         from pyspark.sql import SparkSession
@@ -74,12 +75,12 @@ def spark_session(existing: Any = None) -> SparkSession:
 
 
 def is_connect(thing: object) -> bool:
-    """Whether a session or frame is one of Spark Connect, by its type."""
+    """Whether a session or frame is from Spark Connect, by its type."""
     return any(one.__module__.startswith("pyspark.sql.connect.") for one in type(thing).__mro__)
 
 
 def functions_of(frame: DataFrame) -> Any:
-    """Return the module of functions whose columns a frame takes."""
+    """Return the module with the functions that match a frame's columns."""
     from importlib import import_module
 
     kind = "connect." if is_connect(frame) else ""
@@ -96,8 +97,8 @@ def _refuse_without_java() -> None:
 class Rows:
     """Rows that Spark computes on demand: ``frame`` in the caller's session.
 
-    ``persisted`` are the intermediate frames kept in memory or on disk until `close`; ``read`` the
-    tables' rows that all others are made from, by the name of their view.
+    ``persisted`` are the intermediate frames kept in memory or on disk until `close`; ``read`` are
+    the source frames of all others, by the name of their view.
     """
 
     frame: DataFrame
@@ -106,7 +107,7 @@ class Rows:
     read: Mapping[str, DataFrame] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Free memory and disk; ``frame`` cannot be read afterwards."""
+        """Free memory and disk space; ``frame`` cannot be read afterwards."""
         for frame in self.persisted:
             frame.unpersist()
         catalog = self.frame.sparkSession.catalog
@@ -115,12 +116,12 @@ class Rows:
             drop(view)
 
     def to_pandas(self, *order: str) -> pd.DataFrame:
-        """Compute the rows and return them on this machine, sorted by some columns."""
+        """Compute the rows and return them locally, sorted by some columns."""
         return in_memory(self.frame, *order)
 
 
 def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
-    """Compute the rows of a frame and return them on this machine, sorted by some columns."""
+    """Compute the rows of a frame and return them locally, sorted by some columns."""
     rows: pd.DataFrame = (
         frame.orderBy(*order)
         .toArrow()
@@ -130,15 +131,15 @@ def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
 
 
 class TablesInSpark(CheckedTables, Protocol):
-    """Checked tables whose rows are in Spark already."""
+    """Checked tables whose rows are already in Spark."""
 
     @property
     def warnings(self) -> tuple[DataWarning, ...]:
-        """What is odd in the tables."""
+        """Data warnings."""
 
     @property
     def sample(self) -> AccountSample | None:
-        """The sample of customers that the tables are; None for all."""
+        """The sample of customers in the tables; None for all customers."""
 
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date``."""
@@ -154,10 +155,10 @@ def panel_rows(
     only_as_of: bool = False,
     draw: Callable[[str], str] | None = None,
 ) -> tuple[Recipe, Rows]:
-    """Return what a panel is made from, and its rows, which nothing has computed yet.
+    """Return the recipe of a panel, and its rows, which have not been computed yet.
 
-    ``staging`` is the folder through which checked tables reach Spark; ``draw`` makes the SELECT of
-    all rows that of a sample.
+    ``staging`` is the folder through which checked tables reach Spark; ``draw`` converts the SELECT
+    of all rows to that of a sample.
     """
     recipe = panel_recipe(
         tables, analysis, every, read_source, only_as_of=only_as_of, dialect=Spark()
@@ -173,9 +174,9 @@ def panel_rows(
 def rows_of(
     session: SparkSession, read: Mapping[str, DataFrame], steps: Sequence[Step], select: str
 ) -> Rows:
-    """Return the rows of a SELECT over the steps; ``read`` are the frames that these read.
+    """Return the rows of a SELECT from the steps; ``read`` are the source frames.
 
-    Steps that are read more than once are persisted (memory, then disk) when first computed.
+    Steps that are used several times are persisted (in memory, then on disk) when first computed.
     """
     name, persisted = f"leadsignal_{uuid.uuid4().hex}", []
     views = _Views(session, name) if is_connect(session) else _ViewsBeside(session, name)
@@ -198,40 +199,40 @@ class _Views:
         self.to_drop: list[str] = []
 
     def share(self, view: str, frame: DataFrame) -> None:
-        """Make a frame of the caller's session readable."""
+        """Make a frame of the caller's session available as a view."""
         self.keep(view, frame)
 
     def keep(self, view: str, frame: DataFrame) -> None:
-        """Make a frame readable for the next steps."""
+        """Make a frame available to the next steps as a view."""
         self.places[view] = f"{self.name}_{view}"
         frame.createOrReplaceTempView(self.places[view])
         self.to_drop.append(self.places[view])
 
     def sql(self, query: str) -> DataFrame:
-        """Return the rows of a SELECT, with the views under their short names."""
+        """Return the rows of a SELECT that uses the short names of views."""
         return self.session.sql(renamed(query, self.places))
 
     def result(self, select: str) -> DataFrame:
-        """Return the rows of the last SELECT, in the caller's session."""
+        """Return the rows of the final SELECT, in the caller's session."""
         return self.sql(select)
 
 
 class _ViewsBeside(_Views):
-    """Views in a session of their own beside the caller's, with settings of its own."""
+    """Views in a separate session with its own settings, beside the caller's."""
 
     def __init__(self, session: SparkSession, name: str) -> None:
         super().__init__(session, name)
         self.space = session.conf.get("spark.sql.globalTempDatabase", "global_temp")
         self.own = session.newSession()
-        # Rows stay where their account is: the joins need not move them by account and day again.
+        # Rows stay partitioned by account, so that joins by account and day need no new shuffle.
         self.own.conf.set("spark.sql.requireAllClusterKeysForCoPartition", "false")
 
     def share(self, view: str, frame: DataFrame) -> None:
-        """Show a frame of the caller's session to the other one."""
+        """Make a frame of the caller's session available in the separate session."""
         self.keep(view, self._shown(f"{self.name}_{view}", frame, self.own))
 
     def keep(self, view: str, frame: DataFrame) -> None:
-        """Name a frame in the session of its own, with which the view goes."""
+        """Name a frame in the separate session; the view disappears with it."""
         frame.createOrReplaceTempView(view)
 
     def sql(self, query: str) -> DataFrame:
@@ -239,7 +240,7 @@ class _ViewsBeside(_Views):
         return self.own.sql(query)
 
     def result(self, select: str) -> DataFrame:
-        """Show the rows of the last SELECT to the caller's session."""
+        """Make the rows of the final SELECT available in the caller's session."""
         return self._shown(self.name, self.sql(select), self.session)
 
     def _shown(self, name: str, frame: DataFrame, session: SparkSession) -> DataFrame:
@@ -253,11 +254,11 @@ _READ = re.compile(
     r"|\b(?P<word>FROM|JOIN) (?P<quote>`?)(?P<view>\w+)(?P=quote)(?![.\w`])(?P<alias> AS\b)?"
     r"|`[^`]*`"
 )
-"""A text, a view that is read, and any other name in backticks, in Spark's SQL."""
+"""Pattern for a string, a view that is read, and any other name in backticks, in Spark SQL."""
 
 
 def renamed(query: str, places: Mapping[str, str]) -> str:
-    """Return SQL that reads other views; within the SQL they keep their names.
+    """Return SQL that reads other views, under aliases that keep their names.
 
     >>> renamed("SELECT grid.t, 'FROM grid' FROM grid JOIN spine AS s", {"grid": "x", "spine": "y"})
     "SELECT grid.t, 'FROM grid' FROM x AS grid JOIN y AS s"
@@ -273,13 +274,13 @@ def renamed(query: str, places: Mapping[str, str]) -> str:
 
 
 def _readers(name: str, steps: Sequence[Step], select: str) -> int:
-    """Count the places that read a step; equal text elsewhere in the SQL may add one."""
+    """Count the places that read a step; the same text elsewhere in the SQL may add one."""
     pattern = re.compile(rf"\b{re.escape(name)}\b")
     return sum(len(pattern.findall(sql)) for sql in (*(step.sql for step in steps), select))
 
 
 def source_view(table: str) -> str:
-    """Return the name of the view that a table's rows are read from.
+    """Return the name of the view from which a table's rows are read.
 
     >>> source_view("tickets")
     'source_tickets'
@@ -288,14 +289,14 @@ def source_view(table: str) -> str:
 
 
 def read_source(table: str) -> str:
-    """Return the SELECT of a table's rows where these are a view."""
+    """Return the SELECT of a table's rows from its view."""
     return f"SELECT * FROM {Spark().quoted(source_view(table))}"
 
 
 def exported(tables: Tables, session: SparkSession, folder: str | Path) -> dict[str, DataFrame]:
-    """Write the rows that a panel reads as Parquet below ``folder``, and return Spark's frames.
+    """Write the rows that a panel needs as Parquet below ``folder``, and return Spark frames.
 
-    The rows have been checked and are cut at ``as_of_date``, versions and all.
+    The rows are checked and cut at ``as_of_date``, and include all versions.
     """
     frames = {}
     for table in tables.names:
@@ -310,9 +311,9 @@ def exported(tables: Tables, session: SparkSession, folder: str | Path) -> dict[
 
 
 def staging_folder(session: SparkSession, parent: Path | None) -> Path:
-    """Return a fresh folder that Spark can read: in ``parent``, or a temporary one.
+    """Return a new folder that Spark can read: in ``parent``, or a temporary one.
 
-    A temporary one is removed when the process ends. Raises OptionError where Spark runs on other
+    A temporary one is removed when the process ends. Raises OptionError if Spark runs on other
     machines and no folder is given.
     """
     where = elsewhere(session) if parent is None else ""
@@ -328,7 +329,7 @@ def staging_folder(session: SparkSession, parent: Path | None) -> Path:
 
 
 def elsewhere(session: Any) -> str:
-    """Return where Spark runs; nothing if it is this machine."""
+    """Return where Spark runs; empty if it runs on this machine."""
     if is_connect(session) and session.client.host not in HERE:
         return str(session.client.host)
     master = str(session.conf.get("spark.master", "a cluster"))

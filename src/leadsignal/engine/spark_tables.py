@@ -1,4 +1,4 @@
-"""Tables whose rows are in Spark already: checked there, cut by the same rules, never moved."""
+"""Tables whose rows are already in Spark: checked and cut there, and never moved."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ TAKEN = {
     "id": ("string", *NUMBERS[:4]),
     "text": ("string", *NUMBERS, "boolean", "date"),
 }
-"""From which of Spark's types a column is taken; texts are never read as dates or numbers."""
+"""Spark types accepted for each kind of column; text is never parsed as dates or numbers."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SparkTables:
     """Checked tables in Spark as they were known at midnight of ``as_of_date``.
 
-    For `build_panel`, `build_spark_panel` and `sample_panel`. ``sample`` is the sample of customers
-    that they are, with its weights, which ``collect()`` hands on; None for all customers.
+    Used by `build_panel`, `build_spark_panel` and `sample_panel`. ``sample`` is the weighted sample
+    of customers in the tables, which ``collect()`` passes on; None for all customers.
     """
 
     project: Project
@@ -87,33 +87,33 @@ class SparkTables:
         return replace(self, as_of_date=day)
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that its frame holds."""
+        """Return the columns of a table's frame."""
         return (*self._loaded[name].columns, *self._loaded[name].extras)
 
     def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the texts in a column of all rows, whenever known."""
+        """Return the distinct texts in a column over all rows, whenever they became known."""
         return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
 
     def sample_accounts(
         self, share: float, *, keep_churned: bool = False, seed: int = 0
     ) -> SparkTables:
-        """Return the tables of some customers, with all rows of all their accounts.
+        """Return the tables of a sample of customers, with all rows of all their accounts.
 
-        Which ones depends on a hash of the customer (of the account where there is none) and the
-        seed only; `Tables.sample_accounts` draws the same. State ``complete_from`` of tables
-        that begin late, because the first row of the sample may be later.
+        Sampling depends only on a hash of the customer (or else the account) and the seed, as in
+        `Tables.sample_accounts`. Set ``complete_from`` for tables that begin late, because the
+        first row of the sample may be later.
 
         Parameters
         ----------
         share : float
-            Chance of a customer to be drawn, above 0 and at most 1.
+            Probability of selecting a customer, above 0 and at most 1.
         keep_churned : bool, default False
-            Keep all customers with an account whose churn is known, and draw from the others.
-            After ``collect()`` estimates use the weights. By default all customers have the same
-            chance, so that results need no weights: they are those of a smaller business, with
+            Keep all customers with an account whose churn is known, and sample the others. After
+            ``collect()``, estimates use the weights. By default, all customers have the same
+            probability, and results need no weights: they are those of a smaller business, with
             wider intervals.
         seed : int, default 0
-            Another seed gives other customers.
+            Random seed.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class SparkTables:
         Raises
         ------
         OptionError
-            If the share is out of range, or these tables are such a sample already.
+            If the share is out of range, or the tables are already such a sample.
         """
         refuse_share(share)
         if self.sample is not None:
@@ -138,7 +138,7 @@ class SparkTables:
         return replace(self, _frames=frames, sample=sample)
 
     def collect(self) -> Tables:
-        """Bring all rows to this machine and return them as ordinary tables, checked again."""
+        """Collect all rows on this machine and return them as ordinary tables, checked again."""
         kept = {
             name: TableSource(
                 attributes=source.attributes,
@@ -163,17 +163,17 @@ class SparkTables:
             refuse_name(self, name, Tables)
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        """Return the number of accounts with each text in a column, among rows known by then."""
         rows = self.history(table).where(f"superseded_on IS NULL AND {column} IS NOT NULL")
         pairs = rows.select(column, "account_id").distinct().groupBy(column).count()
         return {str(text): int(number) for text, number in pairs.collect()}
 
     def with_behaviors(self, behaviors: Behaviors | None) -> SparkTables:
-        """Return the tables with these behaviours having indicators of their own."""
+        """Return the tables with indicators of their own for these behaviours."""
         return replace(self, project=replace(self.project, behaviors=behaviors))
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an attribute of accounts, at the start or later."""
+        """Return the values of an account attribute, at the start or later."""
         values = self.values("accounts", attribute)
         if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
             return values
@@ -181,13 +181,13 @@ class SparkTables:
         return values | _texts(self._frames["account_changes"].where(later), "value")
 
     def history(self, name: str) -> DataFrame:
-        """Return a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
+        """Return a table's rows and versions, cut at ``as_of_date`` as in `Tables.history`."""
         columns, known = cut_at(self._loaded[name], self.as_of_date, self.attributes, SPARK)
         return self._frames[name].where(known).selectExpr(*columns)
 
     @cached_property
     def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the rows visible and the days between which it is complete."""
+        """For each table, the number of visible rows and the dates between which it is complete."""
         return {name: self._coverage(name) for name in self.names}
 
     def _coverage(self, name: str) -> Coverage:
@@ -218,10 +218,10 @@ def read_spark_tables(
     columns: Mapping[str, Mapping[str, str]] | None = None,
     project: Project | None = None,
 ) -> SparkTables:
-    """Check Spark DataFrames by table name, where they are, and return them as tables.
+    """Check Spark DataFrames by table name, without moving them, and return them as tables.
 
-    Spark counts what is wrong with rows; nothing is dropped, and no text is read as a date or a
-    number. Raises TablesError, which lists every kind of fault with its number of rows.
+    Spark counts the faulty rows; nothing is dropped, and text is never parsed as dates or numbers.
+    Raises TablesError with every kind of fault and its number of rows.
     """
     options = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
     project = with_options((project or Project()).replace(**options), attributes, columns)
@@ -255,7 +255,7 @@ def _texts(frame: DataFrame, column: str) -> frozenset[str]:
 
 
 def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataFrame, list[Fault]]:
-    """Return a table with its columns named and typed as in the schema, and faults of columns."""
+    """Return a table with columns named and typed as in the schema, and faults of columns."""
     table, types = BY_NAME[name], dict(frame.dtypes)
     part = Part(name, None, {column: column for column in types})
     source = project.tables.get(name, TableSource())
@@ -288,8 +288,8 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
         return f"NULLIF(CAST({cell} AS STRING), '')"
     if column.kind == "decimal":
         cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
-        # What is too large is kept as the largest, which the rules refuse. Not by LEAST and
-        # GREATEST: these pass over empty cells, which would become the largest.
+        # Values that are too large become the largest one, which the rules then refuse. LEAST and
+        # GREATEST would turn empty cells into the largest value, because they ignore NULL.
         most = f"CAST({most_of(column)} AS DECIMAL(38,{column.decimals + 4}))"
         limited = f"WHEN {cell} > {most} THEN {most} WHEN {cell} < -{most} THEN -{most}"
         cell = f"CASE {limited} ELSE {cell} END"
@@ -297,7 +297,7 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
 
 
 def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
-    """Yield what is wrong with a table's rows, and with how many."""
+    """Yield the faults of a table's rows, with the number of rows."""
     name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*row_rules(loaded)]
     if name != "accounts":
         rules += account_rules(loaded, _outside(project, name) == "fault")
@@ -322,7 +322,7 @@ def _outside(project: Project, table: str) -> str:
 
 
 def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
-    """Return a table ``t`` beside the account ``a`` of each row, where there is one."""
+    """Return a table ``t`` joined to the account ``a`` of each row, if there is one."""
     accounts = _newest_accounts(rows["accounts"]).alias("a")
     col = functions_of(accounts).col
     same = col("t.account_id") == col("a.account_id")
@@ -332,7 +332,7 @@ def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
 def _leave_out_outside(
     project: Project, loaded: Loaded, rows: dict[str, DataFrame]
 ) -> Iterator[DataWarning]:
-    """Take rows outside their account's life out of ``rows``, and yield how many."""
+    """Remove rows outside their account's lifetime from ``rows``, and yield their number."""
     name = loaded.table.name
     if name == "accounts" or _outside(project, name) != "exclude":
         return
@@ -357,7 +357,7 @@ def _newest_accounts(accounts: DataFrame) -> DataFrame:
 
 
 def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
-    """Yield repeated keys, keys of two accounts, and repeated rows."""
+    """Yield repeated keys, keys shared by two accounts, and repeated rows."""
     for rule in repeat_rules(loaded):
         groups = frame.where(rule.where).groupBy(*rule.by)
         counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
@@ -368,7 +368,7 @@ def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
 def _day_after_the_latest(
     loaded: Mapping[str, Loaded], rows: Mapping[str, DataFrame], project: Project
 ) -> date:
-    """Return the day after the latest fact of any table, as `read_tables` takes it."""
+    """Return the day after the latest fact of any table, as `read_tables` uses it."""
     for today in (day_of_the_run(project), date.max):
         days = [
             day
@@ -385,7 +385,7 @@ def _day_after_the_latest(
 
 
 def _attribute_kinds(project: Project, types: Mapping[str, str]) -> dict[str, AttributeKind]:
-    """Return what each declared attribute is: as declared, else by the type of its column."""
+    """Return the kind of each declared attribute: as declared, else by the type of its column."""
     source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
     kinds: dict[str, AttributeKind] = {}
     for name in source.attributes:

@@ -1,4 +1,4 @@
-"""What typed tables must be like whose rows are elsewhere, in Spark or in a warehouse."""
+"""Rules for typed tables whose rows are in Spark or in a warehouse."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from leadsignal.sources.parts import literal
 
 NOT_A_NUMBER = "is not a number"
 LARGEST_DOUBLE = sys.float_info.max
-"""Infinity is beyond it, and what is not a number is never below it."""
+"""The largest finite number: infinity is above it, and NaN is never below it."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that may be wrong with rows: a condition over the table and its account."""
+    """A possible fault of rows: a condition on the table and its account."""
 
     column: str
     condition: str
@@ -39,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RepeatRule:
-    """Groups of rows of which each may hold one thing only: one row, or one account."""
+    """Groups of rows in which only one value may occur: one row, or one account."""
 
     column: str
     by: tuple[str, ...]
@@ -60,7 +60,7 @@ def most_of(column: Column) -> str:
 
 
 def row_rules(loaded: Loaded) -> Iterator[Rule]:
-    """Yield what each row of a table, called ``t``, must hold."""
+    """Yield the rules for each row of a table, called ``t``."""
     for name in loaded.columns:
         column, cell = loaded.table.by_column[name], f"t.{name}"
         if column.required:
@@ -90,7 +90,7 @@ def row_rules(loaded: Loaded) -> Iterator[Rule]:
 
 
 def account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
-    """Yield what each row of a table, ``t``, must be beside its account, ``a``."""
+    """Yield the rules for each row of a table, ``t``, given its account, ``a``."""
     unknown = "t.account_id IS NOT NULL AND a.account_id IS NULL"
     yield Rule("account_id", unknown, "no such account in accounts", "Add it, or correct the id.")
     if not outside_is_fault:
@@ -102,7 +102,7 @@ def account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
 
 
 def summed_columns(loaded: Loaded) -> list[Column]:
-    """Return the columns whose values must add up to what can be summed exactly."""
+    """Return the columns whose values must have an exact sum."""
     columns = [loaded.table.by_column[name] for name in loaded.columns]
     return [column for column in columns if column.total_limit is not None]
 
@@ -117,7 +117,7 @@ def total_faults(loaded: Loaded, sums: Sequence[Any]) -> Iterator[Fault]:
 
 
 def repeat_rules(loaded: Loaded) -> Iterator[RepeatRule]:
-    """Yield what may not be repeated: keys, keys of two accounts, events, and rows."""
+    """Yield the rules on repetition: of keys, keys of two accounts, events, and rows."""
     table, recorded = loaded.table, "recorded_at" in loaded.columns
     key = table.key if table.key in loaded.columns else None
     if key and not recorded:
@@ -137,7 +137,7 @@ def repeat_rules(loaded: Loaded) -> Iterator[RepeatRule]:
 
 
 def misnamed(names: Collection[str], place: str) -> list[Fault]:
-    """Return faults of names that are no tables, or none of tables whose rows are elsewhere."""
+    """Return faults for names that are not tables, or not tables of this kind."""
     wrong = [
         Fault(None, name, None, None, None, "is not a table", f"{one_of(BY_NAME, name)}.")
         for name in names
@@ -159,7 +159,7 @@ def misnamed(names: Collection[str], place: str) -> list[Fault]:
 
 
 def options_of_files(name: str, source: TableSource, place: str) -> Iterator[Fault]:
-    """Yield faults of options that change rows or read texts, which is done where the rows are."""
+    """Yield faults for options that filter rows or parse text, which must be done at the source."""
     options = {
         "where": source.where,
         "users": source.users is not None,
@@ -176,7 +176,7 @@ def options_of_files(name: str, source: TableSource, place: str) -> Iterator[Fau
 
 
 def unknown_attributes(accounts: Loaded, has_changes: bool, project: Project) -> list[Fault]:
-    """Return faults of attributes that are declared and are nowhere."""
+    """Return faults for declared attributes that do not exist."""
     if has_changes:
         return []
     problem = "is declared as an attribute but is no column of accounts"

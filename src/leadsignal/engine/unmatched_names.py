@@ -1,4 +1,4 @@
-"""Names of a Success Analysis that match nothing in the tables: mistakes, most of them misspelt."""
+"""Find names in a Success Analysis that match nothing in the tables; most are misspelt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.errors import Fault, SuccessAnalysisError
 
 ALIKE = 0.85
-"""From how much likeness on a name of several, of which others occur, is taken for misspelt."""
+"""Similarity above which an unknown name counts as misspelt, if other names in its group occur."""
 MAX_SHOWN = 8
 
 Found = Iterator[tuple[str, str, str, frozenset[str]]]
@@ -18,9 +18,9 @@ Found = Iterator[tuple[str, str, str, frozenset[str]]]
 
 
 def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
-    """Raise SuccessAnalysisError where the analysis names what occurs in no row, whenever.
+    """Raise SuccessAnalysisError if the analysis contains names that occur in no row.
 
-    The rows are all that were read, so that no name is unknown only because it is too early.
+    All rows are searched, including those not known yet on the as-of date.
     """
     found = [
         *_behaviors(tables, analysis),
@@ -52,7 +52,7 @@ def _remedy(name: str, known: frozenset[str]) -> str:
 
 
 def _unmatched(names: Iterable[str], known: frozenset[str], optional: bool = False) -> list[str]:
-    """Return the names of a group that are wrong: all if none occurs, else those misspelt."""
+    """Return the wrong names in a group: all if none occurs, else those that look misspelt."""
     missing = [name for name in names if name not in known]
     if len(missing) == len(tuple(names)) and not optional:
         return missing

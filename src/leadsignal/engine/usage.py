@@ -1,12 +1,12 @@
-"""An account's best stretch of usage, as it could be known at each snapshot.
+"""An account's best period of usage, as known at each snapshot.
 
 Let S(u) be the amount in [u - best, u), of rows known before u + window. It is a step function of
-u, found by a difference array. The best stretch at t is the largest S(u) with
-t - within + best <= u <= t - window. A step lies in that range if its first or its last day does,
-or if it covers the range, and then it is the value at the range's end.
+u, computed with a difference array. The best period at t is the largest S(u) with
+t - within + best <= u <= t - window. A step is in that range if its first or last day is, or if it
+covers the range, in which case it is the value at the end of the range.
 
-A row that arrives later than ``window`` days after a stretch never counts in that stretch: it
-would have to change what earlier snapshots saw.
+A row that arrives more than ``window`` days after a period never counts in it, since it would
+change what earlier snapshots saw.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from leadsignal.indicators.declare import UsageToBest
 
 
 def history_start(source: Source) -> str:
-    """SQL: the first day of an account's usage history (needs ``started``)."""
+    """Return SQL for the first day of an account's usage history (needs ``started``)."""
     return "NULL" if source.complete_from is None else f"GREATEST(started, {source.complete_from})"
 
 
 def best_usage_steps(
     source: Source, grid: Grid, measure: UsageToBest, column: str, name: str
 ) -> list[Step]:
-    """Make the total of the best stretch, as a whole number of millionths, in table ``made``."""
+    """Compute the total of the best period, as an integer number of millionths, in ``made``."""
     d = grid.dialect
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"

@@ -1,7 +1,7 @@
-"""How far apart the rows of each user are: what counting distinct users in trailing windows needs.
+"""Gaps between the rows of each user, for counting distinct users in trailing windows.
 
-Rows of a user that are at most a window apart are one stay: it begins with a row that is farther
-from the row before, and ends a window after its last.
+Rows of a user at most one window apart form a stay. It begins with a row farther than that from the
+row before, and ends one window after its last row.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 NEVER = 2**31
-"""Days between two rows that are not of the same user."""
+"""Gap between two rows of different users."""
 
 
 def days_apart(whose: tuple[Any, ...], day: Any) -> tuple[list[Ints], Ints]:
-    """Sort rows by whose they are, in numbers from 0, and by day; return how far apart they are.
+    """Sort rows by owner (``whose``, numbered from 0) and day, and return the gaps in days.
 
     Returns
     -------
     in_order : list of arrays of shape (n,)
-        The columns ``whose`` and the day.
+        The columns ``whose`` and the day, sorted.
     apart : array of shape (n + 1,)
-        The days from each row to the one before it, `NEVER` where that is another user's.
+        Number of days from each row to the previous one; `NEVER` if that belongs to another user.
 
     >>> in_order, apart = days_apart((np.array([1, 1, 0]),), np.array([9, 5, 7]))
     >>> in_order[1], apart
@@ -42,7 +42,7 @@ def days_apart(whose: tuple[Any, ...], day: Any) -> tuple[list[Ints], Ints]:
 
 
 def sorted_together(*columns: Any) -> list[Ints]:
-    """Sort by the columns, which hold no negative numbers, the first one first.
+    """Sort by several columns of non-negative integers, the first column first.
 
     >>> sorted_together(np.array([2, 1, 1]), np.array([0, 8, 3]))
     [array([1, 1, 2]), array([3, 8, 0])]

@@ -1,4 +1,4 @@
-"""The panel in a warehouse: as a script, as a table there, and brought to this machine."""
+"""The panel in a warehouse: as a script, as a table there, or fetched to this machine."""
 
 from __future__ import annotations
 
@@ -40,38 +40,39 @@ def panel_sql(
     dialect: str | None = None,
     names: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the SQL script that makes the panel in a warehouse, as a table there.
+    """Return the SQL script that creates the panel as a table in a warehouse.
 
-    The rows are those of `build_panel`. The script is for one day: it holds ``tables.as_of_date``
-    and the day from which each table is complete. It makes tables whose names begin with
-    ``leadsignal_``, temporary ones where the warehouse has such, and drops them at the end.
+    The rows are those of `build_panel`. The script is for one day: it contains
+    ``tables.as_of_date`` and the day from which each table is complete. It creates tables with
+    names that begin with ``leadsignal_`` (temporary tables if the warehouse has them), and drops
+    them at the end.
 
     Parameters
     ----------
     tables : Tables or WarehouseTables
-        What `read_warehouse_tables` returned; or tables read here, of the same rows, where the
-        script is to be run by somebody else.
+        The result of `read_warehouse_tables`; or tables of the same rows read here, for a script
+        that somebody else will run.
     analysis : SuccessAnalysis, optional
-        As of `build_panel`.
+        As in `build_panel`.
     into : str, default "leadsignal_panel"
-        The table to make, as written in the warehouse's SQL. It may not exist.
+        The table to create, as written in the warehouse's SQL. It must not exist.
     every : duration, optional
-        Time between snapshots; by default the project's.
+        Time between snapshots. Default: the project's.
     dialect : {"postgres", "clickhouse", "snowflake", "bigquery", "databricks"}
-        Needed with tables read here; else it is that of the tables.
+        Required for tables read here; otherwise it is that of the tables.
     names : mapping of str to str, optional
-        With tables read here: the name of each table in the warehouse, by default our own. The
-        tables there have the columns of the schema.
+        For tables read here, the name of each table in the warehouse (default: our own). The tables
+        there have the columns of the schema.
 
     Returns
     -------
     str
-        Statements, each ended by a semicolon and an empty line.
+        SQL statements, each followed by a semicolon and an empty line.
 
     Raises
     ------
     OptionError
-        For an unknown dialect, names of no table, and names that are too long for the warehouse.
+        If the dialect or a table is unknown, or a name is too long for the warehouse.
 
     Examples
     --------
@@ -103,28 +104,28 @@ def create_panel(
     into: str = INTO,
     every: Duration | None = None,
 ) -> int:
-    """Make the panel as a table in the warehouse, and return its number of rows.
+    """Create the panel as a table in the warehouse, and return its number of rows.
 
-    Runs what `panel_sql` returns, one statement at a time, and commits.
+    Runs the statements of `panel_sql` one at a time, and commits.
 
     Parameters
     ----------
     tables : WarehouseTables
-        As `read_warehouse_tables` returned them.
+        The result of `read_warehouse_tables`.
     analysis, into, every
-        As of `panel_sql`.
+        As in `panel_sql`.
 
     Returns
     -------
     int
-        Rows of the panel.
+        Number of rows of the panel.
 
     Raises
     ------
     SourceError
-        Where the warehouse refuses a statement, for example because ``into`` exists already.
+        If the warehouse rejects a statement, for example because ``into`` already exists.
     OptionError
-        As `panel_sql` does.
+        As in `panel_sql`.
     """
     statements, _ = _panel_script(tables, analysis, every, into)
     tables.run(statements)
@@ -136,7 +137,7 @@ def create_panel(
 def warehouse_rows(
     tables: WarehouseTables, analysis: SuccessAnalysis, every: int
 ) -> tuple[Recipe, pd.DataFrame]:
-    """Return what a panel is made from, and its rows on this machine, in no order."""
+    """Return the recipe of a panel, and its rows on this machine, unordered."""
     into = f"leadsignal_panel_{uuid4().hex[:12]}"
     statements, recipe = _panel_script(tables, analysis, every, into)
     names = [*KEY_COLUMNS, *(one.name for one in recipe.indicators)]
@@ -160,7 +161,7 @@ def _panel_script(
 def _places_of(
     tables: Tables, dialect: str, names: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, Place]]:
-    """Return where tables that were read here are in a warehouse, with the schema's columns."""
+    """Return the place of each table read here in a warehouse, with the columns of the schema."""
     spelling = spelling_of(dialect)
     if not isinstance(names, Mapping):
         problem = f"names is a {type(names).__name__}, not names in the warehouse by our names"
@@ -212,7 +213,7 @@ def _statements(
 
 
 def _frame(rows: list[tuple[Any, ...]], recipe: Recipe) -> pd.DataFrame:
-    """Return the panel's rows with the types that they have in a panel."""
+    """Return the panel's rows with the column types of a panel."""
     import pyarrow as pa
 
     kinds = {name: _kind_of_key(name) for name in KEY_COLUMNS}
@@ -243,7 +244,7 @@ def _kind_of_key(name: str) -> tuple[pa.DataType, Callable[[Any], Any]]:
 
 
 def ended_accounts(tables: WarehouseTables) -> pd.DataFrame:
-    """Return the accounts whose end is known, on this machine, as `Tables.frame` has them."""
+    """Return the accounts whose end is known, on this machine, as in `Tables.frame`."""
     import pandas as pd
 
     extras = [a for a in tables.attributes if a not in BY_NAME["accounts"].by_column]

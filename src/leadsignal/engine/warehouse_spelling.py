@@ -1,4 +1,4 @@
-"""How warehouses spell what sqlglot does not translate: data, one entry a warehouse."""
+"""SQL of each warehouse that sqlglot does not translate, as one data entry per warehouse."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NUMBER = "'^[[:space:]]*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]{1,2})?[[:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a warehouse spells what sqlglot does not translate; ``{0}`` is the first argument.
+    """SQL of a warehouse that sqlglot does not translate; ``{0}`` is the first argument.
 
-    ``calls`` are the calls that `Warehouse` leaves, and functions whose nulls differ; where whole
-    numbers are made in FROM only, ``LS_SERIES`` and ``LS_NTH`` instead of ``LS_DAYS``. ``create``
-    makes the table of a step, ``into`` that of the panel; ``after`` follows a step. ``first`` opens
-    the script; ``drops`` takes the steps' tables away, where they do not go with the script.
-    ``LEAST`` and ``GREATEST`` are of two. ``types`` replaces names of types. ``longest`` is how
-    many bytes a name may have (0 for any number), and ``upper`` says that names without quotes
-    are in capitals.
+    ``calls`` are templates for the placeholder functions of `Warehouse`, and for functions that
+    treat NULL differently. If sequences can only be generated in FROM, they have ``LS_SERIES`` and
+    ``LS_NTH`` instead of ``LS_DAYS``. ``create`` creates the table of a step, ``into`` that of the
+    panel; ``after`` follows each step. ``first`` starts the script. ``drops`` says that the tables
+    of the steps must be dropped, because they are not temporary. ``LEAST`` and ``GREATEST`` have
+    two arguments. ``types`` replaces type names. ``longest`` is the maximum length of a name in
+    bytes (0 for no limit), and ``upper`` says that unquoted names are in upper case.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Spelling:
 
 _TEXT = "NULLIF(CAST({0} AS STRING), '')"
 _ANY_NAMES = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
-"""Without it no name may hold a blank."""
+"""Table property without which column names must not contain spaces."""
 _FLOOR = "CAST(FLOOR(({0}) / {1}) AS INT)"
 
 SPELLINGS = {
@@ -56,7 +56,7 @@ SPELLINGS = {
                 "LS_FLOOR": "CAST(FLOOR(({0}) / CAST({1} AS DOUBLE PRECISION)) AS INT)",
                 "LS_NUMBER": f"CASE WHEN {{0}} ~* {_NUMBER}"
                 " THEN CAST({0} AS DOUBLE PRECISION) END",
-                # Everywhere else texts are in the order of their bytes.
+                # All other warehouses sort text by its bytes.
                 "LS_TEXT": "NULLIF(CAST({0} AS TEXT), '') COLLATE \"C\"",
             },
             "CREATE TEMPORARY TABLE {0} AS\n{1}",
@@ -70,7 +70,7 @@ SPELLINGS = {
                 "LS_DATE": "addDays(toDate32('1970-01-01'), {0})",
                 "LS_MONTHS": "addMonths({0}, {1})",
                 "LS_DAYS": "arrayJoin(range(CAST({0} AS Int32), CAST({1} + 1 AS Int32), {2}))",
-                # Where the divisor is missing it still divides, by zero.
+                # ClickHouse divides by zero where the divisor is missing.
                 "LS_FLOOR": "accurateCastOrNull(floor(({0}) / {1}), 'Int32')",
                 "LS_NUMBER": "toFloat64OrNull(trim({0}))",
                 "LS_TEXT": "NULLIF(CAST({0} AS Nullable(String)), '')",
@@ -137,9 +137,9 @@ SPELLINGS = {
 
 
 def spelling_of(dialect: str) -> Spelling:
-    """Return how a warehouse spells.
+    """Return the spelling of a warehouse.
 
-    Raises OptionError for one that is not known, and where sqlglot is not installed.
+    Raises OptionError if the warehouse is unknown, or sqlglot is not installed.
     """
     if find_spec("sqlglot") is None:
         remedy = "Install it with: pip install 'leadsignal[warehouse]'"

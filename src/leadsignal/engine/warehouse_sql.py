@@ -1,8 +1,8 @@
-"""The steps of a panel as a script for a warehouse, through sqlglot.
+"""The steps of a panel as a script for a warehouse, translated by sqlglot.
 
-The SQL is DuckDB's, in which `Warehouse` leaves the few functions that engines spell differently as
-calls of their own (``LS_DAY``). sqlglot translates the rest: types, quotes, nulls, division. The
-largest pair so far, which few warehouses can compute, becomes the largest number of a row.
+The SQL is that of DuckDB, in which `Warehouse` writes functions that differ between engines as
+placeholders (``LS_DAY``). sqlglot translates the rest: types, quotes, NULL, division. The running
+maximum of a pair, which few warehouses can compute, becomes that of a row number.
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
     from sqlglot.generator import Generator
 
 PREFIX = "leadsignal_"
-"""What the names of the script's own tables begin with."""
+"""Prefix of the script's own tables."""
 
 RAW = f"{PREFIX}raw_"
-"""What a table of the warehouse is called until its name is put in."""
+"""Prefix of the tables of the warehouse until their names are filled in."""
 
 
 @dataclass(frozen=True)
 class Warehouse(DuckDB):
-    """DuckDB's spelling, with calls of our own for what `Spelling.calls` spells."""
+    """DuckDB's dialect, with placeholders for the functions in `Spelling.calls`."""
 
     def day(self, column: str) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_DAY({column})"
 
     def date(self, number: str) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_DATE({number})"
 
     def floor_divide(self, over: str, under: int | str) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_FLOOR({over}, {under})"
 
     def scaled(self, column: str, decimals: int) -> str:
-        """Round after a cast to more digits: ClickHouse's cast of a double cuts them off."""
+        """Round after a cast to more digits, because ClickHouse truncates a double in a cast."""
         longer = f"CAST({column} AS DECIMAL(38,{decimals + 4}))"
         return f"CAST(ROUND({longer} * {10**decimals}) AS BIGINT)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_DAYS({first}, {last}, {step})"
 
     def add_months(self, day: str, months: str) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_MONTHS({day}, {months})"
 
     def pair(self, first: str, second: str) -> str:
-        """Leave a call, which `without_pairs` takes away."""
+        """Return a placeholder, which `without_pairs` removes."""
         return f"LS_PAIR({first}, {second})"
 
     def number(self, text: str) -> str:
-        """Leave a call."""
+        """Return a placeholder."""
         return f"LS_NUMBER({text})"
 
 
@@ -73,22 +73,22 @@ WAREHOUSE = Warehouse()
 
 
 def identifier(name: str, dialect: str) -> str:
-    """Return a name in the quotes of a warehouse."""
+    """Return a name, quoted for the warehouse."""
     from sqlglot import exp
 
     return exp.to_identifier(name, quoted=True).sql(dialect=dialect)
 
 
 def text_of(column: str) -> str:
-    """SQL: a column as a text, missing where it is empty, in the order of its bytes."""
+    """Return SQL for a column as text, NULL if empty, sorted by its bytes."""
     return f"LS_TEXT({column})"
 
 
 class Translator:
     """Translates steps for one warehouse.
 
-    ``places`` maps the tables of the warehouse to their names there, ``own`` names the tables that
-    the script makes.
+    ``places`` maps the tables of the warehouse to their names there; ``own`` are the names of the
+    tables that the script creates.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Translator:
         }
 
     def statement(self, sql: str) -> str:
-        """Return a SELECT in the warehouse's spelling."""
+        """Return a SELECT in the dialect of the warehouse."""
         tree = parsed(sql)
         self._rename(tree)
         if "LS_DAYS" not in self.spelling.calls:
@@ -124,7 +124,7 @@ class Translator:
             )
 
     def _rename(self, tree: exp.Expr) -> None:
-        """Name the script's tables so that they hide none of the warehouse's; spell ``m1.a``."""
+        """Prefix the script's tables, so that they hide no others; rewrite ``m1.a``."""
         from sqlglot import exp
 
         for table in tree.find_all(exp.Table):
@@ -136,7 +136,7 @@ class Translator:
             if re.fullmatch(r"m[0-9]+", column.table):
                 column.set("this", exp.to_identifier(f"{column.table}_{column.name}"))
                 column.set("table", None)
-        # ClickHouse would name the column ``grid.t``.
+        # ClickHouse would otherwise name the column ``grid.t``.
         for select in tree.find_all(exp.Select):
             select.set("expressions", [_named(one) for one in select.expressions])
 
@@ -150,14 +150,14 @@ def _named(column: exp.Expr) -> exp.Expr:
 
 
 def parsed(sql: str) -> exp.Expr:
-    """Return DuckDB's SQL as a tree."""
+    """Parse DuckDB SQL into a tree."""
     from sqlglot import parse_one
 
     return parse_one(sql, read="duckdb")
 
 
 def _generator(spelling: Spelling) -> Generator:
-    """Return sqlglot's generator of a warehouse's SQL, with our calls spelt by their templates."""
+    """Return sqlglot's generator for a warehouse, which fills the templates of placeholders."""
     from sqlglot import ErrorLevel, exp
     from sqlglot.dialects.dialect import Dialect
 
@@ -188,7 +188,7 @@ def _generator(spelling: Spelling) -> Generator:
 
 
 def filled(template: str, arguments: Sequence[str]) -> str:
-    """Put arguments into a template.
+    """Fill a template with arguments.
 
     >>> filled("f({1}, {0}) ~ 'x{1,2}'", ["a", "b"])
     "f(b, a) ~ 'x{1,2}'"
@@ -197,7 +197,7 @@ def filled(template: str, arguments: Sequence[str]) -> str:
 
 
 def _read_series(tree: exp.Expr) -> None:
-    """Read whole numbers from a table instead of making them beside the columns."""
+    """Read sequences from a table instead of generating them beside the columns."""
     from sqlglot import exp
 
     for call in list(tree.find_all(exp.Anonymous)):
@@ -219,11 +219,11 @@ def _read_series(tree: exp.Expr) -> None:
 
 
 def without_pairs(step: Carried) -> list[Step]:
-    """Return steps that make the same table, without comparing pairs.
+    """Return steps that create the same table without comparing pairs.
 
-    The rows with a pair are numbered in the order of their pairs, by account; the largest number
-    is carried along, and says which row has the value. Where both parts are read, as of an episode,
-    column ``m1`` is that number, and ``m1_a`` and ``m1_b`` are the parts.
+    Rows with a pair are numbered by account in the order of their pairs. The largest number is
+    carried forward and identifies the row with the value. If both parts are needed, as for an
+    episode, column ``m1`` is that number, and ``m1_a`` and ``m1_b`` are the parts.
     """
     pairs = [column for column in step.columns if column.how == "largest pair"]
     if not pairs:
@@ -268,7 +268,7 @@ def _numbers_only(change: Change) -> Change:
 
 
 def _numbered(step: Carried, column: CarriedColumn) -> str:
-    """SQL: the rows of a change with a pair, its first and last part, and their order ``n``."""
+    """Return SQL for the rows of a change with a pair: its first and last part, and rank ``n``."""
     from sqlglot import exp
 
     (term,) = column.terms
@@ -300,7 +300,7 @@ KEPT = ("account_no", "first", "day", "member")
 
 
 def _parts(pair: exp.Expr) -> list[exp.Expr]:
-    """Return the parts of nested pairs in the order in which they are compared."""
+    """Return the parts of nested pairs in the order of comparison."""
     from sqlglot import exp
 
     first, second = pair.expressions
@@ -317,7 +317,7 @@ def _depth(tree: exp.Expr) -> int:
 def script(
     steps: Sequence[Step], select: str, into: str, spelling: Spelling, places: Mapping[str, str]
 ) -> list[str]:
-    """Return the statements that make the panel, each step a table of its own, which go again."""
+    """Return the statements that create the panel with one temporary table per step."""
     portable = [
         one
         for step in steps

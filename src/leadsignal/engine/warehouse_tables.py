@@ -1,4 +1,4 @@
-"""Tables that are in a warehouse already: read and cut there by the same rules, never moved."""
+"""Tables that are already in a warehouse: read and cut there, and never moved."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from leadsignal.tables import Tables, cut_at
 
 
 class Cursor(Protocol):
-    """What is needed of a cursor of Python's DB-API 2.0 (PEP 249)."""
+    """The methods required of a cursor of the Python DB-API 2.0 (PEP 249)."""
 
     @property
     def description(self) -> Sequence[Sequence[Any]] | None:
@@ -60,11 +60,11 @@ class Cursor(Protocol):
         """Return all rows of the last query."""
 
     def close(self) -> object:
-        """Free it."""
+        """Close the cursor."""
 
 
 class Connection(Protocol):
-    """What is needed of a connection of Python's DB-API 2.0 (PEP 249)."""
+    """The methods required of a connection of the Python DB-API 2.0 (PEP 249)."""
 
     def cursor(self) -> Cursor:
         """Return a new cursor."""
@@ -72,14 +72,14 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """One table in a warehouse: what it holds, and what each of our columns is called there."""
+    """One table in a warehouse, with the names of our columns there."""
 
     loaded: Loaded
     theirs: Mapping[str, str]
     outside: str
 
     def cells(self) -> str:
-        """SQL: the rows with columns named and typed as in the schema."""
+        """Return SQL for the rows, with columns named and typed as in the schema."""
         listed = [
             f"{_cell(self.loaded.table.by_column.get(ours), quoted(theirs))} AS {quoted(ours)}"
             for ours, theirs in self.theirs.items()
@@ -96,7 +96,7 @@ def _cell(column: Column | None, cell: str) -> str:
 
 
 def newest_accounts(accounts: Place) -> str:
-    """SQL: start and end of each account as last recorded."""
+    """Return SQL for start and end of each account as last recorded."""
     columns = accounts.loaded.columns
     ended = "ended_on" if "ended_on" in columns else "CAST(NULL AS DATE) AS ended_on"
     latest = "recorded_at DESC NULLS LAST" if "recorded_at" in columns else "started_on"
@@ -106,7 +106,7 @@ def newest_accounts(accounts: Place) -> str:
 
 
 def with_accounts(place: Place, accounts: Place) -> str:
-    """SQL to select from: a table as ``t``, with the account of each row as ``a``."""
+    """Return SQL for a table as ``t``, joined to the account of each row as ``a``."""
     rows = f"({place.cells()}) AS t"
     if place.loaded.table.name == "accounts":
         return rows
@@ -114,7 +114,7 @@ def with_accounts(place: Place, accounts: Place) -> str:
 
 
 def rows_inside(place: Place, accounts: Place) -> str:
-    """SQL: a table's typed rows, but for those outside their account's life that are left out."""
+    """Return SQL for a table's typed rows, without those dropped as outside their lifetime."""
     if place.loaded.table.name == "accounts" or place.outside != "exclude":
         return place.cells()
     early, late = outside_life(place.loaded.table.time)
@@ -128,7 +128,7 @@ def rows_inside(place: Place, accounts: Place) -> str:
 def history(
     place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
 ) -> str:
-    """SQL: a table's rows and versions, cut at a day as `Tables.history` cuts."""
+    """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
     columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
     rows = f"({rows_inside(place, accounts)}) AS r"
     rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM {rows}"
@@ -139,8 +139,8 @@ def history(
 class WarehouseTables:
     """Checked tables in a warehouse as they were known at midnight of ``as_of_date``.
 
-    For `build_panel`, `panel_sql` and `create_panel`. ``dialect`` is the warehouse's, ``names`` the
-    tables there are, ``in_warehouse`` their names there and ``places`` their columns.
+    Used by `build_panel`, `panel_sql` and `create_panel`. ``dialect`` is that of the warehouse.
+    ``names`` are the tables, ``in_warehouse`` their names there, and ``places`` their columns.
     """
 
     project: Project
@@ -163,23 +163,23 @@ class WarehouseTables:
         return (*loaded.columns, *loaded.extras)
 
     def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the texts in a column of all rows, whenever known."""
+        """Return the distinct texts in a column over all rows, whenever they became known."""
         if column not in self.columns(table):
             return frozenset()
         return self._texts(table, column, "TRUE")
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        """Return the number of accounts with each text in a column, among rows known by then."""
         counted = f"SELECT {column}, COUNT(DISTINCT account_id) FROM ({self.history(table)}) AS h"
         where = f"WHERE superseded_on IS NULL AND {column} IS NOT NULL"
         return {str(text): int(n) for text, n in self.query(f"{counted} {where} GROUP BY {column}")}
 
     def with_behaviors(self, behaviors: Behaviors | None) -> WarehouseTables:
-        """Return the tables with these behaviours having indicators of their own."""
+        """Return the tables with indicators of their own for these behaviours."""
         return replace(self, project=replace(self.project, behaviors=behaviors))
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an attribute of accounts, at the start or later."""
+        """Return the values of an account attribute, at the start or later."""
         values = self.values("accounts", attribute)
         if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
             return values
@@ -187,21 +187,21 @@ class WarehouseTables:
         return values | self._texts("account_changes", "value", later)
 
     def history(self, name: str) -> str:
-        """SQL: a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
+        """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
         places = self.places
         return history(places[name], places["accounts"], self.as_of_date, self.attributes)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a SELECT that reads the warehouse's tables."""
+        """Return the rows of a SELECT from the warehouse's tables."""
         translator = Translator(spelling_of(self.dialect), self.in_warehouse)
         return run(self._connection, [*translator.spelling.first, translator.statement(sql)])
 
     def run(self, statements: Iterable[str]) -> list[tuple[Any, ...]]:
-        """Run statements in the warehouse's SQL, and return the rows of the last one."""
+        """Run statements in the dialect of the warehouse, and return the rows of the last one."""
         return run(self._connection, statements)
 
     def count_rows(self, name: str, conditions: Iterable[str]) -> list[int]:
-        """Return how many rows meet each condition on a row ``t`` and its account ``a``."""
+        """Return the number of rows for each condition on a row ``t`` and its account ``a``."""
         sums = ", ".join(f"SUM(CASE WHEN {one} THEN 1 ELSE 0 END)" for one in conditions)
         rows = with_accounts(self.places[name], self.places["accounts"])
         return [int(count or 0) for count in self.query(f"SELECT {sums} FROM {rows}")[0]]
@@ -213,13 +213,13 @@ class WarehouseTables:
         return self.query(f"SELECT {days} FROM ({self._rows(name)}) AS t")[0]
 
     def commit(self) -> None:
-        """Commit, so that others see what was made."""
+        """Commit the transaction, so that others see the tables."""
         if hasattr(self._connection, "commit"):
             self._connection.commit()
 
     @cached_property
     def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the rows visible and the days between which it is complete."""
+        """For each table, the number of visible rows and the dates between which it is complete."""
         return {name: self._coverage(name) for name in self.names}
 
     def _coverage(self, name: str) -> Coverage:
@@ -252,9 +252,9 @@ class WarehouseTables:
 
 
 def run(connection: Connection, statements: Iterable[str]) -> list[tuple[Any, ...]]:
-    """Run statements one by one; return the rows of the last one, where it has any.
+    """Run statements one by one; return the rows of the last one, if any.
 
-    Raises SourceError with what the warehouse said, after its transaction has been rolled back.
+    Raises SourceError with the message of the warehouse, after a rollback.
     """
     with _cursor(connection, "the warehouse refuses") as cursor:
         for statement in statements:
@@ -290,25 +290,24 @@ def read_warehouse_tables(
     columns: Mapping[str, Mapping[str, str]] | None = None,
     project: Project | None = None,
 ) -> WarehouseTables:
-    """Check tables in a warehouse, where they are, and return them as tables.
+    """Check tables in a warehouse, without moving them, and return them as tables.
 
-    The warehouse counts what is wrong with rows. Nothing is dropped but rows outside their
-    account's life; cells are cast to the types of the schema, and one that cannot be cast is an
-    error of the warehouse.
+    The warehouse counts the faulty rows. Only rows outside their account's lifetime are dropped.
+    Cells are cast to the types of the schema; one that cannot be cast is an error of the warehouse.
 
     Parameters
     ----------
     connection : DB-API 2.0 connection
-        Of the warehouse's own driver. It is used, and its transactions are committed.
+        A connection of the warehouse's own driver. It is used for queries and commits.
     tables : mapping of str to str
-        The name of each table in the warehouse, as written in its SQL, by our name of it:
+        Name of each table in the warehouse, as written in its SQL, by our name for it, such as
         ``{"accounts": "crm.accounts"}``.
     dialect : str
         "postgres", "clickhouse", "snowflake", "bigquery" or "databricks".
     as_of : date or str, optional
-        The day at whose midnight tables are known; by default the day after the latest fact.
+        Date as of which the tables are known, at midnight. Default: the day after the latest fact.
     not_churn, causes, attributes, columns, project : optional
-        As of `read_tables`.
+        As in `read_tables`.
 
     Returns
     -------
@@ -317,11 +316,11 @@ def read_warehouse_tables(
     Raises
     ------
     TablesError
-        With every kind of fault and its number of rows.
+        If rows are faulty; every kind of fault is listed with its number of rows.
     OptionError
-        For an unknown dialect or option, and where sqlglot is not installed.
+        If the dialect or an option is unknown, or sqlglot is not installed.
     SourceError
-        Where the warehouse refuses a query.
+        If the warehouse rejects a query.
     """
     spelling = spelling_of(dialect)
     project = (project or Project()).replace(as_of=as_of, not_churn=not_churn, causes=causes)
@@ -353,7 +352,7 @@ def read_warehouse_tables(
 
 
 def in_sql(place: str, spelling: Spelling) -> str:
-    """Return a table's name as it was given; raises OptionError where it is anything else."""
+    """Return a table's name as given; raises OptionError if it is anything else."""
     from sqlglot import ParseError, exp, parse_one
 
     try:
@@ -370,7 +369,7 @@ def in_sql(place: str, spelling: Spelling) -> str:
 def _places(
     connection: Connection, in_warehouse: Mapping[str, str], project: Project
 ) -> tuple[dict[str, Place], list[Fault]]:
-    """Return which columns each table has there, and faults of columns."""
+    """Return the columns found for each table, and faults of columns."""
     places: dict[str, Place] = {}
     faults: list[Fault] = []
     for name in (table.name for table in TABLES if table.name in in_warehouse):
@@ -394,7 +393,7 @@ def _places(
 
 
 def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
-    """Yield what is wrong with a table's rows, and with how many."""
+    """Yield the faults of a table's rows, with the number of rows."""
     loaded, name = place.loaded, place.loaded.table.name
     numbers = [a for a in loaded.extras if tables.attributes.get(a) == "number"]
     rules = [*row_rules(loaded), *map(_number_rule, numbers)]
@@ -425,7 +424,7 @@ def _number_rule(attribute: str) -> Rule:
 
 
 def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
-    """Yield how many rows are left out because they are outside their account's life."""
+    """Yield the number of rows dropped because they are outside their account's lifetime."""
     name = place.loaded.table.name
     if name == "accounts" or place.outside != "exclude":
         return
@@ -435,7 +434,7 @@ def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
 
 
 def _default_day(tables: WarehouseTables) -> date:
-    """Return the day after the latest fact of any table, as `read_tables` takes it."""
+    """Return the day after the latest fact of any table, as `read_tables` uses it."""
     for today in (day_of_the_run(tables.project), date.max):
         days = [day for name in tables.names for day in tables.latest(name, today) if day]
         if days:
@@ -444,7 +443,7 @@ def _default_day(tables: WarehouseTables) -> date:
 
 
 def _attribute_kinds(tables: WarehouseTables) -> dict[str, AttributeKind]:
-    """Return what each attribute is: as declared, in the schema, or by its values, as in files."""
+    """Return the kind of each attribute: declared, from the schema, or by its values."""
     source = tables.project.tables.get("accounts", TableSource())
     ours, extras = BY_NAME["accounts"].by_column, tables.places["accounts"].loaded.extras
     kinds: dict[str, AttributeKind] = {}

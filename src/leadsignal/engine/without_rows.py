@@ -1,4 +1,4 @@
-"""Accounts that ended before their first snapshot: a panel has no row of them, and says so."""
+"""Accounts without a row in the panel, because they ended before their first snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = "at_once"
 HALF_A_DAY = 0.5
-"""An end on the day of the start counts so long after it: at or before the first day at risk."""
+"""Duration, in days, given to accounts that ended on the day they started."""
 
 
 def accounts_without_rows(
@@ -25,9 +25,9 @@ def accounts_without_rows(
 ) -> pd.DataFrame:
     """Return the ended accounts that are not among those ``seen``, as rows of a panel.
 
-    ``snapshot_on`` is the day of the start. ``at_once`` are those that ended on that day, having
-    been known by then: they were at risk like all others. The rest had ended before they were
-    recorded, or before the list is complete.
+    ``snapshot_on`` is the day of the start. ``at_once`` marks accounts that ended on that day and
+    were known by then: they were at risk like all others. The rest ended before they were recorded,
+    or before the list is complete.
     """
     import pandas as pd
 
@@ -60,7 +60,7 @@ def accounts_without_rows(
 
 
 def without_rows_notes(rows: pd.DataFrame | None) -> tuple[str, ...]:
-    """Describe how many accounts have no row in the panel, and why."""
+    """Return sentences on how many accounts have no row in the panel, and why."""
     if rows is None or not len(rows):
         return ()
     at_once = int(rows[AT_ONCE].sum())
