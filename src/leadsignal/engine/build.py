@@ -120,7 +120,7 @@ class PanelSteps:
     outputs: str
 
     def reads(self, column: str) -> bool:
-        """Whether a quoted name occurs in the SQL that creates the rows of the panel."""
+        """Whether a name, as written in SQL, occurs in what creates the rows of the panel."""
         return column in self.counts or column in self.outputs
 
     @property

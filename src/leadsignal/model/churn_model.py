@@ -1,4 +1,4 @@
-"""The churn model: fitted on a panel, it forecasts who leaves within the horizon."""
+"""The churn model, which is fitted on a panel and predicts churn within a horizon."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ SUBJECTS = {
     "flags": "satisfaction",
     "health": "satisfaction",
 }
-"""Families that are merged into another in reasons: exact Shapley values allow only a few."""
+"""Families merged into another one in reasons, as exact Shapley values need a small number."""
 
 NOTHING = (np.nan, np.nan)
 MIN_CHURNS = 20
-"""Fewer churns than this cannot carry a model."""
+"""Minimum number of churns for fitting a model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What a fit learns."""
+    """The result of a fit."""
 
     features: Features
     hazards: Hazards
@@ -77,10 +77,10 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Forecast(Result):
-    """What is expected of each panel row: P(churned by) and P(still active), at each of ``days``.
+    """Predictions for each panel row: P(churned by) and P(still active) at each of ``days``.
 
     ``account_id`` and ``snapshot_on`` have shape (rows,), ``churned`` and ``active``
-    (rows, steps), ``days`` (steps,). The two do not add to 1 where accounts also end otherwise.
+    (rows, steps), ``days`` (steps,). The two do not add up to 1 if accounts also end otherwise.
     """
 
     account_id: NDArray[Any]
@@ -95,7 +95,7 @@ class Forecast(Result):
         return self.churned[:, -1]
 
     def _table(self) -> pd.DataFrame:
-        """Return one row per account and snapshot, one column per step."""
+        """Return one row per account and snapshot, and one column per step."""
         import pandas as pd
 
         frame = pd.DataFrame(
@@ -119,11 +119,11 @@ class Forecast(Result):
 class ChurnModel(EstimatorBase):
     """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
 
-    ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
-    ``estimator`` is "ensemble" (boosting and logistic regression, weighted by what they say of
-    accounts held out), "boosting", "logistic", "cox" (a landmark Cox model), or a classifier with
-    ``predict_proba`` that scikit-learn can clone, which learns the hazard of each step; all are
-    calibrated on accounts held out. Unknown and missing values are states of their own.
+    ``horizon`` and ``step`` are durations; ``roles`` are the roles of the indicators to use.
+    ``estimator`` is "ensemble" (boosting and logistic regression, weighted by their performance on
+    held-out accounts), "boosting", "logistic", "cox" (a landmark Cox model), or a classifier with
+    ``predict_proba`` that scikit-learn can clone, for the hazard of each step. All are calibrated
+    on held-out accounts. Unknown and missing values are treated as separate states.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -134,7 +134,7 @@ class ChurnModel(EstimatorBase):
     """
 
     recalibration_: Recalibration
-    """What `recalibrated` changed; missing in a model as it was fitted."""
+    """The change made by `recalibrated`; not set for other models."""
 
     def __init__(
         self,
@@ -166,15 +166,15 @@ class ChurnModel(EstimatorBase):
     @checked
     @reads_weights
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
-        """Fit on the rows before the panel's as_of of accounts that had not given notice.
+        """Fit on the rows before the panel's as_of, of accounts without a notice.
 
-        Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
-        outcomes. The same rows are not fitted twice in a session with the same settings, unless
-        the environment variable LEADSIGNAL_SESSION_CACHE is 0. Raises ModelError where the panel
-        holds too few churns, or no row with a whole step observed.
+        Rows of a `sample_panel` count by their weights. ``y`` is ignored, as the panel contains the
+        outcomes. Within a session, a fit on the same rows with the same settings is reused, unless
+        the environment variable LEADSIGNAL_SESSION_CACHE is 0. Raises ModelError if the panel has
+        too few churns, or no row with a complete step observed.
         """
         horizon, step = self._days()
-        # In one order, whatever the order in which the panel comes.
+        # Sort, so that the fit does not depend on the order of the panel.
         rows = in_order(at_risk(panel))
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
@@ -201,7 +201,7 @@ class ChurnModel(EstimatorBase):
         return self
 
     def _learn(self, panel: Panel, rows: pd.DataFrame, names: list[str]) -> Learned:
-        """Return what is learned from the rows of the panel."""
+        """Return the result of a fit on rows of the panel."""
         horizon, step = self._days()
         features = Features.learn(panel, rows, names)
         hazards = fit_hazards(
@@ -223,7 +223,7 @@ class ChurnModel(EstimatorBase):
     def _content(
         self, panel: Panel, rows: pd.DataFrame, names: list[str], seen: bytes
     ) -> str | None:
-        """Return a digest of all that `_learn` reads; None where the estimator is not ours."""
+        """Return a digest of the input of `_learn`; None if the estimator is a custom one."""
         if not isinstance(self.estimator, str):
             return None
         indicators = [repr(i) for i in panel.indicators if i.name in names]
@@ -261,13 +261,13 @@ class ChurnModel(EstimatorBase):
             )
 
     def plain_parameters(self) -> dict[str, Any]:
-        """Return the parameters ready for JSON, durations as in ``"180d"``."""
+        """Return the parameters ready for JSON, with durations such as ``"180d"``."""
         durations = {name: f"{days_in(getattr(self, name))}d" for name in ("horizon", "step")}
         named = {"estimator": estimator_name(self.estimator), "roles": list(self.roles)}
         return {**self.get_params(deep=False), **durations, **named}
 
     def _version(self, seen: bytes) -> str:
-        """Return a short fingerprint of the parameters and the rows that the model has seen."""
+        """Return a short fingerprint of the parameters and the training rows."""
         content = json.dumps(
             [self.plain_parameters(), self.trained_through_.isoformat()], sort_keys=True
         )
@@ -276,12 +276,12 @@ class ChurnModel(EstimatorBase):
 
     @property
     def recipe(self) -> Recipe:
-        """The settings of the fitted model and what it reads."""
+        """The settings and the input of the fitted model."""
         self._check_is_fitted("hazards_")
         return self.recipe_of(self.features_.names, self.analysis_)
 
     def recipe_of(self, indicators: Iterable[str], analysis: SuccessAnalysis) -> Recipe:
-        """Return the settings of a model that reads ``indicators``, fitted or not."""
+        """Return the settings of a model with these indicators, fitted or not."""
         read = tuple(sorted(indicators))
         name = estimator_name(self.estimator)
         recalibrated = hasattr(self, "recalibration_")
@@ -289,23 +289,23 @@ class ChurnModel(EstimatorBase):
 
     @property
     def feature_names_in_(self) -> NDArray[Any]:
-        """The indicators that the fitted model reads, in the order in which it reads them."""
+        """The indicators that the fitted model uses, in their order in the model."""
         return np.array(self.features_.names, dtype=object)
 
     @property
     def n_features_in_(self) -> int:
-        """Number of indicators that the fitted model reads."""
+        """Number of indicators that the fitted model uses."""
         return len(self.features_.names)
 
     @checked
     def score(self, panel: Panel, y: object = None) -> float:
         """Return the AUC of the risks for churn within the horizon.
 
-        That is the share of pairs of a row whose account churned within the horizon and one whose
-        account did not in which the first has the higher risk (ties count half). Rows count that
-        were followed for a whole horizon, before notice. Only a panel that the model was not
-        fitted on (later snapshots, other accounts) says how well it forecasts; `run_backtest`
-        measures that with intervals.
+        This is the proportion of pairs, of a row with churn within the horizon and one without, in
+        which the first has the higher risk (ties count half). Only rows before a notice that were
+        followed for a whole horizon count. For an estimate of predictive performance, use a panel
+        that the model was not fitted on (later snapshots, other accounts); `run_backtest` gives
+        such an estimate with intervals.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class ChurnModel(EstimatorBase):
         OptionError
             For a `sample_panel`.
         ModelError
-            Where no account, or every account, churned within the horizon of these rows.
+            If no account, or every account, churned within the horizon of these rows.
         """
         self._check_is_fitted("hazards_")
         panel.refuse_sample("a score")
@@ -341,29 +341,29 @@ class ChurnModel(EstimatorBase):
 
     @checked
     def recalibrated(self, panel: Panel) -> ChurnModel:
-        """Return the model at the level of churn of the panel's latest completed horizon.
+        """Return the model recalibrated to the churn in the latest completed horizon of a panel.
 
-        Its hazards are those of the fitted model times one factor: the churns that were observed
-        over those expected among the accounts active one horizon before the panel's as_of, shrunken
-        towards 1 where churns are few or the past varies no more than by chance. No ranking
-        changes. What was changed is the new model's ``recalibration_``.
+        Its hazards are those of the fitted model times one factor: observed over expected churns
+        among the accounts active one horizon before the panel's as_of, shrunk towards 1 if there
+        are few churns or the past varies no more than by chance. Rankings do not change. The
+        attribute ``recalibration_`` of the new model describes the change.
 
         Parameters
         ----------
         panel : Panel
-            The panel of the fit, or a later one of the same business.
+            The panel used in the fit, or a later one of the same business.
 
         Returns
         -------
         ChurnModel
-            A new model, with a version of its own.
+            A new model with a new version.
 
         Raises
         ------
         OptionError
             For a `sample_panel`.
         ModelError
-            Where the panel lacks indicators that the model reads, or holds no completed horizon.
+            If the panel lacks indicators that the model uses, or has no completed horizon.
 
         Examples
         --------
@@ -395,7 +395,7 @@ class ChurnModel(EstimatorBase):
         return model
 
     def summary(self) -> ModelSummary:
-        """Return what the fitted model was trained on, and how well it did on customers held out.
+        """Return a summary of the training data and of the performance on held-out customers.
 
         >>> import leadsignal as ls
         >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -420,7 +420,7 @@ class ChurnModel(EstimatorBase):
         )
 
     def _indicators(self) -> pd.DataFrame:
-        """Return one row per indicator that is read: where it is from, and what training saw."""
+        """Return one row per indicator used: its source tables, and its values in training."""
         import pandas as pd
 
         ranges, levels = self.features_.ranges, self.features_.levels
@@ -438,9 +438,9 @@ class ChurnModel(EstimatorBase):
 
     @checked
     def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
-        """Forecast from panel rows, each conditional on being active at its snapshot.
+        """Predict from panel rows, conditional on being active at the snapshot.
 
-        Raises ModelError where the rows lack indicators that the model reads.
+        Raises ModelError if the rows lack indicators that the model uses.
         """
         self._check_is_fitted("hazards_")
         frame = rows.frame if isinstance(rows, Panel) else rows
@@ -468,10 +468,10 @@ class ChurnModel(EstimatorBase):
     def typical_risk(self, rows: pd.DataFrame) -> float:
         """Return the risk of the typical account of panel rows.
 
-        The typical account has the median of each number and the most frequent of each category
-        that the model reads. It is the account that `reasons` compares with, so that shares add up
-        to the difference. Its risk is not the median risk: risks are skewed, and few accounts are
-        unusual in nothing.
+        The typical account has the median of each number and the most frequent value of each
+        category that the model uses. `reasons` compares with the same account, so that shares add
+        up to the difference. Its risk differs from the median risk: risks are skewed, and most
+        accounts are unusual in some respect.
         """
         risk = self.hazards_.curves(self._typical(rows)[None, :])[0][0, -1]
         return float(risk)
@@ -481,11 +481,12 @@ class ChurnModel(EstimatorBase):
 
     @checked
     def reasons(self, rows: pd.DataFrame, against: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return each subject's share in the log-odds of each row's risk, shape (rows, subjects).
+        """Return the contribution of each subject to the log-odds of each row's risk.
 
-        A subject is a family, or a few related ones. Shares are exact Shapley values (Shapley
-        1953) against the typical account of ``against`` (default: the rows), as in
-        `typical_risk`. They add up to the row's log-odds less the typical account's.
+        The result has shape (rows, subjects). A subject is a family or a few related ones.
+        Contributions are exact Shapley values (Shapley 1953) relative to the typical account of
+        ``against`` (default: the rows), as in `typical_risk`. They add up to the row's log-odds
+        minus those of the typical account.
         """
         import pandas as pd
 
@@ -512,14 +513,14 @@ class ChurnModel(EstimatorBase):
 
 
 def _digest(rows: pd.DataFrame) -> bytes:
-    """Return what tells these rows from others."""
+    """Return a digest of the rows."""
     import pandas as pd
 
     return pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
 
 
 def at_risk(panel: Panel) -> pd.DataFrame:
-    """Return the rows that a model is fitted on: before as_of, of accounts without notice."""
+    """Return the rows used to fit a model: before as_of, of accounts without a notice."""
     import pandas as pd
 
     frame = panel.frame
@@ -527,12 +528,12 @@ def at_risk(panel: Panel) -> pd.DataFrame:
 
 
 def _churns(panel: Panel) -> set[str]:
-    """Causes of ends that count as churn: all but those that the project names."""
+    """Return the causes of ends that count as churn: all except those named by the project."""
     return set(panel.frame["end_cause"].dropna().unique()) - set(panel.project.not_churn)
 
 
 def _churned(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of accounts whose end is known and is churn."""
+    """Return the rows of accounts whose end is known and is churn."""
     return rows[rows["ended_within"].notna() & rows["end_cause"].isin(_churns(panel))]
 
 
@@ -544,8 +545,8 @@ def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
 def _check_horizon(panel: Panel, rows: pd.DataFrame, horizon: int) -> None:
     """Raise ModelError if the panel's history is shorter than the horizon.
 
-    Checked once, by the fit: the longest possible forecast depends on the history of the training
-    data, not on that of the tables to score.
+    This is checked only by the fit, because the longest possible forecast depends on the history in
+    the training data, not on that of the tables to score.
     """
     observed = int(_observed(panel, rows).max())
     if observed < horizon:
@@ -571,14 +572,14 @@ def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def _customers(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return a code for each row's customer: a returning customer has several accounts."""
+    """Return a code for each row's customer; a returning customer has several accounts."""
     named = rows.get("customer_id", rows["account_id"]).fillna(rows["account_id"]).astype(str)
     codes: NDArray[np.int64] = np.unique(named.to_numpy(str), return_inverse=True)[1]
     return codes
 
 
 def churned_within(panel: Panel, rows: pd.DataFrame, horizon: int) -> NDArray[np.bool_]:
-    """Return whether each row's account churned within ``horizon`` days of it, shape (rows,)."""
+    """Return whether each row's account churned within ``horizon`` days, shape (rows,)."""
     within = rows["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
     churned: NDArray[np.bool_] = within & rows["end_cause"].isin(_churns(panel)).to_numpy()
     return churned

@@ -1,4 +1,4 @@
-"""Indicators as columns for linear models: numbers on one scale, categories and gaps as flags."""
+"""Encode indicators for linear models: scaled numbers, flags for categories and missing values."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 SKEWED = 3.0
-"""A number that is never negative and exceeds this is a count or a time: its logarithm is read."""
+"""Non-negative columns with a maximum above this are log-transformed, as counts or times."""
 FURTHEST = 3.0
-"""Standard deviations from the mean beyond which a value counts as being there."""
+"""Number of standard deviations from the mean at which values are clipped."""
 RARELY = 0.005
-"""Gaps in a smaller share of rows get no flag of their own."""
+"""Minimum share of missing values in a column for a flag of their own."""
 
 
 def _different(gaps: NDArray[np.bool_], columns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the columns whose gaps are not in the same rows as those of one before them."""
+    """Return the columns whose missing values are not in the same rows as in an earlier column."""
     patterns = np.packbits(gaps[:, columns], axis=0).T
     _, first = np.unique(patterns, axis=0, return_index=True)
     return columns[np.sort(first)]
 
 
 class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types there
-    """Encode rows (n, columns) of numbers with NaN for missing; a scikit-learn transformer.
+    """Encode numeric rows (n, columns), with NaN for missing; a scikit-learn transformer.
 
     Counts and times enter as log(1 + x). Each number is centred, scaled and clipped to three
-    standard deviations; a missing one becomes the mean, with a flag that columns with the same gaps
-    share. ``categorical_features`` is
-    a mask (columns,) of columns of category codes, which get one flag per code seen in ``fit``.
+    standard deviations. Missing numbers become the mean, with a flag that is shared by columns with
+    the same missing rows. ``categorical_features`` is a mask (columns,) of columns of category
+    codes, which get one flag per code seen in ``fit``.
 
     >>> IndicatorEncoder().fit_transform([[1.0], [3.0], [np.nan]])
     array([[-1.,  0.],
@@ -42,7 +42,7 @@ class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         self.categorical_features = categorical_features
 
     def fit(self, X: ArrayLike, y: object = None) -> IndicatorEncoder:
-        """Learn scales, codes and which columns have gaps."""
+        """Learn scales, codes, and which columns have missing values."""
         rows = self._checked(X, reset=True)
         coded = np.zeros(rows.shape[1], dtype=bool)
         if self.categorical_features is not None:
@@ -69,7 +69,7 @@ class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return numbers, flags of gaps and flags of codes, in this order."""
+        """Return numbers, flags of missing values, and flags of codes, in this order."""
         check_is_fitted(self)
         rows = self._checked(X, reset=False)
         numbers = (self._logged(rows[:, self.numbers_]) - self.mean_) / self.scale_
@@ -79,7 +79,7 @@ class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         return np.hstack([numbers, gaps, rows[:, columns] == codes]).astype(float)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return the name of each column of the result."""
+        """Return the name of each output column."""
         from sklearn.utils.validation import _check_feature_names_in
 
         check_is_fitted(self)

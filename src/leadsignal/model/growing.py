@@ -1,8 +1,8 @@
-"""Gradient boosting on columns cut into bins: trees grown best split first, from histograms.
+"""Gradient boosting on binned columns, with trees grown best-first from histograms.
 
 The method is that of XGBoost and LightGBM (Chen and Guestrin 2016; Ke et al. 2017), with the second
-derivatives of the logistic loss. Each tree reads a random share of the columns, so that only these
-need histograms. Sums are taken in the order of the rows: a fit does not depend on threads.
+derivatives of the logistic loss. Each tree uses a random share of the columns, so that only these
+need histograms. Sums are exact, so that a fit does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 MAX_BINS = 100
-"""Bins of a column of numbers; values of a category have one each, and are no more than this."""
+"""Maximum number of bins of a numeric column, and of values of a category (one bin each)."""
 MISSING_BIN = MAX_BINS
-"""The bin of missing values."""
+"""Bin of missing values."""
 WIDTH = MAX_BINS + 1
 COMPARED_ROWS = 20_000
-"""Maximum number of rows from which the bins are taken."""
+"""Maximum number of rows used to determine the bins."""
 SMOOTHED = 10.0
-"""Curvature that is added to each category before categories are put in order."""
+"""Curvature added to each category before categories are sorted."""
 HALF = 2.0**26
-"""Sums of slopes and curvatures are less than this many units."""
+"""Upper limit of sums of slopes and curvatures, in units."""
 LARGEST = float(np.finfo(np.float64).max)
-"""The threshold of a split that parts missing values from all others."""
+"""Threshold of a split that separates missing values from all others."""
 
 
 @dataclass(frozen=True, eq=False)
 class Binned:
-    """The columns of a design as numbers of bins.
+    """The columns of a design as bin numbers.
 
     Attributes
     ----------
     numbers : array of shape (columns, n)
-        The bin of each value; `MISSING_BIN` where it is missing.
+        Bin of each value; `MISSING_BIN` if it is missing.
     edges : tuple of array
-        By column, the largest value of each bin but the last, ascending; of categories, their
-        codes.
+        For each column, the largest value in every bin except the last, in ascending order; for
+        categories, their codes.
     is_category : array of shape (columns,)
     """
 
@@ -54,7 +54,7 @@ class Binned:
 
     @classmethod
     def of(cls, rows: Floats, weight: Floats, is_category: Flags) -> Binned:
-        """Return the bins of rows (n, columns), each of about the same total weight."""
+        """Bin rows (n, columns), with about the same total weight in each bin."""
         step = slice(None, None, max(1, -(-len(rows) // COMPARED_ROWS)))
         numbers = np.empty(rows.shape[::-1], dtype=np.uint8)
         edges = []
@@ -70,15 +70,15 @@ class Binned:
         return cls(numbers, tuple(edges), is_category)
 
     def part(self, chosen: Flags | Ints) -> Binned:
-        """Return the chosen rows."""
+        """Return some of the rows."""
         return Binned(self.numbers[:, chosen], self.edges, self.is_category)
 
 
 def bin_edges(values: Floats, weight: Floats) -> Floats:
     """Return the edges of a column's bins, shape (bins - 1,).
 
-    Where there are few values each has a bin, and the edges lie in the middle between two. Else
-    they are weighted quantiles: of values and weights as many rows as the weight says.
+    If there are few distinct values, each has its own bin, with edges halfway between two values.
+    Otherwise the edges are weighted quantiles; a weight counts as a number of copies of a row.
 
     >>> bin_edges(np.array([1.0, 3.0, np.nan]), np.ones(3))
     array([2.])
@@ -99,10 +99,11 @@ def bin_edges(values: Floats, weight: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Growth:
-    """How trees are grown.
+    """Parameters for growing trees.
 
-    ``leaf_rows`` is the least number of average rows in a leaf: rows count by their information,
-    the curvature of the loss. Each tree reads a random ``share`` of the columns, and ``always``.
+    ``leaf_rows`` is the minimum number of average rows in a leaf, where rows count by their
+    information (the curvature of the loss). Each tree uses a random ``share`` of the columns, and
+    ``always``.
     """
 
     trees: int
@@ -119,7 +120,7 @@ NOTHING = np.zeros((2, 0, WIDTH))
 
 @dataclass(frozen=True)
 class _Found:
-    """The best split of a node: its gain, and where it is."""
+    """The best split of a node, with its gain."""
 
     gain: float
     place: int
@@ -127,13 +128,13 @@ class _Found:
     left: Flags
     """Which bins go left, shape (WIDTH,)."""
     bin: int
-    """The last bin that goes left; of a category, -1."""
+    """The last bin that goes left; −1 for a category."""
     left_sums: Floats
 
 
 @dataclass(eq=False)
 class _Leaf:
-    """A leaf while the tree grows. ``sums`` are those of slopes and curvatures."""
+    """A leaf of a growing tree. ``sums`` are its sums of slopes and curvatures."""
 
     rows: Ints
     sums: Floats
@@ -147,20 +148,20 @@ class _Leaf:
 def grown_trees(
     binned: Binned, ended: Flags, weight: Floats, signs: Ints, growth: Growth, seed: int
 ) -> BoostedTrees:
-    """Return boosted trees whose values add up to the log-odds of ending.
+    """Return boosted trees whose values add up to the log-odds of an end.
 
     Parameters
     ----------
     binned : Binned
-        The columns of n rows.
+        The binned columns of n rows.
     ended, weight : arrays of shape (n,)
         Whether each row ended, and its weight.
     signs : array of shape (columns,)
-        Which way the log-odds may move with each number: 1 only up, -1 only down, 0 either way.
+        Monotonicity constraint of each column: 1 only up, −1 only down, 0 none.
     growth : Growth
-        The settings.
+        Parameters of the trees.
     seed : int
-        Random state of the draw of columns.
+        Random state for sampling columns.
     """
     from scipy.special import expit, logit
 
@@ -190,9 +191,9 @@ def grown_trees(
 
 
 def _packed(slope: Floats, curvature: Floats) -> tuple[Floats, Floats]:
-    """Return both as whole numbers in one, and the units (2,) that each is a multiple of.
+    """Pack both into one array of integers, and return it with their units (2,).
 
-    Sums of whole numbers below 2 ** 53 are exact, in whatever order, and one sum is both.
+    Sums of integers below 2 ** 53 are exact in any order, and one sum gives both.
     """
     units = np.array([np.abs(slope).sum(), curvature.sum()]) / (HALF - len(slope))
     units = np.maximum(units, np.finfo(np.float64).tiny)
@@ -210,7 +211,7 @@ def _leaves(leaf: _Leaf) -> Iterator[_Leaf]:
 
 @dataclass(eq=False)
 class _Tree:
-    """One tree, of the columns ``read`` (k,)."""
+    """One tree, using the columns ``read`` (k,)."""
 
     binned: Binned
     read: Ints
@@ -229,7 +230,7 @@ class _Tree:
         self.plain = np.flatnonzero(~self.binned.is_category[self.read])
 
     def grow(self) -> _Leaf:
-        """Split the leaf that gains most, until there are enough."""
+        """Split the leaf with the largest gain until there are enough leaves."""
         root = _Leaf(np.arange(len(self.packed)), self._unpacked(self.packed.sum()))
         root.histogram = self._histogram(root.rows)
         root.split = self._best(root)
@@ -247,11 +248,11 @@ class _Tree:
         return root
 
     def value(self, leaf: _Leaf) -> float:
-        """Return what a leaf adds to the log-odds."""
+        """Return the contribution of a leaf to the log-odds."""
         return self.growth.rate * float(self._step(leaf.sums[0], leaf.sums[1], leaf))
 
     def node(self, leaf: _Leaf) -> Node:
-        """Return a grown tree as it is kept."""
+        """Return a grown tree as splits and leaf values."""
         if leaf.branches is None or leaf.split is None:
             return self.value(leaf)
         split = leaf.split
@@ -262,7 +263,7 @@ class _Tree:
             codes = known[split.left[known] != split.missing_left]
             return Split(column, split.missing_left, None, tuple(codes.tolist()), *branches)
         edges = self.binned.edges[column]
-        # Where only missing values go right, every number goes left.
+        # If only missing values go right, all numbers go left.
         threshold = float(edges[split.bin]) if split.bin < len(edges) else LARGEST
         return Split(column, split.missing_left, threshold, None, *branches)
 
@@ -295,7 +296,7 @@ class _Tree:
         return left, right
 
     def _prepare(self, parent: _Leaf, left: _Leaf, right: _Leaf) -> None:
-        """Find the best splits of two new leaves; one's histogram is the rest of its parent's."""
+        """Find the best splits of two new leaves; one histogram is the parent's minus the other."""
         few, many = (left, right) if len(left.rows) <= len(right.rows) else (right, left)
         if few.sums[1] < 2 * self.least and many.sums[1] < 2 * self.least:
             return
@@ -304,7 +305,7 @@ class _Tree:
         left.split, right.split = self._best(left), self._best(right)
 
     def _step(self, slope: Floats | float, curvature: Floats | float, leaf: _Leaf) -> Floats:
-        """Return the best step of the log-odds of rows with these sums, within a leaf's bounds."""
+        """Return the optimal change in log-odds for these sums, within the leaf's bounds."""
         step = -np.asarray(slope) / (curvature + self.growth.ridge)
         if leaf.low == -np.inf and leaf.high == np.inf:
             return step
@@ -312,7 +313,7 @@ class _Tree:
         return bounded
 
     def _best(self, leaf: _Leaf) -> _Found | None:
-        """Return the split that gains most; None where none gains."""
+        """Return the split with the largest gain; None if no split has a gain."""
         if leaf.sums[1] < 2 * self.least:
             return None
         found = [self._best_number(leaf), self._best_category(leaf)]
@@ -320,7 +321,7 @@ class _Tree:
         return max(kept, key=lambda one: one.gain, default=None)
 
     def _gains(self, left: Floats, leaf: _Leaf, signs: Ints) -> Floats:
-        """Return the gain of each split; ``left`` (2, k, cuts) are the sums of the left sides."""
+        """Return the gain of each split; ``left`` (2, k, cuts) are the sums on the left."""
         right = leaf.sums[:, None, None] - left
         steps = [self._step(side[0], side[1], leaf) for side in (left, right)]
         gains: Floats = -(steps[0] * left[0] + steps[1] * right[0])
@@ -338,7 +339,7 @@ class _Tree:
         missing = sums[:, :, MISSING_BIN]
         left = np.cumsum(sums[:, :, :MISSING_BIN], axis=2)
         best: _Found | None = None
-        # Where nothing is missing, missing values go where most rows go.
+        # Without missing values in training, they go to the side with more rows.
         gaps = np.flatnonzero(missing[1] > 0)
         for missing_left, chosen in ((False, slice(None)), (True, gaps)):
             tried = left[:, chosen] + missing[:, chosen, None] if missing_left else left
@@ -359,7 +360,7 @@ class _Tree:
         return best
 
     def _best_category(self, leaf: _Leaf) -> _Found | None:
-        """Return the best split of values in the order of their slopes (Fisher 1958)."""
+        """Return the best split of categories sorted by slope (Fisher 1958)."""
         if not len(self.coded):
             return None
         sums = leaf.histogram[:, self.coded]

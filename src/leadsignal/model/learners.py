@@ -1,9 +1,9 @@
-"""Learners of the hazard from stacked rows: boosting, logistic regression, a landmark Cox model.
+"""Learners of the hazard from stacked rows: boosting, logistic regression and a landmark Cox model.
 
-Each is fitted on a design of `stacking` and returns the log-odds of ending in each of its rows.
-A churn event appears in the rows of every snapshot within the horizon before it, so rows are not
-independent and all three learners are regularised more. The strength was chosen on simulated seeds
-that no test uses, by log-loss and AUC on later rows.
+Each is fitted on a design of `stacking`, and returns the log-odds of an end in each of its rows.
+A churn event appears in the rows of every snapshot within the horizon before it, so that rows are
+not independent, and all learners need more regularisation. Its strength was chosen by log loss and
+AUC on later rows of simulated data sets, with seeds that no test uses.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 RIDGE = 600.0
-"""Penalty on half the square of each coefficient, for each row in which one end is seen."""
+"""Ridge penalty on half the square of each coefficient, per row in which the same end appears."""
 TIMING_RIDGE = 3.0
 MAX_ALIKE = 20.0
-"""Number of columns like it, counting itself, up to which a column has the plain penalty."""
+"""Effective number of correlated columns (including itself) up to which the penalty is plain."""
 COMPARED_ROWS = 20_000
-"""Maximum number of rows from which correlations are taken."""
+"""Maximum number of rows used to compute correlations."""
 FEW_ENDS = 100
-"""Ends below which trees have fewer leaves."""
+"""Number of ends below which trees have fewer leaves."""
 RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
-"""Edges of the bins of days to renewal: notice is given between these."""
+"""Bin edges for days to renewal, chosen around the usual dates of notice."""
 MIN_TERM = 3
-"""Contracts that run for fewer months renew all the time."""
+"""Contracts with a shorter term, in months, are treated as renewing continuously."""
 NEAREST = 1e-7
 TIMING = ("tenure_days", "days_to_renewal", "step_begin", "renews", "days_to_renewal_now")
-"""Columns that say when."""
+"""Columns on timing."""
 
 
 def _products(rows: Floats, coefficients: Floats) -> Floats:
-    """Return each row's sum of products; unlike a matrix product, it ignores the other rows."""
+    """Return the dot product of each row, computed independently of the other rows."""
     total: Floats = (rows * coefficients).sum(axis=1)
     return total
 
 
 class Prepared:
-    """A stacked design, and what learners make of its columns, once for all fits on its rows.
+    """A stacked design, with its transformed columns cached for all fits on its rows.
 
     Attributes
     ----------
     rows : array of shape (n, columns)
-        The design.
+        The design matrix.
     weight : array of shape (n,)
         Weight of each row.
     owner : array of shape (n,)
-        Number of the panel row that each is a step of.
+        Panel row to which each row belongs.
     """
 
     def __init__(self, layout: Layout, rows: Floats, weight: Floats, owner: Ints) -> None:
@@ -70,7 +70,7 @@ class Prepared:
 
     @cached_property
     def binned(self) -> Binned:
-        """The columns as numbers of bins."""
+        """The columns as bin numbers."""
         return Binned.of(self.rows, self.weight, self.layout.is_category)
 
     @cached_property
@@ -80,36 +80,36 @@ class Prepared:
 
     @property
     def columns(self) -> LinearColumns:
-        """How a linear model reads the design."""
+        """The transformation of the design for linear models."""
         return self._linear[0]
 
     @property
     def shared(self) -> SharedRows:
-        """A constant, timing and, shared by each owner's rows, indicators."""
+        """A constant, timing columns, and indicators shared by the rows of each owner."""
         return self._linear[1]
 
     @cached_property
     def flat(self) -> Floats:
-        """Timing and indicators of a linear model, shape (n, columns)."""
+        """Timing columns and indicators for a linear model, shape (n, columns)."""
         return self.columns.columns(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Person-period rows that a learner is fitted on.
+    """Person-period rows used to fit a learner.
 
     Attributes
     ----------
     prepared : Prepared
-        A design that holds them.
+        The design that contains the rows.
     places : array of shape (n,)
-        Which of its rows they are.
+        Positions of the rows in the design.
     ended, weight : arrays of shape (n,)
         Whether each row ended, and its weight.
     start, stop : arrays of shape (n,)
-        Days ahead on which its time at risk begins and stops.
+        Days from the snapshot between which the row is at risk.
     overlap : float
-        Number of rows in which one end is seen, on average.
+        Average number of rows in which the same end appears.
     """
 
     prepared: Prepared
@@ -127,16 +127,16 @@ class TrainingData:
 
     @property
     def owner(self) -> Ints:
-        """Number of the panel row that each is a step of, shape (n,)."""
+        """Panel row to which each row belongs, shape (n,)."""
         return self.prepared.owner[self.places]
 
     @property
     def rows(self) -> Floats:
-        """The design, shape (n, columns)."""
+        """The design matrix, shape (n, columns)."""
         return self.prepared.rows[self.places]
 
     def part(self, chosen: NDArray[np.bool_] | Ints, weight: Floats | None = None) -> TrainingData:
-        """Return the chosen rows, with another ``weight`` of each if it is given."""
+        """Return some of the rows, optionally with other weights."""
         return TrainingData(
             self.prepared,
             self.places[chosen],
@@ -149,7 +149,7 @@ class TrainingData:
 
 
 class Boosting:
-    """Gradient boosted trees; the hazard moves with an indicator only as the layout's signs say."""
+    """Gradient boosted trees, with monotonicity constraints given by the signs of the layout."""
 
     tree_count = 50
     leaf_count = 5
@@ -161,7 +161,7 @@ class Boosting:
         self.layout, self.seed = layout, seed
 
     def fit(self, training: TrainingData) -> Boosting:
-        """Learn the hazard of a step."""
+        """Fit the hazard of a step."""
         growth = Growth(
             self.tree_count,
             self.leaf_count if training.ends >= FEW_ENDS else self.few_leaves,
@@ -175,25 +175,25 @@ class Boosting:
         return self
 
     def again(self, training: TrainingData) -> Boosting:
-        """Return a learner like this, fitted on other rows of the same design."""
+        """Return a learner with the same settings, fitted on other rows of the same design."""
         return type(self)(self.layout, self.seed).fit(training)
 
     def log_odds(self, rows: Floats) -> Floats:
-        """Return the log-odds of ending in each row, shape (n,)."""
+        """Return the log-odds of an end in each row, shape (n,)."""
         return self.trees(rows)
 
     def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        """Return the log-odds for other rows of the same design, shape (n,)."""
         return self.log_odds(training.rows)
 
 
 def penalty_factors(columns: Floats, weight: Floats) -> Floats:
-    """Return what the penalty of each column is multiplied by, shape (columns,).
+    """Return a factor for the penalty of each column, shape (columns,).
 
-    The same ridge on 100 columns that rise together penalises their common direction 100 times
-    less than that of one column alone, so that noise which many columns share is hardly shrunken.
-    The number of columns like one is its sum of squared correlations. Beyond `MAX_ALIKE`, the
-    penalty rises with its square.
+    With the same ridge for all, 100 correlated columns have a penalty on their common direction
+    that is 100 times smaller than for a single column, so that noise common to them is hardly
+    shrunk. The effective number of columns like a given one is its sum of squared correlations.
+    Beyond `MAX_ALIKE`, the penalty increases with the square of that number.
 
     >>> column = np.arange(4.0)[:, None]
     >>> round(float(penalty_factors(np.repeat(column, 40, axis=1), np.ones(4))[0]), 3)
@@ -213,11 +213,12 @@ def penalty_factors(columns: Floats, weight: Floats) -> Floats:
 
 
 class LinearColumns:
-    """A stacked design as columns of a linear model: when, hardly penalised, and how.
+    """Columns of a linear model from a stacked design: lightly penalised timing, and indicators.
 
-    When: one flag for each step without a renewal; for each stretch of `RENEWAL_EDGES` in which
-    the renewal of a step with one lay at the snapshot; for each step of contracts that renew all
-    the time or of which that is not known; log tenure; the renewal of a term beyond a year.
+    Timing columns: a flag for each step without a renewal; for steps with one, a flag for each bin
+    of `RENEWAL_EDGES` by the days to renewal at the snapshot; a flag for each step of contracts
+    that renew continuously or have no known renewal; log tenure; and the renewal of terms beyond a
+    year.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -227,11 +228,11 @@ class LinearColumns:
 
     @property
     def timing_count(self) -> int:
-        """Number of columns that say when."""
+        """Number of timing columns."""
         return 2 * len(self.layout.ends) + len(self.edges) + 3
 
     def fit_shared(self, rows: Floats, owner: NDArray[np.int64]) -> SharedRows:
-        """Learn the scales; return a constant, timing and, shared by each owner's, indicators."""
+        """Fit the scales; return a constant, timing columns, and indicators shared by owner."""
         from leadsignal.model.encoding import IndicatorEncoder
         from leadsignal.stats.penalised_logit import SharedRows
 
@@ -244,14 +245,14 @@ class LinearColumns:
         return SharedRows(own, self.encoder.fit_transform(how), among)
 
     def columns(self, rows: Floats) -> Floats:
-        """Return timing and indicators, shape (n, columns)."""
+        """Return timing columns and indicators, shape (n, columns)."""
         when = self._when(rows)
         if not self.how.any():
             return when
         return np.hstack([when, self._encoded(np.ascontiguousarray(rows[:, self.how]))])
 
     def _encoded(self, how: Floats) -> Floats:
-        """Return the indicators encoded; where rows come a step each, once for all their steps."""
+        """Return the encoded indicators; if all steps of a row are present, encode only once."""
         steps = len(self.layout.ends)
         if len(how) % steps == 0:
             by_row = how.view(np.int64).reshape(-1, steps, how.shape[1])
@@ -261,9 +262,9 @@ class LinearColumns:
         return encoded
 
     def sources(self, owner: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return who owns each of `columns`, given who owns each column of a design.
+        """Return the owner of each of `columns`, given the owner of each column of a design.
 
-        All that says when is taken for one owner's.
+        All timing columns are assigned to one owner.
         """
         when = np.full(self.timing_count, owner[~self.how].max())
         if not self.how.any():
@@ -304,7 +305,7 @@ class Logistic:
         self.columns = LinearColumns(layout)
 
     def fit(self, training: TrainingData) -> Logistic:
-        """Learn the hazard of a step."""
+        """Fit the hazard of a step."""
         from leadsignal.stats.penalised_logit import penalised_logit
 
         self.columns = training.prepared.columns
@@ -323,23 +324,24 @@ class Logistic:
         return self
 
     def again(self, training: TrainingData) -> Logistic:
-        """Return a learner like this, fitted on other rows of the same design."""
+        """Return a learner with the same settings, fitted on other rows of the same design."""
         return copy(self).fit(training)
 
     def log_odds(self, rows: Floats) -> Floats:
-        """Return the log-odds of ending in each row, shape (n,)."""
+        """Return the log-odds of an end in each row, shape (n,)."""
         return self.intercept + _products(self.columns.columns(rows), self.coefficients)
 
     def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        """Return the log-odds for other rows of the same design, shape (n,)."""
         shared = training.prepared.shared.part(training.places)
         return shared.times(np.append(self.intercept, self.coefficients))
 
 
 class LandmarkCox:
-    """Cox's model of the days from the snapshot on, on `LinearColumns` that change with the step.
+    """Cox model of the time from the snapshot, with `LinearColumns` that change with the step.
 
-    One baseline hazard for all snapshots (van Houwelingen 2007), ridge as in `Logistic`.
+    It has one baseline hazard for all snapshots (van Houwelingen 2007), and a ridge as in
+    `Logistic`.
     """
 
     ridge = RIDGE
@@ -348,7 +350,7 @@ class LandmarkCox:
         self.layout, self.columns = layout, LinearColumns(layout)
 
     def fit(self, training: TrainingData) -> LandmarkCox:
-        """Learn the hazard of a day."""
+        """Fit the hazard of a day."""
         from leadsignal.survival.cox import fit_cox
 
         self.columns = training.prepared.columns
@@ -375,15 +377,15 @@ class LandmarkCox:
         return self
 
     def again(self, training: TrainingData) -> LandmarkCox:
-        """Return a learner like this, fitted on other rows of the same design."""
+        """Return a learner with the same settings, fitted on other rows of the same design."""
         return type(self)(self.layout, 0).fit(training)
 
     def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
+        """Return the log-odds for other rows of the same design, shape (n,)."""
         return self.log_odds(training.rows)
 
     def log_odds(self, rows: Floats) -> Floats:
-        """Return the log-odds of ending in each row, shape (n,)."""
+        """Return the log-odds of an end in each row, shape (n,)."""
         step = np.searchsorted(self.layout.begins, rows[:, self.layout.names.index("step_begin")])
         relative = _products(self.columns.columns(rows) - self.reference, self.coefficients)
         grown = np.maximum(self.increments[step] * np.exp(np.clip(relative, -30, 30)), NEAREST)
@@ -400,11 +402,11 @@ LEARNERS: Mapping[str, LearnerTypes] = {
     "logistic": (Logistic,),
     "cox": (LandmarkCox,),
 }
-"""What each estimator is made of."""
+"""Learners that each estimator combines."""
 
 
 class CustomerBoosting(Boosting):
-    """Boosting with more and larger trees of all columns: each churn is seen in one row only."""
+    """Boosting with more and larger trees of all columns, as each churn appears in one row only."""
 
     tree_count = 200
     leaf_count = few_leaves = 8
@@ -419,7 +421,7 @@ class CustomerLogistic(Logistic):
 
 
 class CustomerCox(LandmarkCox):
-    """Cox's model with a small penalty."""
+    """Cox model with a small penalty."""
 
     ridge = 1.0
 

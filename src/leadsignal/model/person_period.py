@@ -1,10 +1,10 @@
-"""Panel rows stacked by the steps ahead: who is at risk in each step, and the outcome.
+"""Panel rows stacked by step: who is at risk in each step, and with what outcome.
 
-The horizon is cut into steps. Each panel row and step ahead makes one row: what was known at the
-snapshot, the step, tenure and days to renewal as they will be then, and whether the account ended
-in the step. Rows enter only where the whole step has been observed, whatever happened in it, so
-that ends are not seen more often than staying. (Prentice and Gloeckler 1978; Singer and Willett
-1993; the stacking over snapshots is van Houwelingen's landmark supermodel, 2007.)
+The horizon is divided into steps. Each panel row and step gives one person-period row: what was
+known at the snapshot, the step, tenure and days to renewal as they will be then, and whether the
+account ended in the step. Rows are only used if the complete step has been observed, whatever
+happened in it, so that ends are not over-represented. (Prentice and Gloeckler 1978; Singer and
+Willett 1993; stacking over snapshots is the landmark supermodel of van Houwelingen, 2007.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TINY = 1e-9
 
 
 def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
-    """Return the last day of each step: multiples of ``step``, the last one at the horizon.
+    """Return the last day of each step: multiples of ``step``, and the horizon as the last one.
 
     >>> step_ends(100, 30)
     array([ 30,  60,  90, 100])
@@ -30,7 +30,7 @@ def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
 
 
 def step_begins(ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the day before the first of each step.
+    """Return the day before the first day of each step.
 
     >>> step_begins(np.array([30, 60]))
     array([ 0, 30])
@@ -40,7 +40,7 @@ def step_begins(ends: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Stacked:
-    """Person-period rows: ``row`` and ``step`` index them; ``churned``, ``left`` are outcomes.
+    """Person-period rows: ``row`` and ``step`` index them; ``churned`` and ``left`` are outcomes.
 
     ``weight`` is the number of rows that each represents: 1, unless they are a sample.
     """
@@ -52,17 +52,17 @@ class Stacked:
     weight: NDArray[np.float64]
 
     def sampled(self, most: int, rng: np.random.Generator) -> Stacked:
-        """Return at most ``most`` rows: the ends, and of the others a weighted random sample."""
+        """Return at most ``most`` rows: those with an end, and a weighted sample of the others."""
         kept, weight = self.drawn(most, rng)
         return Stacked(self.row[kept], self.step[kept], self.churned[kept], self.left[kept], weight)
 
     def drawn(
         self, most: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the places of at most ``most`` rows, and the weight that each then has.
+        """Return the positions of at most ``most`` sampled rows, and their weights.
 
-        They are the ends, and of the others a random sample. Where ends are more than half of
-        ``most``, they are sampled too.
+        The sample contains all rows with an end, and a random sample of the others. If rows with an
+        end are more than half of ``most``, they are sampled too.
         """
         if len(self.row) <= most:
             return np.arange(len(self.row)), self.weight
@@ -79,7 +79,7 @@ class Stacked:
 def _draw(
     rows: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], float]:
-    """Return up to ``most`` of the rows and the number of rows that each represents."""
+    """Return up to ``most`` of the rows, and the number of rows that each represents."""
     if len(rows) <= most:
         return rows, 1.0
     return rng.choice(rows, most, replace=False, shuffle=False), len(rows) / most
@@ -91,10 +91,10 @@ def stack(
     churns: NDArray[np.bool_],
     ends: NDArray[np.int64],
 ) -> Stacked:
-    """Return the rows by steps that have been observed whole, by an account still there.
+    """Return the person-period rows for steps that were observed completely.
 
     ``ended_within``: days from the snapshot to the end, NaN if censored; ``observed``:
-    days from the snapshot to as_of; ``churns``: the end is churn. All of shape (rows,).
+    days from the snapshot to as_of; ``churns``: whether the end is churn. All have shape (rows,).
     """
     begins = step_begins(ends)
     end = np.where(np.isnan(ended_within), np.inf, ended_within)
@@ -107,9 +107,9 @@ def stack(
 def customer_steps(tenure: NDArray[np.float64], churned: NDArray[np.bool_]) -> Stacked:
     """Return the steps in which each customer was at risk; ``tenure`` (n,) is in steps.
 
-    Churned customers were at risk in the whole step of the churn (the first, for tenure 0), others
-    for the observed part of a step. Whole tenures then count as in Kaplan-Meier, others as in the
-    actuarial estimate.
+    Churned customers count as at risk for the whole step of the churn (the first, for tenure 0),
+    others for the observed part of a step. Integer tenures then give the Kaplan-Meier estimate,
+    others the actuarial estimate.
 
     >>> rows = customer_steps(np.array([2.0, 1.25]), np.array([True, False]))
     >>> rows.row.tolist(), rows.step.tolist(), rows.churned.tolist(), rows.weight.tolist()
@@ -125,10 +125,10 @@ def customer_steps(tenure: NDArray[np.float64], churned: NDArray[np.bool_]) -> S
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns of a stacked design are: the features, then the step, then the renewal.
+    """Layout of a stacked design: the feature columns, then the step, then the renewal.
 
-    ``names`` of all columns, which of them hold category codes, which way the hazard may move
-    with each (-1 only down, 1 only up, 0 either way), and the last day of each step.
+    ``names`` of all columns, which of them hold category codes, the monotonicity constraint of each
+    (−1 only down, 1 only up, 0 none), and the last day of each step.
     """
 
     names: tuple[str, ...]
@@ -138,7 +138,7 @@ class Layout:
 
     @classmethod
     def of(cls, features: Features, ends: NDArray[np.int64]) -> Layout:
-        """Return the layout of the designs of these features."""
+        """Return the layout of a design with these features."""
         extra = ["step_begin"]
         if "days_to_renewal" in features.names:
             extra += ["renews", "days_to_renewal_now"]
@@ -151,7 +151,7 @@ class Layout:
 
     @property
     def begins(self) -> NDArray[np.int64]:
-        """The day before the first of each step."""
+        """The day before the first day of each step."""
         return step_begins(self.ends)
 
 

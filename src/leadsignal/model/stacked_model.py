@@ -1,4 +1,4 @@
-"""Discrete-time hazards of churn and of other ends, calibrated on accounts that were held out."""
+"""Discrete-time hazards of churn and of other ends, calibrated on held-out accounts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
 
 @dataclass(frozen=True)
 class SampleSize:
-    """How many stacked rows are fitted: all that ended, and a sample of the others.
+    """Number of stacked rows used in a fit: all rows with an end, and a sample of the others.
 
-    With k rows without an end for each with one, a fit keeps about k / (k + 1) of the information
-    that all rows have (Ury 1975). ``least`` and ``most`` bound the number.
+    With k rows without an end per row with one, a fit keeps about k / (k + 1) of the information in
+    all rows (Ury 1975). ``least`` and ``most`` bound the number.
     """
 
     per_end: int
@@ -37,40 +37,40 @@ class SampleSize:
     most: int
 
     def of(self, stacked: Stacked) -> int:
-        """Return the maximum number of rows of a fit."""
+        """Return the maximum number of rows in a fit."""
         ended = int((stacked.churned | stacked.left).sum())
         return min(self.most, max(self.least, (1 + self.per_end) * ended))
 
 
 FITTED = SampleSize(per_end=20, least=20_000, most=200_000)
-"""Rows that the members are fitted on."""
+"""Sample size for fitting the members."""
 CROSS_FITTED = SampleSize(per_end=10, least=10_000, most=40_000)
-"""Rows in cross-fitting, which only weighs the members and calibrates their sum."""
+"""Sample size for cross-fitting, which only determines weights and calibration."""
 FOLDS = 3
 """Number of folds in cross-fitting."""
 PRIOR_SPREAD = 0.5
 """Prior standard deviation of a member's weight around an equal share."""
 MIN_SLOPE = 0.05
-"""Smallest weight of a member that is kept."""
+"""Minimum weight of a member."""
 MIN_RISK = 1e-9
-"""Risks are clipped to this distance from 0 and 1 before their logarithms are taken."""
+"""Risks are clipped to this distance from 0 and 1 before taking log-odds."""
 
 
 def sample_sizes() -> tuple[SampleSize, SampleSize]:
-    """Return how many rows are fitted, and cross-fitted."""
+    """Return the sample sizes for fitting and for cross-fitting."""
     return FITTED, CROSS_FITTED
 
 
 @dataclass(frozen=True, eq=False)
 class StackedModel:
-    """Learners and what their log-odds are multiplied with: intercept + Σ weight · log-odds."""
+    """Learners and the coefficients of their log-odds: intercept + Σ weight · log-odds."""
 
     members: tuple[Learner | ClassifierHazard, ...]
     weights: Floats
     intercept: float
 
     def probability(self, rows: Floats) -> Floats:
-        """Return the chance of ending in each row, shape (n,)."""
+        """Return the probability of an end in each row, shape (n,)."""
         from scipy.special import expit
 
         score = np.full(len(rows), self.intercept)
@@ -83,9 +83,9 @@ class StackedModel:
 
 @dataclass(frozen=True, eq=False)
 class Hazards:
-    """Fitted hazards of churn and, where accounts end otherwise, of other ends.
+    """Fitted hazards of churn and, if accounts end otherwise, of other ends.
 
-    ``held_out_auc`` is that of churn in a step, of customers held out; None where it is not known.
+    ``held_out_auc`` is the AUC for churn in a step among held-out customers; None if unknown.
     """
 
     features: Features
@@ -95,22 +95,22 @@ class Hazards:
     held_out_auc: float | None = None
 
     def moved(self, offset: float) -> Hazards:
-        """Return hazards of churn whose log-odds are higher by ``offset``."""
+        """Return hazards with the log-odds of churn shifted by ``offset``."""
         churn = replace(self.churn, intercept=self.churn.intercept + offset)
         return replace(self, churn=churn)
 
     def curves(self, matrix: Floats) -> tuple[Floats, Floats]:
-        """Return P(churned by) and P(still active) at each step's end, both (rows, steps).
+        """Return P(churned by) and P(still active) at the end of each step, both (rows, steps).
 
         P(churned by step k) is the sum over steps of P(still active before) times the hazard of
-        churn. Neither falls, nor rises, against time.
+        churn. It never falls over time, and P(still active) never rises.
         """
         return curves_of(*self.step_hazards(matrix))
 
     def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps).
 
-        Raises ModelError where a hazard is no probability: nothing is said of such rows.
+        Raises ModelError if a hazard is not a probability.
         """
         rows, steps = len(matrix), len(self.ends)
         churn, other = np.zeros((rows, steps)), np.zeros((rows, steps))
@@ -118,7 +118,7 @@ class Hazards:
         def fill(part: slice) -> None:
             churn[part], other[part] = self._of_part(matrix[part])
 
-        # Blocks are worked on in threads, and none of them starts threads of its own.
+        # Blocks run in threads, none of which should start threads of its own.
         if rows:
             with one_thread():
                 by_blocks(fill, rows)
@@ -137,7 +137,7 @@ class Hazards:
 
 
 def check_chances(*chances: Floats) -> None:
-    """Raise ModelError where numbers (rows, …) are not probabilities."""
+    """Raise ModelError if numbers (rows, …) are not probabilities."""
     wrong = ~np.all([((one >= 0) & (one <= 1)).all(axis=1) for one in chances], axis=0)
     if wrong.any():
         raise ModelError(
@@ -150,7 +150,7 @@ def curves_of(churn: Floats, other: Floats) -> tuple[Floats, Floats]:
     """Return P(churned by) and P(still active) from the hazards of each step, all (…, steps)."""
     active = np.cumprod(1.0 - churn - other, axis=-1, dtype=np.float64)
     before = np.concatenate([np.ones_like(active[..., :1]), active[..., :-1]], axis=-1)
-    # A sum of rounded numbers can end a digit above 1.
+    # Because of rounding, a sum can slightly exceed 1.
     churned: Floats = np.minimum(np.cumsum(before * churn, axis=-1), 1.0)
     return churned, active
 
@@ -189,24 +189,24 @@ def fit_hazards(
     features : Features
         Names and kinds of the columns of ``matrix``.
     matrix : array of shape (rows, columns)
-        The panel rows as numbers.
+        Numeric panel rows.
     outcome : mapping
         Arguments of `stack` except ``ends``.
     ends : array of shape (steps,)
         Last day of each step.
     estimator : {"ensemble", "boosting", "logistic", "cox"} or classifier
-        Which learners are combined.
+        The learners to combine.
     seed : int
         Random state.
     account : array of shape (rows,), optional
-        Integer codes; rows of one account are held out together.
+        Integer codes; rows of the same account are held out together.
     weights : array of shape (rows,), optional
         Number of panel rows that each row represents, if they are already a sample.
 
     Returns
     -------
     Hazards
-        Hazards of churn and, where accounts end otherwise, of other ends.
+        Hazards of churn and, if accounts end otherwise, of other ends.
     """
     stacked = stack(**outcome, ends=ends)
     if weights is not None:
@@ -226,7 +226,7 @@ def fit_stacked_rows(
     seed: int,
     account: NDArray[np.int64] | None = None,
 ) -> Hazards:
-    """Fit hazards on rows of ``matrix`` that are stacked by step already.
+    """Fit hazards on rows of ``matrix`` that have already been stacked by step.
 
     ``ended_within`` (rows,) is the time to the end, NaN if censored; the other parameters
     are those of `fit_hazards`.
@@ -259,8 +259,8 @@ class _HazardFit:
     ) -> tuple[StackedModel, float | None]:
         """Return learners fitted on all rows, weighted by their predictions for held-out accounts.
 
-        With them: the AUC of these predictions, None where there are none.
-        ``churn`` says whether the hazard is that of churn or that of other ends.
+        Also returns the AUC of these predictions, None if there are none. ``churn`` selects the
+        hazard of churn or that of other ends.
         """
         training = self.training_data(stacked, churn)
         members = tuple(
@@ -277,13 +277,13 @@ class _HazardFit:
         )
 
     def _layout(self, churn: bool) -> Layout:
-        """Return the layout; signs are those of churn and do not constrain other ends."""
+        """Return the layout; its signs apply to churn, and are dropped for other ends."""
         if churn:
             return self.layout
         return replace(self.layout, signs=np.zeros_like(self.layout.signs))
 
     def training_data(self, stacked: Stacked, churn: bool) -> TrainingData:
-        """Return the stacked rows, all of the design, as learners read them."""
+        """Return the stacked rows as training data for learners."""
         ended = stacked.churned if churn else stacked.left
         within = self.ended_within[stacked.row]
         last = self.layout.ends[stacked.step].astype(float)
@@ -295,7 +295,7 @@ class _HazardFit:
             stacked.weight,
             self.layout.begins[stacked.step].astype(float),
             np.where(stacked.churned | stacked.left, within, last),
-            # Without an end, none is counted twice.
+            # Without ends, no end appears twice.
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
         )
 
@@ -305,9 +305,9 @@ class _HazardFit:
         members: tuple[Learner | ClassifierHazard, ...],
         rng: np.random.Generator,
     ) -> Floats | None:
-        """Return the log-odds of each member for accounts held out in turn, (rows, members).
+        """Return the log-odds by each member from cross-fitting, shape (rows, members).
 
-        None where all ends, or all that is no end, are in one fold.
+        None if all rows with an end, or all rows without one, are in the same fold.
         """
         codes = np.unique(self.account[training.owner], return_inverse=True)[1]
         fold = rng.permutation(codes.max() + 1)[codes] % FOLDS
@@ -323,10 +323,10 @@ class _HazardFit:
 
 
 def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
-    """Return the AUC of pairs of rows in the same step, averaged over the ends.
+    """Return the AUC for pairs of rows in the same step, averaged over the ends.
 
-    Across steps, the step alone would tell many rows apart: few accounts end in the first months
-    after a snapshot at which no notice had been given.
+    Across steps, many pairs would be easy to rank by the step alone: few accounts end in the first
+    months after a snapshot without a notice.
     """
     from leadsignal.stats.row_estimates import auc_of  # loads SciPy
 
@@ -339,10 +339,11 @@ def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
 
 
 def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
-    """Return the scores with each fold at the mean of all.
+    """Return the scores with every fold shifted to the same mean.
 
-    Where a fold has few ends the others have many, and its scores are high: between folds, scores
-    and ends run against each other even if the learner knows nothing.
+    A fold with few ends leaves many ends in its training data, and so gets high scores. Without the
+    shift, scores and ends would be negatively correlated between folds even for an uninformative
+    learner.
     """
     level = np.array([score[fold == number].mean(axis=0) for number in range(FOLDS)])
     levelled: Floats = score - level[fold] + score.mean(axis=0)
@@ -352,8 +353,8 @@ def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
 def _calibrate(score: Floats, training: TrainingData) -> tuple[float, Floats]:
     """Return intercept and weights (members,) of a logistic regression on held-out log-odds.
 
-    Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights are around
-    equal shares before anything is seen; rows that see one end again count as one.
+    This is Platt scaling (Platt 1999) for one member, stacking (Wolpert 1992) for more. The prior
+    of the weights is centred at equal shares. Rows in which the same end appears count as one.
     """
     members = score.shape[1]
     columns = np.column_stack([np.ones(len(score)), score])
@@ -377,7 +378,7 @@ def _calibrate(score: Floats, training: TrainingData) -> tuple[float, Floats]:
 def _posterior_mode(
     columns: Floats, ended: NDArray[np.bool_], weight: Floats, prior: Floats, penalty: Floats
 ) -> Floats:
-    """Return the mode of a logistic regression's posterior under a normal prior, by Newton."""
+    """Return the posterior mode of a logistic regression with a normal prior (Newton's method)."""
     from scipy.special import expit
 
     found = prior.copy()
@@ -393,7 +394,7 @@ def _posterior_mode(
 
 
 def log_odds(risk: Floats) -> Floats:
-    """Return the log-odds of risks (n,), of 0 and 1 as of the nearest that have any."""
+    """Return the log-odds of risks (n,), clipped away from 0 and 1."""
     from scipy.special import logit
 
     odds: Floats = logit(np.clip(risk, MIN_RISK, 1 - MIN_RISK))

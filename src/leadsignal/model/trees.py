@@ -1,7 +1,7 @@
 """Boosted trees, evaluated column by column.
 
-Each split is one comparison of a whole column, in less time than walking each tree once per row.
-Rows are independent: blocks of them run in threads.
+Each split is one vectorised comparison, which is faster than walking each tree row by row.
+Blocks of rows are independent and run in threads.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from leadsignal.threads import threads
 
 Floats = NDArray[np.float64]
 BLOCK, MIN_BLOCK = 1024, 512
-"""Rows at once: few enough that they stay in the processor's cache, enough to be worth it."""
+"""Maximum and minimum rows per block: small enough for the CPU cache, large enough to pay off."""
 MISSING = 256
-"""Code of a category whose value is missing; boosting distinguishes at most 255 others."""
+"""Code of a missing category; boosting distinguishes at most 255 others."""
 
 
 def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
@@ -43,13 +43,13 @@ class Split:
     Attributes
     ----------
     column : int
-        Column of the design that is compared.
+        Column of the design used in the comparison.
     missing_left : bool
         Whether missing values go left.
     threshold : float or None
         Numbers up to this go left; None for a category.
     codes : tuple of int or None
-        Codes of a category that go to the other side than missing values; None for a number.
+        Category codes on the side opposite to missing values; None for a number.
     left, right : Split or float
         The branches.
     """
@@ -92,7 +92,7 @@ def splits_of(node: Node) -> Iterator[Split]:
 
 
 def tree_values(node: Node, columns: Mapping[int, Any]) -> Any:
-    """Return a tree's value for each row."""
+    """Return the value of a tree for each row."""
     if not isinstance(node, Split):
         return node
     left = node.goes_left(columns[node.column])
@@ -101,19 +101,19 @@ def tree_values(node: Node, columns: Mapping[int, Any]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class BoostedTrees:
-    """Trees whose values, added to ``baseline``, are the log-odds of a row."""
+    """Trees whose values and ``baseline`` add up to the log-odds of a row."""
 
     baseline: float
     trees: tuple[Node, ...]
 
     @cached_property
     def read(self) -> dict[int, bool]:
-        """The columns that the trees read, and whether each is a category."""
+        """The columns used by the trees, and whether each is a category."""
         splits = [split for tree in self.trees for split in splits_of(tree)]
         return {split.column: split.threshold is None for split in splits}
 
     def columns(self, rows: Floats) -> dict[int, Any]:
-        """Return the columns that the trees read, by their numbers; categories as whole codes."""
+        """Return the columns used by the trees, by number, with categories as integer codes."""
         columns: dict[int, Any] = {at: np.ascontiguousarray(rows[:, at]) for at in self.read}
         for at, is_category in self.read.items():
             if is_category:

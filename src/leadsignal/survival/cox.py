@@ -1,8 +1,8 @@
-"""Cox regression on start/stop rows: fit, tests, summary, and methods for what follows a fit.
+"""Cox regression on start/stop rows: fit, tests, summary, and further methods of a fit.
 
-The likelihood is in ``partial_likelihood``, its maximum in ``newton``, residuals in
-``residuals``, the baseline and predictions in ``baseline``, the proportional-hazards test in
-``proportionality`` and the comparison with lifelines in ``with_lifelines``.
+The likelihood is in ``partial_likelihood``, its maximisation in ``newton``, residuals in
+``residuals``, the baseline and predictions in ``baseline``, the proportional hazards test in
+``proportionality``, and the comparison with lifelines in ``with_lifelines``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class CoxFit(CoxEstimate, Result):
 
     @property
     def hazard_ratios(self) -> Floats:
-        """exp(coef) (p); infinite where a coefficient of a tiny unit is beyond all numbers."""
+        """exp(coef) (p); infinite if it exceeds the largest float, as with a tiny unit."""
         return exp_of(self.coef)
 
     @property
@@ -59,7 +59,7 @@ class CoxFit(CoxEstimate, Result):
 
     @property
     def wald_test(self) -> ChiSquare:
-        """All coefficients zero, by the robust covariance where there are clusters."""
+        """Wald test of all coefficients, with the robust covariance if there are clusters."""
         cov = self.cov if self.robust_cov is None else self.robust_cov
         scale = 1.0 / np.sqrt(np.diag(cov))
         statistic, rank = _quadratic(cov * scale[:, None] * scale, self.coef * scale)
@@ -67,16 +67,16 @@ class CoxFit(CoxEstimate, Result):
 
     @property
     def score_test(self) -> ChiSquare:
-        """Score at zero against its information (the log-rank test, for one binary column)."""
+        """Score test at zero, which is the log-rank test for a single binary column."""
         return ChiSquare.of("score", self.score_statistic, len(self.coef))
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per column, columns named as in lifelines; robust errors where clustered."""
+        """One row per column, with headings as in lifelines; robust errors with clusters."""
         return self.summary_at(0.95)
 
     def summary_at(self, level: float) -> pd.DataFrame:
-        """Return the summary with intervals of ``level``."""
+        """Return the summary with intervals at a confidence level."""
         validator = ArrayValidator("summary_at")
         validator.level(level)
         validator.close()
@@ -124,15 +124,15 @@ class CoxFit(CoxEstimate, Result):
     def test_proportionality(
         self, transform: str = "km", terms: Sequence[object] | None = None
     ) -> ProportionalityTest:
-        """Test proportional hazards by column (or by term) and together."""
+        """Test proportional hazards by column (or by term), and globally."""
         return proportionality_of(self, transform, terms)
 
     def cross_check(self) -> CrossCheck:
-        """Fit the same rows with ``lifelines.CoxTimeVaryingFitter`` and compare."""
+        """Fit the same rows with ``lifelines.CoxTimeVaryingFitter``, and compare."""
         return cross_check(self)
 
     def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
-        """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
+        """Plot hazard ratios with intervals (a forest plot), and return the Axes."""
         return forest(self.summary_at(level), ax)
 
     def _table(self) -> pd.DataFrame:
@@ -158,7 +158,7 @@ class CoxFit(CoxEstimate, Result):
 
     @property
     def title(self) -> str:
-        """One line: rows, events, ties, clusters, strata."""
+        """One line with the numbers of rows and events, ties, clusters and strata."""
         parts = [f"{self.n_rows:,} rows", f"{self.n_events:,} events", f"{self.ties} ties"]
         if len(self.rows.strata) > 1:
             parts.append(f"{len(self.rows.strata):,} strata")
@@ -194,32 +194,32 @@ def fit_cox(
     offset: ArrayLike | None = None,
     names: Sequence[str] | None = None,
 ) -> CoxFit:
-    """Fit Cox's (1972) model to rows at risk on (start, stop].
+    """Fit the Cox model (Cox 1972) to rows at risk on (start, stop].
 
-    Counting-process form after Andersen & Gill (1982), cluster sandwich after Lin & Wei (1989).
+    Uses the counting process form (Andersen & Gill 1982) and the cluster sandwich (Lin & Wei 1989).
 
     Parameters
     ----------
     X : array_like of shape (n, p)
-        Covariates of any numeric type; not copied.
+        Numeric covariates; not copied.
     stop : array_like of shape (n,)
-        Time at which each row leaves.
+        Time at which each row ends.
     event : array_like of shape (n,)
         Whether each row ends with the event.
     start : array_like of shape (n,), optional
         Time from which each row is at risk. Default: the beginning.
     weights : array_like of shape (n,), optional
-        Case weights of 0 or more; a row of weight 0 counts as absent. Default: 1.
+        Non-negative case weights; rows of weight 0 are ignored. Default: 1.
     strata : array_like of shape (n,), optional
-        Labels of groups with their own baseline hazard.
+        Labels of strata with separate baseline hazards.
     cluster : array_like of shape (n,), optional
-        Labels of independent units, for robust standard errors.
+        Labels of independent units, used for robust standard errors.
     ties : {"efron", "breslow"}, default "efron"
-        Approximation for tied events.
+        Approximation used for tied events.
     ridge : float or array_like of shape (p,), default 0
-        Penalty ½ ridge β², in the units of X, subtracted from the log-likelihood.
+        Penalty ½ ridge β² subtracted from the log-likelihood, in the units of X.
     offset : array_like of shape (n,), optional
-        Added to the linear predictor.
+        Offset added to the linear predictor.
     names : sequence of str, optional
         Names of the columns. Default: x0, x1, …
 
@@ -230,9 +230,9 @@ def fit_cox(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arrays are invalid; all faults are reported at once.
     ModelError
-        If there is no event, or if a column is constant, collinear or separates the events.
+        If there is no event, or if a column is constant, is collinear or separates the events.
 
     Examples
     --------
@@ -243,7 +243,7 @@ def fit_cox(
     rows, ridges, named = _checked(
         X, stop, event, start, weights, strata, cluster, ties, ridge, offset, names
     )
-    # Blocks of rows are too small for threads: on a busy machine two take 15 times the time of one.
+    # Blocks of rows are too small for threads: on a busy machine, two are 15 times slower than one.
     with one_thread():
         return _fitted(rows, ridges, named, ties)
 
@@ -278,13 +278,13 @@ def _score_statistic(best: Maximum) -> float:
 
 
 def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:
-    """Return v' M⁻¹ v and the rank of M, scaled to a diagonal of ones."""
+    """Return v' M⁻¹ v and the rank of M, with M scaled to a unit diagonal."""
     solved, _, rank, _ = np.linalg.lstsq(matrix, vector, rcond=None)
     return float(vector @ solved), int(rank)
 
 
 def _inverse(matrix: Floats) -> Floats:
-    """Return the inverse of a positive definite matrix, by its correlation form."""
+    """Return the inverse of a positive definite matrix, computed from its correlation form."""
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix * scale[:, None] * scale
     try:

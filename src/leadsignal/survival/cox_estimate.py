@@ -1,4 +1,4 @@
-"""Coefficients of a Cox model with their covariance and the rows that they were fitted to."""
+"""Coefficients of a Cox model, with their covariance and the rows used in the fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
 
 @dataclass(frozen=True, eq=False)
 class CoxRows:
-    """The checked rows of a fit, kept (not copied) for residuals, baseline and tests."""
+    """The checked rows of a fit, kept without a copy for residuals, baseline and tests."""
 
     X: NDArray[Any]
     start: Floats | None
@@ -33,11 +33,11 @@ class CoxRows:
 class CoxEstimate:
     """The maximum of the partial likelihood, with its covariance and the rows.
 
-    Attributes: ``names`` (p) of the columns; ``coef`` (p), log hazard ratios a unit; ``cov``
-    (p × p), the inverse (penalised) information, and ``se``, its errors; ``robust_cov`` and
-    ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and ``loglik_null``, the
-    partial log-likelihood (without penalty) at ``coef`` and at zero; ``ridge`` (p); ``ties``;
-    ``evaluations`` of the likelihood that the fit took; ``rows``, the data.
+    Attributes: ``names`` (p), the names of the columns; ``coef`` (p), the log hazard ratios per
+    unit; ``cov`` (p × p), the inverse (penalised) information, and ``se``, its standard errors;
+    ``robust_cov`` and ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and
+    ``loglik_null``, the log partial likelihood (without penalty) at ``coef`` and at zero; ``ridge``
+    (p); ``ties``; ``evaluations``, how often the fit evaluated the likelihood; ``rows``, the data.
     """
 
     names: tuple[str, ...]
@@ -59,12 +59,12 @@ class CoxEstimate:
 
     @property
     def robust_se(self) -> Floats | None:
-        """Cluster-robust standard errors (p), None without clusters."""
+        """Cluster-robust standard errors (p); None without clusters."""
         return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
 
     @property
     def influence(self) -> Floats | None:
-        """What each cluster adds to the coefficients (clusters × p), None without clusters."""
+        """Influence of each cluster on the coefficients (clusters × p); None without clusters."""
         if self.rows.cluster is None:
             return None
         scores: Floats = self.rows.likelihood.cluster_scores(self.terms, self.rows.cluster)
@@ -82,5 +82,5 @@ class CoxEstimate:
 
     @cached_property
     def terms(self) -> GroupTerms | RiskSetTerms:
-        """Risk-set sums at ``coef``, for residuals and the baseline."""
+        """Risk-set sums at ``coef``, used for residuals and the baseline."""
         return self.rows.likelihood.terms(self.coef)

@@ -1,6 +1,6 @@
-"""Curves over time: Kaplan-Meier, Nelson-Aalen, Aalen-Johansen, Simon-Makuch.
+"""Curves over time by the Kaplan-Meier, Nelson-Aalen, Aalen-Johansen and Simon-Makuch methods.
 
-All four are steps of one product over event times. With Y at risk, N_j events of cause j and
+All four follow from one product over event times. With Y at risk, N_j events of cause j and
 N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s).
 """
 
@@ -37,12 +37,12 @@ SCALES = ("log", "log-log", "plain")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Curve(ArrayResult):
-    """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
+    """A step function that starts at ``origin`` and steps at each ``time``.
 
-    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, its name;
-    ``time`` (m) of events; ``at_risk`` and ``events`` there (m, weighted; of any cause for
-    survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and ``last``, between
-    which the group was observed.
+    Attributes: ``group``; ``cause`` (0 for survival); ``quantity``, the name of the estimate;
+    ``time`` (m), the event times; ``at_risk`` and ``events`` at these times (m, weighted; events of
+    any cause for survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and
+    ``last``, the times between which the group was observed.
     """
 
     COLUMNS = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
@@ -62,11 +62,11 @@ class Curve(ArrayResult):
 
     @property
     def first_value(self) -> float:
-        """The value before the first step: 1 for survival, otherwise 0."""
+        """The value before the first step: 1 for survival, 0 otherwise."""
         return 1.0 if self.quantity == "survival" else 0.0
 
     def at(self, times: ArrayLike) -> Floats:
-        """Return the curve's value at ``times``; NaN after the group's last observed time."""
+        """Return the value at ``times``; NaN after the last observed time of the group."""
         validator = ArrayValidator("at")
         raw = validator.floats("times", times)
         validator.close()
@@ -78,13 +78,13 @@ class Curve(ArrayResult):
         return np.where(unknown, np.nan, values)
 
     def quantile(self, share: float = 0.5) -> Quantile:
-        """Return when a share of the group has had the event, with its interval.
+        """Return the time by which a share of the group has had the event, with its interval.
 
-        The first time at which survival is 1 − ``share`` or below, or the middle of the stretch
-        where it equals that; limits from the curve's limits (Brookmeyer & Crowley 1982). The
-        estimate is infinite where the curve does not fall so far; a limit is missing (NaN, as in
-        R) where the limits of the curve do not. Raises OptionError for a share outside (0, 1), and
-        for a curve that is not survival.
+        This is the first time at which survival is at most 1 − ``share``, or the middle of the
+        interval on which it equals that. The limits follow from those of the curve (Brookmeyer &
+        Crowley 1982). The estimate is infinite if the curve does not fall that far; a limit is NaN,
+        as in R, if the limits of the curve do not. Raises OptionError for a share outside (0, 1),
+        and for a curve that is not survival.
         """
         if self.quantity != "survival":
             raise OptionError(
@@ -122,10 +122,10 @@ class Curve(ArrayResult):
 
 @dataclass(frozen=True)
 class Quantile:
-    """When ``share`` of ``group`` has had the event.
+    """Time by which ``share`` of ``group`` has had the event.
 
-    Attributes: ``estimate``, infinite where that did not happen; ``lower``, ``upper``, NaN where
-    the data do not give a limit.
+    Attributes: ``estimate``, infinite if fewer had the event; ``lower`` and ``upper``, NaN if the
+    data do not determine a limit.
     """
 
     group: object
@@ -135,7 +135,7 @@ class Quantile:
     upper: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return the quantile as a plain dictionary; None for what is infinite or missing."""
+        """Return the quantile as a plain dictionary, with None for infinite or missing values."""
         numbers = {name: getattr(self, name) for name in ("estimate", "lower", "upper")}
         finite = {name: x if np.isfinite(x) else None for name, x in numbers.items()}
         return {"group": self.group, "share": self.share, **finite}
@@ -143,10 +143,10 @@ class Quantile:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Curves:
-    """The curves of all groups (and causes), in order; also by position or by iteration.
+    """The curves of all groups (and causes), in order; supports indexing and iteration.
 
-    Attributes: ``curves``; ``level`` of the intervals; ``steps``, what estimates at a time,
-    restricted means and their contrasts are computed from.
+    Attributes: ``curves``; ``level``, the confidence level; ``steps``, used to compute estimates at
+    given times, restricted means and their contrasts.
     """
 
     curves: tuple[Curve, ...]
@@ -175,7 +175,7 @@ class Curves:
         )
 
     def quantiles(self, share: float = 0.5) -> tuple[Quantile, ...]:
-        """Return when a share of each group has had the event."""
+        """Return the time by which a share of each group has had the event."""
         return tuple(curve.quantile(share) for curve in self.curves)
 
     def to_frame(self) -> pd.DataFrame:
@@ -204,7 +204,7 @@ class Curves:
         return {"level": self.level, "curves": listed}
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
-        """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
+        """Plot the curves with intervals and the numbers at risk below, and return the Axes."""
         groups = list(dict.fromkeys(curve.group for curve in self.curves))
         causes = list(dict.fromkeys(curve.cause for curve in self.curves))
         lines = [_line(curve, groups, causes) for curve in self.curves]
@@ -220,7 +220,7 @@ class Curves:
 
 
 def _line(curve: Curve, groups: list[object], causes: list[int]) -> StepLine:
-    """Return a curve as it is drawn: from its origin to its last time."""
+    """Return a curve for plotting, from its origin to its last time."""
     several_groups, several_causes = len(groups) > 1, len(causes) > 1
     parts = [str(curve.group)] if several_groups else []
     if several_causes:
@@ -252,27 +252,27 @@ def kaplan_meier(
     scale: str = "log",
     level: float = 0.95,
 ) -> Curves:
-    """Return survival curves, one a group (Kaplan & Meier 1958).
+    """Estimate survival curves, one per group (Kaplan & Meier 1958).
 
-    Rows are at risk on (start, stop]. Variances are Greenwood's, or from influence functions with
-    ``cluster``. A group in which everyone at risk has the event stays at 0 from then on.
+    Rows are at risk on (start, stop]. Variances are Greenwood's, or based on influence functions if
+    ``cluster`` is given. If everyone at risk in a group has the event, its curve stays at 0.
 
     Parameters
     ----------
     stop : array_like of shape (n,)
-        Time at which each row leaves.
+        Time at which each row ends.
     event : array_like of shape (n,)
         Whether each row ends with the event.
     start : array_like of shape (n,), optional
         Time from which each row is at risk. Default: the beginning.
     weights : array_like of shape (n,), optional
-        Case weights; a weight counts as copies of a row. Default: 1.
+        Case weights, treated as numbers of copies of a row. Default: 1.
     group : array_like of shape (n,), optional
         Labels of the groups. Default: one group.
     cluster : array_like of shape (n,), optional
-        Labels of independent units, for errors from influence functions.
+        Labels of independent units, for standard errors from influence functions.
     scale : {"log", "log-log", "plain"}, default "log"
-        Scale of the intervals.
+        Scale on which intervals are computed.
     level : float, default 0.95
         Confidence level.
 
@@ -283,7 +283,7 @@ def kaplan_meier(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arrays are invalid; all faults are reported at once.
 
     Examples
     --------
@@ -304,7 +304,7 @@ def nelson_aalen(
     group: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Curves:
-    """Return cumulative hazards Σ N/Y, one a group, with variance Σ N/Y² (Aalen 1978).
+    """Estimate cumulative hazards Σ N/Y, one per group, with variance Σ N/Y² (Aalen 1978).
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def nelson_aalen(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arrays are invalid; all faults are reported at once.
 
     Examples
     --------
@@ -352,21 +352,22 @@ def aalen_johansen(
     level: float = 0.95,
     bands: bool = True,
 ) -> Curves:
-    """Return the probability of an end by each cause, where causes compete (Aalen & Johansen 1978).
+    """Estimate cumulative incidence by cause with competing risks (Aalen & Johansen 1978).
 
-    There is one curve a group and cause, after one of survival (cause 0); at each time they add up
-    to 1, ties of causes included. Variances are those of multinomial steps (``docs/survival.md``),
-    equal to the infinitesimal jackknife. Intervals are on the scale log(−log).
+    For each group, there is a survival curve (cause 0) and one curve per cause; at each time they
+    add up to 1, even with ties between causes. Variances are those of multinomial steps
+    (``docs/survival.md``), equal to the infinitesimal jackknife. Intervals are computed on the
+    log(−log) scale.
 
     Parameters
     ----------
     stop, start, weights, group, cluster, level
         As in `kaplan_meier`.
     cause : array_like of shape (n,)
-        0 for rows that do not end; 1, 2, … for the kinds of end.
+        0 for censored rows; 1, 2, … for the causes.
     bands : bool, default True
-        Compute the errors of every step, which is most of the work with clusters. Values at a time
-        and restricted means have errors in any case.
+        Whether to compute standard errors for every step, which takes most of the time with
+        clusters. Values at given times and restricted means always have standard errors.
 
     Returns
     -------
@@ -375,7 +376,7 @@ def aalen_johansen(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arrays are invalid; all faults are reported at once.
 
     Examples
     --------
@@ -391,7 +392,7 @@ def aalen_johansen(
         for k, code in enumerate(steps.causes):
             estimate = steps.incidence[k, part]
             error = _errors(steps, g, k, bands)
-            # log(−log(1 − F)) keeps limits within 0 and 1.
+            # The log(−log(1 − F)) scale keeps limits between 0 and 1.
             lower, upper = _limits(1 - estimate, error, "log-log", level)
             curves.append(
                 Curve(
@@ -413,11 +414,11 @@ def simon_makuch(
     at_least: int = 10,
     level: float = 0.95,
 ) -> Curves:
-    """Return survival by a state that changes over time (Simon & Makuch 1984).
+    """Estimate survival by a state that changes over time (Simon & Makuch 1984).
 
-    A row is at risk in its state, so time before a change belongs to the state of that time. Curves
-    begin, at 1, at the first time from which every state has had ``at_least`` rows at risk. They
-    describe changing groups, not a group of accounts that stay together.
+    A row is at risk in its state, so that time before a change belongs to the earlier state. Curves
+    begin at 1, at the first time from which every state has had ``at_least`` rows at risk. They
+    describe groups whose members change, not a fixed group of accounts.
 
     Parameters
     ----------
@@ -428,7 +429,7 @@ def simon_makuch(
     start : array_like of shape (n,)
         Time from which each row is at risk.
     at_least : int, default 10
-        Number of rows at risk from which curves begin.
+        Minimum number of rows at risk in every state at which the curves begin.
 
     Returns
     -------
@@ -437,7 +438,7 @@ def simon_makuch(
     Raises
     ------
     OptionError
-        With every fault of the arrays, and if a state never has ``at_least`` rows at risk.
+        If the arrays are invalid, or a state never has ``at_least`` rows at risk.
 
     Examples
     --------
@@ -470,7 +471,7 @@ def simon_makuch(
 
 
 def _populated_from(start: Floats, stop: Floats, at_least: int, name: object) -> float:
-    """Return the first time from which ``at_least`` rows are at risk."""
+    """Return the first time from which at least ``at_least`` rows are at risk."""
     order = np.argsort(np.concatenate((stop, start)), kind="stable")
     time = np.concatenate((stop, start))[order]
     count = np.cumsum(np.repeat([-1, 1], len(start))[order])
@@ -537,7 +538,7 @@ def _survival_curves(steps: Steps, scale: str, level: float, bands: bool = True)
 
 
 def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[Floats, Floats]:
-    """Return limits of probabilities; where the estimate is 0 or 1 there is no error to go by."""
+    """Return confidence limits of probabilities; NaN or the estimate itself if that is 0 or 1."""
     margin = normal_quantile(level)
     if scale == "plain":
         lower, upper = estimate - margin * error, estimate + margin * error
