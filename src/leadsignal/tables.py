@@ -58,7 +58,6 @@ class Tables:
     ``cache_notice`` says why the cache of an earlier reading could not be used or this one not be
     cached, if ``cache = true``. ``sample`` is the weighted sample of customers in these tables;
     None for all customers, and for a sample with equal probabilities.
-    tables are, with its weights; None for all customers, and where all had the same chance.
     """
 
     project: Project
