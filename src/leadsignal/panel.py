@@ -128,7 +128,7 @@ class Panel(Result):
         )
 
     def current(self) -> pd.DataFrame:
-        """Return the rows on ``as_of_date``: all accounts active then, with or without a notice."""
+        """Return the rows on ``as_of_date``: active accounts, whether notice was given or not."""
         import pandas as pd
 
         return self.frame[self.frame["snapshot_on"] == pd.Timestamp(self.as_of_date)]

@@ -208,7 +208,7 @@ class Tables:
         return self._store.values(table, column) if column in self.columns(table) else frozenset()
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return the number of accounts with each text in a column, among rows known by then.
+        """Return the number of accounts by text in a column, for rows known on ``as_of_date``.
 
         For a sample, accounts outside it count too.
         """

@@ -33,7 +33,7 @@ ROUNDING = 1e-9
 """Tolerance, relative to the target, for rounding errors in sums of decimals."""
 
 EVER = "1700-01-01"
-"""A date before any date of a table, for what holds from the start."""
+"""A date before all dates in the tables, for values that hold from the start."""
 
 _Event = tuple[str, Any, str, Any]
 """A change in what is known of an account: account, first midnight it is known, kind, value."""

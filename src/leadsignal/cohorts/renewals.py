@@ -2,8 +2,8 @@
 
 Accounts that expand at a renewal, or shortly before it, have already decided to stay: by the state
 of each day, such a change seems to have kept the account. Instead, a trial begins ``lag`` days
-before each day on which a contract is due for renewal. Accounts are followed to the next trial, by
-their state at the beginning.
+before each day on which a contract is due for renewal. Accounts are followed to the next trial,
+grouped by their state at its beginning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from leadsignal.survival.inputs import Floats, Ints
 
 
 def follow_from_renewals(cohorts: DatedCohorts, lag: float) -> RiskIntervals:
-    """Follow accounts from ``lag`` days before each renewal to the next, by their state then.
+    """Follow accounts from ``lag`` days before each renewal to the next, grouped by initial state.
 
     Days count from the start of each trial. Strata are trials of the same contract length and month
     of tenure. Raises ModelError if there are no contract terms.

@@ -177,7 +177,7 @@ def compared_in_time(cohorts: DatedCohorts, levels: tuple[int, ...]) -> RiskInte
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
-    """Follow the accounts at risk on ``day`` by their state on it, ignoring later changes."""
+    """Follow the accounts at risk on ``day``, grouped by their state on that day."""
     rows = _whole("landmark", cohorts, cohorts.state_at(day), day)
     return rows.where(rows.group >= 0)
 

@@ -187,7 +187,7 @@ def _after_without(
 def _with_event(
     seen: Ints, event: Floats, stop: Floats, cause: Ints, weight: Floats, group: int
 ) -> Part:
-    """Return rows of clones from their event on, if it is by L."""
+    """Return rows of clones from their event on, if it occurs by L."""
     mine = np.flatnonzero(event < stop)
     groups = np.full(len(mine), group)
     return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine]

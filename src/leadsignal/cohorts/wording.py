@@ -90,7 +90,7 @@ def _finding(ratio: Estimate, other: Contrast | None) -> str:
 
 @dataclass(frozen=True)
 class NaiveBias:
-    """How a naive hazard ratio is biased: the kind, the cause, and the share that is an artefact.
+    """The bias of a naive hazard ratio: its kind, its cause, and the share that is an artefact.
 
     ``kind`` is one of "chance" (no significant bias), "hidden" and "blurred" (the naive ratio is
     not significant, the corrected one is or is not), "understated" and "nearer" (the corrected

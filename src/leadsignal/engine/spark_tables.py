@@ -163,7 +163,7 @@ class SparkTables:
             refuse_name(self, name, Tables)
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return the number of accounts with each text in a column, among rows known by then."""
+        """Return the number of accounts by text in a column, for rows known on ``as_of_date``."""
         rows = self.history(table).where(f"superseded_on IS NULL AND {column} IS NOT NULL")
         pairs = rows.select(column, "account_id").distinct().groupBy(column).count()
         return {str(text): int(number) for text, number in pairs.collect()}

@@ -169,7 +169,7 @@ class WarehouseTables:
         return self._texts(table, column, "TRUE")
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return the number of accounts with each text in a column, among rows known by then."""
+        """Return the number of accounts by text in a column, for rows known on ``as_of_date``."""
         counted = f"SELECT {column}, COUNT(DISTINCT account_id) FROM ({self.history(table)}) AS h"
         where = f"WHERE superseded_on IS NULL AND {column} IS NOT NULL"
         return {str(text): int(n) for text, n in self.query(f"{counted} {where} GROUP BY {column}")}

@@ -30,7 +30,7 @@ NOWHERE = -1
 class EvaluationRows:
     """The evaluated rows, sorted by account and snapshot, with their outcomes.
 
-    ``rows`` are panel rows on the calendar grid, of accounts without a notice, each followed for
+    ``rows`` are panel rows on the calendar grid, before any notice, each followed for
     the whole ``horizon``. ``day``, ``account`` and ``customer`` are integer codes. ``stop`` is the
     number of days followed and ``outcome`` the state at the horizon: 0 still there, 1 churned, 2
     ended otherwise. ``weight`` is the number of rows that each represents: 1, unless the customers
@@ -60,7 +60,7 @@ class EvaluationRows:
 
 
 def on_grid(panel: Panel) -> pd.DataFrame:
-    """Return the rows on the calendar grid, of accounts without a notice."""
+    """Return the rows on the calendar grid, of accounts that have not given notice."""
     frame = panel.frame
     mine = (_days(frame["snapshot_on"]) - 4) % panel.every == 0  # 1970-01-05 is day 4
     rows: pd.DataFrame = frame[mine & ~frame["notice_given"].to_numpy(dtype=bool)]

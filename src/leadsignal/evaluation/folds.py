@@ -133,7 +133,7 @@ def panel_folds(panel: Panel, *, horizon: Duration = "180d", folds: int = 3) -> 
 
 
 def past_folds(panel: Panel, horizon: int, folds: int) -> Iterator[tuple[Panel, pd.DataFrame]]:
-    """Yield the data of most customers known at a cut-off, and the later rows of those held out."""
+    """Yield what was known of most customers at a cut-off, and later rows of the others."""
     frame = panel.frame
     customer = frame["customer_id"].fillna(frame["account_id"])
     part = pd.factorize(customer, sort=True)[0] % PARTS

@@ -64,7 +64,7 @@ def tune_model(
     folds: int = 3,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuning:
-    """Compare parameter settings of ``model`` on past folds, with later snapshots of new customers.
+    """Compare parameter settings of ``model`` on past folds: later snapshots of other customers.
 
     Each fold has a cut-off date. A candidate is fitted on what was known of two thirds of the
     customers by then, and evaluated by log loss on the snapshots of the other third from this

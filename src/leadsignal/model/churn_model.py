@@ -166,7 +166,7 @@ class ChurnModel(EstimatorBase):
     @checked
     @reads_weights
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
-        """Fit on the rows before the panel's as_of, of accounts without a notice.
+        """Fit on the rows before the panel's as_of, of accounts that had not given notice.
 
         Rows of a `sample_panel` count by their weights. ``y`` is ignored, as the panel contains the
         outcomes. Within a session, a fit on the same rows with the same settings is reused, unless
@@ -520,7 +520,7 @@ def _digest(rows: pd.DataFrame) -> bytes:
 
 
 def at_risk(panel: Panel) -> pd.DataFrame:
-    """Return the rows used to fit a model: before as_of, of accounts without a notice."""
+    """Return the rows used to fit a model: before as_of, and before any notice."""
     import pandas as pd
 
     frame = panel.frame

@@ -252,7 +252,7 @@ class LinearColumns:
         return np.hstack([when, self._encoded(np.ascontiguousarray(rows[:, self.how]))])
 
     def _encoded(self, how: Floats) -> Floats:
-        """Return the encoded indicators; if all steps of a row are present, encode only once."""
+        """Return the encoded indicators; a row with all of its steps is encoded only once."""
         steps = len(self.layout.ends)
         if len(how) % steps == 0:
             by_row = how.view(np.int64).reshape(-1, steps, how.shape[1])

@@ -326,7 +326,7 @@ def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
     """Return the AUC for pairs of rows in the same step, averaged over the ends.
 
     Across steps, many pairs would be easy to rank by the step alone: few accounts end in the first
-    months after a snapshot without a notice.
+    months after a snapshot at which no notice had been given.
     """
     from leadsignal.stats.row_estimates import auc_of  # loads SciPy
 

@@ -217,7 +217,7 @@ def _score_date(
 
 
 def note_scored(record: RunRecord, scores: Scores) -> None:
-    """Add the date and the counts of a run with one date to its record."""
+    """Record the date and the counts of a run that scored a single date."""
     scored = {"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored"}
     record.dates = [{**scored, **counts(scores)}]
 

@@ -146,7 +146,7 @@ def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.fl
 
 
 def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
-    """Return the tables with late ones complete only up to their last record, and the late feeds.
+    """Treat late tables as complete only up to their last record; also return the late feeds.
 
     This is used for fitting, before it is known how many indicators depend on each table.
     """
@@ -191,7 +191,7 @@ def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
 
 
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
-    """Return the tables with those that are late and unknown complete only up to their last record.
+    """Treat tables that are late and unknown as complete only up to their last record.
 
     Other late tables keep their last state (`last_known.hold_late`): dropping a whole table for a
     delay of a few days would change the risks more than the delay does.

@@ -253,7 +253,7 @@ def score_accounts(
     context: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Score the accounts active on ``as_of`` (default: that of the tables) without a notice.
+    """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
 
     ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
     share of customers, chosen at random, not to contact (default: the project's); if it is above 0,

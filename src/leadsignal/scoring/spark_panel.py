@@ -73,7 +73,7 @@ class SparkPanel:
             refuse_name(self, name, Panel)
 
     def current(self) -> DataFrame:
-        """Return the rows on ``as_of_date``: all accounts active then, with or without a notice."""
+        """Return the rows on ``as_of_date``: active accounts, whether notice was given or not."""
         return self.frame.where(f"snapshot_on = DATE '{self.as_of_date}'")
 
     def collect(self) -> Panel:
@@ -109,7 +109,7 @@ class SparkPanel:
         holdout: float | None = None,
         effects: Mapping[str, Estimate] | None = None,
     ) -> DataFrame:
-        """Score the accounts active on ``as_of_date`` without a notice, as a Spark DataFrame.
+        """Score the accounts active on ``as_of_date`` that have not given notice, in Spark.
 
         The values equal those of `score_accounts`: risks, alerts, reasons, next steps, and account
         names. The column ``rank`` gives the order, with 1 for the highest risk. Rows are forecast
