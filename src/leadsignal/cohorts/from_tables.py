@@ -252,7 +252,7 @@ def _accounts(
     ids, started, over, cause = lives.ids, lives.started, lives.over, lives.cause
     as_of = float(_days([tables.as_of_date])[0])
     stop = np.fmin(over, as_of)
-    first = started.copy()  # the first day on which the account is seen
+    first = started.copy()  # the first day on which the account is observed
     if (complete := tables.coverage["accounts"].complete_from) is not None:
         first = np.maximum(first, float(_days([complete])[0]))
     first, stop, known, notes = _known(tables, changes, started, first, stop)

@@ -300,7 +300,7 @@ def _log_ratio(
     blocks = []
     for name in design.mediators:
         rows, _ = with_states_of(rows, design.cohorts.dated_covariates[name])
-    for name in design.mediators:  # all splits made, each state has its column in every row
+    for name in design.mediators:  # after all splits, each state has a column in every row
         rows, state = with_states_of(rows, design.cohorts.dated_covariates[name])
         blocks.append((state[:, None] == np.arange(1, state.max() + 1)).astype(np.float64))
     return hazard_ratio(rows, design.cohorts, k, np.hstack((design.X[rows.account], *blocks)))[0]
@@ -320,7 +320,7 @@ def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
 
 
 def _log_rank(cohorts: DatedCohorts, k: int) -> float | None:
-    if cohorts.weight is not None:  # the test takes weights for copies
+    if cohorts.weight is not None:  # the test would treat weights as copies
         return None
     rows = compared_in_time(cohorts, (0, k))
     event = rows.cause == CHURN

@@ -94,7 +94,7 @@ def _plain(group: SmallGroup) -> dict[str, Any]:
     if plain["suppressed"]:
         plain |= {key: None for key in plain if key not in ("name", "suppressed")}
     if plain["raw"] is not None and not np.isfinite(plain["raw"]):
-        plain["raw"] = None  # nobody was expected to end, so that there is no ratio
+        plain["raw"] = None  # no churn was expected, so there is no ratio
     return plain
 
 
@@ -142,7 +142,7 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
     accounts at a time of high churn. Expected churns add up to the observed ones: they are observed
     churns minus Cox martingale residuals, or Nelson-Aalen hazards without covariates.
     """
-    if cohorts.weight is not None:  # the expected churns would have an error of their own
+    if cohorts.weight is not None:  # estimates from a sample would have an error of their own
         raise ModelError(
             f"expected churns of {cohorts.name} need all customers, and these are a sample",
             "Take all customers",
