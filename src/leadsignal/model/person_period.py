@@ -174,6 +174,6 @@ def design(
     if renews:
         at = features.names.index("days_to_renewal")
         stacked[:, count + 1] = moved[:, at] < (ends - begins)[step]
-        # At the snapshot: most accounts that leave at a renewal soon after have already given notice.
+        # At the snapshot: most accounts leaving at a renewal soon after have already given notice.
         stacked[:, count + 2] = matrix[row, at]
     return stacked
