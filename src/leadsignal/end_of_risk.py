@@ -36,7 +36,7 @@ def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataF
     """Return known_on and is_churn for each row of the table of accounts.
 
     ``known_on`` is missing if no end is known on the tables' as-of date. ``is_churn`` is False
-    then, and if the project does not count the reason as churn.
+    in that case, and if the project does not count the reason as churn.
 
     >>> import leadsignal as ls
     >>> frame = {"account_id": ["a", "b"], "started_on": ["2024-01-01", "2024-01-01"],

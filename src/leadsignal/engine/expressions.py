@@ -48,7 +48,7 @@ NEEDS: Mapping[str, tuple[Measure, ...]] = {
     "term_months": (NEW_TERM,),
     "days_to_renewal": (NEW_TERM, RENEWED),
 }
-"""Measures of contract changes that an account fact depends on, if there are any."""
+"""Measures of contract changes that an account fact depends on, if changes are recorded."""
 
 
 def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:

@@ -197,7 +197,7 @@ def filled(template: str, arguments: Sequence[str]) -> str:
 
 
 def _read_series(tree: exp.Expr) -> None:
-    """Read sequences from a table instead of generating them beside the columns."""
+    """Read sequences from a table instead of generating them in the SELECT list."""
     from sqlglot import exp
 
     for call in list(tree.find_all(exp.Anonymous)):

@@ -31,7 +31,7 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 }
 METHODS = ("random", "usage", "health", *MODELS)
 MODEL = "model"
-"""Name of the method with the indicators of a given model, if no other method has the same."""
+"""Name of the extra method for a given model, used if no other method has its indicators."""
 FIT_EVERY = 28
 """Models are fitted on snapshots at least this many days apart, as closer ones are redundant."""
 ROWS_AT_ONCE = 20_000
