@@ -25,10 +25,10 @@ from leadsignal.survival import aalen_johansen, kaplan_meier
 INTRO = """\
 # A gallery of wrong analyses
 
-Each of these is made every day, and each is made here on a simulated business
-([the simulator](simulator.md)) of which the truth is known. So it can be said how far off it is,
-and what a company would have paid for believing it. The page is written by `docs/make/gallery.py`;
-nothing on it was typed in by hand but the words.
+Each of these mistakes is common, and each is repeated here on a simulated business
+([the simulator](simulator.md)) whose true effects are known. So the page can say how far off each is,
+and what believing it would have cost a company. `docs/make/gallery.py` writes the page and computes
+every number on it.
 """
 
 
@@ -99,8 +99,8 @@ def immortal_time() -> Entry:
         f" {found.horizon:.0f} days) and churn {share_text(1 - n.estimate)} less often",
         f"measuring does nothing in this world; the time-dependent hazard ratio is {h.estimate:.2f}"
         f" ({h.low:.2f} to {h.high:.2f})",
-        "a measurement programme for every account, justified by a number that the chart makes"
-        " out of nothing: nobody can be measured after having left",
+        "a measurement programme for every account, justified by an artefact of the chart: nobody"
+        " can be measured after having left",
         '`compare_cohorts(tables, by="measured")` ([cohorts](cohorts.md))',
     )
 
@@ -118,10 +118,10 @@ def the_leavers_only() -> Entry:
         "Tenure at the end is averaged over ended accounts, and called customer lifetime.",
         f"half of customers are gone after {left.median():.0f} days",
         f"half are gone after {median.estimate:.0f} days ({median.lower:.0f} to"
-        f" {median.upper:.0f}): those still here, the long-lived ones, were left out",
+        f" {median.upper:.0f}): the active accounts, which live longest, were left out",
         f"lifetime value too low by a factor of {median.estimate / left.median():.1f}, and with it"
-        " every budget for acquisition and care that is set by it",
-        "a survival curve, in which accounts still here count for the days they have been seen"
+        " every acquisition and service budget based on it",
+        "a survival curve, in which active accounts count for the days they have been observed"
         " ([censoring](statistics.md#censoring))",
     )
 
@@ -142,15 +142,16 @@ def the_survivors() -> Entry:
     days = 365
     return Entry(
         "The customers from before the data began",
-        "The CRM was introduced in 2021. Accounts that started earlier are in it if they were still"
-        " there, and are counted from their start.",
-        f"of customers from before 2021, {share_text(wrong.at([days])[0])} are still here after a year",
-        f"of all customers, {share_text(right.at([days])[0])} are; the early ones that left had no row to"
-        " leave from",
-        f"a loss that looks {(1 - right.at([days])[0]) / (1 - wrong.at([days])[0]):.1f} times worse"
-        " than it used to be, and a search for what went wrong in 2021",
+        "The CRM was introduced in 2021. Accounts that started earlier are in it only if they were"
+        " still active then, and are counted from their start.",
+        f"of customers from before 2021, {share_text(wrong.at([days])[0])} are still active after a year",
+        f"of all customers, {share_text(right.at([days])[0])} are; those that left before 2021 are not"
+        " in the CRM",
+        "churn seems to have become"
+        f" {(1 - right.at([days])[0]) / (1 - wrong.at([days])[0]):.1f} times worse, and people search"
+        " for what went wrong in 2021",
         "`complete_from` of accounts: older ones enter late, at the tenure at which they are first"
-        " seen",
+        " observed",
     )
 
 
@@ -163,13 +164,14 @@ def the_export_of_today() -> Entry:
     active = (~ended).sum()
     return Entry(
         "A model that reads today's export",
-        "The CRM export holds `seats`. It is joined to past snapshots as if it had been so then.",
-        f"zero seats finds {(rule & ended).sum()} of {ended.sum()} ended accounts and names"
+        "The CRM export holds `seats`. It is joined to past snapshots as if it had had the same"
+        " value then.",
+        f"zero seats identifies {(rule & ended).sum()} of {ended.sum()} ended accounts and"
         f" {(rule & ~ended).sum()} of the {active} others: a perfect model",
         "seats are set to zero when an account ends; before that they say nothing about it",
-        f"of the {active} accounts still here it alerts {(rule & ~ended).sum()}: nobody is called",
-        "attributes are read only if you declare that they do not change; what changes goes to"
-        " `account_changes` with its date, and `check` warns of columns that know the end"
+        f"of the {active} active accounts it alerts {(rule & ~ended).sum()}: nobody is called",
+        "attributes are read only if you declare that they do not change; those that change go"
+        " into `account_changes` with their dates, and `check` warns of columns that reveal the end"
         " ([tables](tables.md))",
     )
 
@@ -231,11 +233,11 @@ def usage_as_the_alarm() -> Entry:
         "Accounts whose usage has fallen the most are called first. In this world usage falls in the"
         " last two to six weeks before the end is known, and only in three accounts of ten.",
         "low usage before churn looks like a cause to act on: it *is* lower just before many churns",
-        f"a tenth of the accounts called by usage holds {share_text(a)} of those who leave, 90 days ahead;"
-        f" called at random {share_text(b)}, by processes and results {share_text(c)}",
-        f"the same number of calls by processes and results reaches {c / a:.1f} times as many who"
-        " leave while there is time",
-        "`run_backtest` beside random, usage and context at equal numbers"
+        f"calling a tenth of the accounts by usage reaches {share_text(a)} of those who leave, 90 days"
+        f" ahead; at random it is {share_text(b)}, by processes and results {share_text(c)}",
+        f"the same number of calls by processes and results reaches {c / a:.1f} times as many of"
+        " those who leave, in time",
+        "`run_backtest` compares with random, usage and context at equal numbers of alerts"
         " ([before usage drops](before-usage-drops.md))",
     )
 
@@ -259,13 +261,13 @@ def large_accounts_adopt() -> Entry:
     r, s = a.hazard_ratio, b.hazard_ratio
     return Entry(
         "Adopters churn less",
-        "Accounts that have adopted a process are compared with the others by a time-dependent method, so that"
-        " time is counted right. Large accounts adopt more and leave less; the process does nothing.",
+        "Accounts that have adopted a process are compared with the others by a time-dependent method, so"
+        " there is no immortal time. Large accounts adopt more and leave less; the process does nothing.",
         f"adopters churn {r.estimate:.2f} times as often ({r.low:.2f} to {r.high:.2f})",
         f"the process does nothing; among accounts of equal size the ratio is {s.estimate:.2f}"
         f" ({s.low:.2f} to {s.high:.2f})",
         "an onboarding rebuilt around a habit of large customers",
-        '`adjust=["employees"]`, values of the start; and unmeasured confounders remain, so'
+        '`adjust=["employees"]`, with values from the start of the account; unmeasured confounders remain, so'
         " read the E-value ([cohorts](cohorts.md))",
     )
 
@@ -281,13 +283,13 @@ def the_league_table() -> Entry:
     rates = [group.rate for group in groups if group.accounts >= MIN_ACCOUNTS]
     return Entry(
         "The league table of sales reps",
-        f"Churn by rep, sorted. {len(accounts)} reps; who sells makes **no** difference here.",
+        f"Churn by rep, sorted. There are {len(accounts)} reps, and who sells makes **no** difference here.",
         f"the best rep lost {share_text(accounts['mean'].min())} of accounts, the worst"
         f" {share_text(accounts['mean'].max())}",
-        f"all reps are equal. Drawn towards the average by what chance allows, their rates lie"
-        f" between {min(rates):.2f} and {max(rates):.2f} times what is expected",
+        "all reps are equal. Shrunk towards the average, their rates are"
+        f" between {min(rates):.2f} and {max(rates):.2f} times the expected rate",
         "a bonus and a dismissal at random",
-        "rates of small groups are shrunken, with a funnel of what chance allows"
+        "rates of small groups are shrunk, and a funnel shows the range of chance"
         " ([cohorts](cohorts.md#the-numbers))",
     )
 
@@ -312,10 +314,10 @@ def leavers_as_if_they_could_still() -> Entry:
     return Entry(
         "How many will adopt, with leavers censored",
         "Time to adoption by one minus Kaplan-Meier: accounts that left before adopting are treated"
-        " like accounts not followed any longer.",
+        " as censored.",
         f"{share_text(wrong)} of customers adopt {process.replace('_', ' ')} within two years",
-        f"{share_text(right)} do; the others had left by then, and cannot adopt any more",
-        f"a plan for {share_text(wrong / right - 1)} more adopters than come",
+        f"{share_text(right)} do; some of the others had left by then and could no longer adopt",
+        f"a plan for {share_text(wrong / right - 1)} more adopters than there will be",
         "`adoption_curves`, in which leaving competes ([competing ends](statistics.md#competing-ends))",
     )
 
@@ -330,14 +332,14 @@ def totals_over_tenure() -> Entry:
     rate = total / accounts["days"].clip(lower=1)
     return Entry(
         "Total activity as a predictor",
-        "One row a customer that started in 2021: all its events so far, and whether it has left."
-        " Behaviour means nothing in this world.",
+        "One row per customer that started in 2021: all its events so far, and whether it has left."
+        " Behaviour has no effect in this world.",
         f"a customer who stayed has more events than one who left in"
         f" {share_text(auc(total, ~accounts['ended']))} of pairs",
-        f"by events *a day* it is {share_text(auc(rate, ~accounts['ended']))}; 50 % is chance. Who left early"
-        " had less time to do anything",
-        "a target for logins, and a model that ranks the past well and the present by age",
-        "divide by tenure, or better give dated events; `read_totals` names the columns"
+        f"by events *a day* it is {share_text(auc(rate, ~accounts['ended']))}; 50 % is chance. Customers who"
+        " left early had less time to do anything",
+        "a target for logins, and a model that ranks past customers well and current ones by tenure",
+        "divide by tenure or, better, use dated events; `read_totals` names the columns"
         " ([one row a customer](one-row-a-customer.md))",
     )
 
