@@ -93,16 +93,16 @@ BEHAVIOR = "report_exported"
 """The behaviour whose indicators stand for those of all."""
 HEAD = """# Indicators
 
-Every column of the panel that can say something, by role. Each family has a page of its own, which says
-of each indicator how it is counted, when it is empty, and what it was for one account of the sample.
+Every indicator of the panel, by role. Each family has its own page, which says how each indicator is computed, when
+it is empty, and what its value was for one account of the sample.
 
-Written from the declarations by `python docs/make/indicators.py docs`; a test keeps it so. Shown is what
-all twelve tables with all columns give, for an essential process named `process` (4 events by 2 users in
-each window of 30 days), a metric of behaviours of each measure, a success metric, tracking of all three
-kinds, one behaviour, `report_exported`, beside others, and one declared attribute, `segment`. Without a table
-or a column, its indicators are not there.
+`python docs/make/indicators.py docs` writes this page from the declarations, and a test checks it. It shows the
+indicators of all twelve tables with all columns, for an essential process named `process` (4 events by 2 users in
+each window of 30 days), a metric of behaviours for each measure, a success metric, all three kinds of tracking, one
+behaviour, `report_exported`, besides others, and one declared attribute, `segment`. If a table or column is missing,
+so are its indicators.
 
-A missing value is a state of its own: nothing was seen yet, or the data do not say.
+A missing value is a state of its own: nothing has happened yet, or it is unknown.
 """
 PREFACE = """A row with `recorded_at` is not known before that moment either. A window of the last N days ends at the
 midnight of the snapshot. If it starts before the table is complete, the indicator is empty, unless the
