@@ -1,10 +1,11 @@
-"""AUC of the model on each behaviour's indicators, beside plain boosting on counts by behaviour.
+"""AUC of the model on each behaviour's indicators, compared with plain boosting on counts.
 
-A folder of tables or simulated businesses, without a success analysis unless ``--analysis`` is
-given. Models are fitted at cut-offs in time on what was known then, and rank the accounts that were
-active on that day and had not given notice. Plain boosting is scikit-learn's default on tenure and
-on the counts of each behaviour over 30, 90 and 180 days, fitted on rows whose horizon was over by
-then. The interval of the difference is from 500 bootstrap draws of customers.
+The data are a folder of tables or simulated businesses, without a success analysis unless
+``--analysis`` is given. Models are fitted at cut-offs in time on what was known then, and rank the
+accounts that were active on that day and had not given notice. Plain boosting is scikit-learn's
+default on tenure and the counts of each behaviour over 30, 90 and 180 days, fitted on rows whose
+horizon had passed by then. The interval of the difference is from 500 bootstrap resamples of
+customers.
 
     python benchmarks/behaviors.py FOLDER [--horizon 90d] [--every 28d] [--cuts 4 | --folds 5]
     python benchmarks/behaviors.py --world leading [--seeds 20] [--accounts 800] [--analysis]

@@ -1,8 +1,8 @@
-"""A fit on a million panel rows: time and memory, and what sampling the rows changes.
+"""Time and memory of a fit on a million panel rows, and the effect of sampling the rows.
 
-The panel is a simulated business copied under new account names; indicators are cut to 40. In
-one fresh process the fit; then, on a panel that can be fitted whole, risks of models fitted on all
-stacked rows beside those fitted on a sample of a quarter.
+The panel is a simulated business copied under new account ids, with 40 indicators. The fit runs in
+a fresh process. Then, on a panel small enough to fit whole, the risks of models fitted on all
+stacked rows are compared with those of models fitted on a sample of a quarter.
 
     python benchmarks/big_fit.py [--rows 1000000]
 """

@@ -1,12 +1,12 @@
-"""Coverage of cohort comparisons where the truth is known, and the time that many accounts take.
+"""Coverage of cohort comparisons with known effects, and the time for many accounts.
 
     python benchmarks/cohort_coverage.py [--runs 4000] [--seed 0] [--only WORLD]
     python benchmarks/cohort_coverage.py --few [--runs 1000]
     python benchmarks/cohort_coverage.py --timing [100000]
 
-A run draws 400 accounts that start over four years, churn by a smooth hazard or by one of which
-73 % lies in bumps before each renewal, and are measured at a rate of 0.9 a year. Run r of world w
-uses the seed (seed, number of w, r), so that any run can be had alone.
+A run simulates 400 accounts that start over four years, churn with a smooth hazard or one of which
+73 % is concentrated before each renewal, and are measured at a rate of 0.9 per year. Run r of world
+w uses the seed (seed, number of w, r), so that any run can be repeated alone.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Cox regression side by side: leadsignal, lifelines and R, each in a fresh process.
+"""Time and memory of Cox regression in leadsignal, lifelines and R, each in a fresh process.
 
-    python benchmarks/cox.py                      # 100 k rows, all tools that are there
+    python benchmarks/cox.py                      # 100 k rows, all installed tools
     python benchmarks/cox.py --rows 1000000 --tools ours
     python benchmarks/cox.py --evaluation --rows 1000000
 
-A tool's process makes the panel from a seed (or reads it, R), fits once to warm up where a fit is
-short, then `--repeat` times; CPU and wall seconds are of one fit, preparation included, and memory
-is the peak of the process less what it held before the fits, in units of the matrix. One thread
-each. R's two rows are coxph as called and its solver agreg.fit alone, on the same data.
+Each process generates the panel from a seed (R reads it), fits once to warm up if a fit is short,
+then `--repeat` times. CPU and wall seconds are those of one fit, including preparation; memory is
+the peak of the process minus its memory before the fits, in units of the matrix. Each uses one
+thread. The two rows of R are coxph as called, and its solver agreg.fit alone on the same data.
 """
 
 from __future__ import annotations

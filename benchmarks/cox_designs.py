@@ -1,9 +1,9 @@
-"""Cox fits on random designs against a slow, obvious Newton: 5,000 designs, or as many as said.
+"""Compare Cox fits on random designs with a slow, simple Newton method: 5,000 designs by default.
 
 python benchmarks/cox_designs.py [DESIGNS] [FIRST]
 
 The designs and the check are those of tests/survival/cox_designs.py. Prints, for each kind of
-design, how many agree to 1e-7, how many end in which error (judged right by the slow side) and how
+design, how many agree to 1e-7, how many raise each error (confirmed by the slow method) and how
 many fail.
 """
 

@@ -1,11 +1,12 @@
-"""Curves and the log-rank test side by side with lifelines: CPU seconds of one call.
+"""CPU seconds of curves and the log-rank test, compared with lifelines.
 
     python benchmarks/curves.py [--rows 1000000] [--repeat 5]
 
-Times are days of at most 792 (many ties) or all different, two of five rows end, of one cause or
-of two. The calls take turns in one process with one thread, after one of each to warm up; medians.
-lifelines shifts ties at random before its Aalen-Johansen estimate, which is part of its call. What
-one evaluation of Cox costs beside two reads of the matrix: benchmarks/cox.py --evaluation.
+Times are whole days up to 792 (many ties) or all different; two of five rows end, from one or two
+causes. The calls alternate in one process with one thread, after one warm-up call of each; figures
+are medians. lifelines breaks ties at random before its Aalen-Johansen estimate, which is part of
+its call. For the cost of one Cox evaluation relative to two reads of the matrix, see
+benchmarks/cox.py --evaluation.
 """
 
 from __future__ import annotations

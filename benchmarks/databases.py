@@ -1,8 +1,8 @@
 """CPU seconds and peak memory of reading events from databases and from Parquet.
 
-The same rows lie in a Parquet file, a DuckDB file, SQLite and a PostgreSQL that is started for this
-on loopback. Each reading, checks included, is a fresh process; what the PostgreSQL server itself
-uses is not counted.
+The same rows are in a Parquet file, a DuckDB file, SQLite and a local PostgreSQL server started for
+the benchmark. Each is read, including checks, in a fresh process; the resources of the PostgreSQL
+server itself are not counted.
 
     python benchmarks/databases.py [--events 5e6] [--sources parquet postgresql]
 """

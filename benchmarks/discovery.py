@@ -1,4 +1,4 @@
-"""Does discovery name the planted processes and no other, and nothing where nothing is planted?
+"""How often discovery names exactly the processes that have an effect, and none if there are none.
 
 python benchmarks/discovery.py run   [--worlds …] [--first 0] [--seeds 100] --out runs.csv
 python benchmarks/discovery.py table runs.csv
@@ -6,10 +6,10 @@ python benchmarks/discovery.py gaps  [--first 0] [--seeds 10]
 python benchmarks/discovery.py oulad
 python benchmarks/discovery.py time
 
-``run`` appends one line a world and seed and skips those already there, so that it can go on later.
-``table`` counts: in the leading world the planted processes and no other must be named; in the
-others nothing may. Kappa compares adopted or not, by the definition found, with the truth on every
-account-day the tables can tell.
+``run`` appends one line per world and seed and skips existing ones, so that it can be continued.
+``table`` counts: in the leading world exactly the processes with an effect must be named, in the
+others none. Kappa compares adoption by the definition found with the true adoption, on all
+account-days that the tables cover.
 """
 
 from __future__ import annotations

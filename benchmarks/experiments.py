@@ -1,4 +1,4 @@
-"""Power of planned experiments, and how often nothing is found to differ: 1,000 simulated each.
+"""Power and false-positive rate of planned experiments, from 1,000 simulations each.
 
 python benchmarks/experiments.py [--times 1000]
 """

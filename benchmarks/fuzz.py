@@ -1,12 +1,12 @@
-"""Spoilt files: whatever is in them, a clear message or a reading, never a traceback.
+"""Read corrupted files: each must give a result or a clear message, never a traceback.
 
-Takes good files (CSV, Parquet, TOML, the JSON of a model), changes them at random (bits, cuts,
-copies, swaps, odd bytes, odd texts) and reads them through the library's functions, in one
-process. Each must end in a result or a LeadsignalError, in under 2 s of processor time, and the
-process must stay below 500 MB above where it began.
+Takes valid files (CSV, Parquet, TOML, the JSON of a model), changes them at random (bit flips,
+truncation, copies, swaps, unusual bytes and text) and reads them through the library's functions in
+one process. Each must end in a result or a LeadsignalError within 2 s of processor time, and the
+memory of the process must not grow by more than 500 MB.
 
 Every fifth case is a folder instead: tables as folders of parts, links (to files, to nothing, to
-folders, in circles), pipes, compressed files, nested Parquet, odd names. There each thing in the
+folders, in circles), pipes, compressed files, nested Parquet, unusual names. Everything in the
 folder must be read, be a fault, or be listed as not read.
 
     python benchmarks/fuzz.py [--files 20000] [--seed 0]

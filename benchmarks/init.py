@@ -2,7 +2,7 @@
 
     python benchmarks/init.py [--gigabytes 2]
 
-DuckDB's reading of all rows of the same files, by its own detection of types, is beside it.
+For comparison, DuckDB reads all rows of the same files with its own type detection.
 """
 
 from __future__ import annotations

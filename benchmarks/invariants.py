@@ -1,4 +1,4 @@
-"""Run the random invariants of tests/survival/invariants.py: 2,000 cases, or as many as said.
+"""Check the invariants of tests/survival/invariants.py on random cases: 2,000 by default.
 
 python benchmarks/invariants.py [CASES]
 """

@@ -1,13 +1,14 @@
-"""What an analyst waits for: CPU and wall seconds and peak memory of each job, by size.
+"""CPU and wall seconds and peak memory of an analyst's jobs, by number of accounts.
 
-Simulated businesses of the leading world, written as CSV files. Each job is a fresh process; a
-part's seconds are its own, its children's included, and "GB" is the largest so far in the process.
-"growth" is the exponent of CPU seconds between the first size and the last. With --before, another
-checkout of leadsignal runs the same jobs, in turn. The last jobs are what an analyst would write:
-counts by behaviour in pandas with scikit-learn's boosting, and lifelines' Cox regression. Jobs that
-do not depend on the number of accounts stand in the first column. What is not done after --limit
-minutes is cut off, and said so. The last line says how much of the processors other programs took
-meanwhile: figures of a busy machine say less.
+The data are simulated businesses of the leading world, written as CSV files. Each job is a fresh
+process; the seconds of a part include those of child processes, and "GB" is the peak memory of the
+process so far. "growth" is the exponent of CPU seconds between the first size and the last. With
+--before, another checkout of leadsignal runs the same jobs in turn. The last jobs are what an
+analyst would write by hand: counts by behaviour in pandas with scikit-learn's boosting, and
+lifelines' Cox regression. Jobs that do not depend on the number of accounts are in the first
+column. Jobs that take longer than --limit minutes are stopped and marked. The last line gives the
+share of the processors used by other programs meanwhile: on a busy machine figures are less
+reliable.
 
     git worktree add /tmp/before 5760656
     python benchmarks/jobs.py --before /tmp/before [--accounts 2000 20000] [--limit 20] [--runs 1]

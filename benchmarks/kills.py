@@ -1,8 +1,8 @@
-"""kill -9, SIGTERM and Ctrl-C at random moments: the output is the old or the new one.
+"""Kill commands (SIGKILL, SIGTERM, Ctrl-C) at random: the output must be the old or the new one.
 
 Half of the moments are drawn over the whole run, half over the lines of the code that writes. After
-each kill the same command runs undisturbed: its bytes must be those of a run that nobody killed,
-and nothing may lie around, neither beside the output nor among the temporary files.
+each kill the same command runs undisturbed: its output must be identical to that of an
+uninterrupted run, with nothing left over, neither next to the output nor among temporary files.
 
     python benchmarks/kills.py [--moments 200] [--seed 0] [--commands score fit]
 """

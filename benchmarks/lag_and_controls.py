@@ -1,13 +1,14 @@
-"""Two trials of what lag and control behaviours repair, beside the figures found when planned.
+"""Two trials of the bias that lag and control behaviours correct, next to the planned figures.
 
-Negative controls: an unseen quality drives the adoption of a process and of ten other behaviours
-(loadings spread by 0.35) and, alone, churn; 800 accounts, 104 weeks. Reverse causation: whoever
-leaves opens no ticket in the last 120 days; or everybody stops a process at a notice of 90 days.
+Negative controls: an unmeasured quality drives the adoption of a process and of ten other
+behaviours (loadings with a spread of 0.35), and is the only cause of churn; 800 accounts, 104
+weeks. Reverse causation: accounts that leave open no ticket in the last 120 days, or all accounts
+stop a process at a notice of 90 days.
 
     python benchmarks/lag_and_controls.py [--seeds 30] [--runs 200]
 
-What the planned trials left open (rates of adoption and churn, how strongly the quality acts) is
-chosen so that the uncorrected ratios are about theirs; what is compared is the correction.
+What the planned trials left open (rates of adoption and churn, the effect of the quality) is
+chosen to reproduce their uncorrected ratios approximately; the correction is what is compared.
 """
 
 from __future__ import annotations

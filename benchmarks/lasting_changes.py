@@ -2,11 +2,11 @@
 
 python benchmarks/lasting_changes.py [--years 3000] [--seeds 8] [--accounts 700]
 
-Churn: Poisson streams of ends whose expectation is right, scored weekly; false
-alarms a year by direction, and the average run length between them, at several volumes. Then the
-weeks from a change of the rate until it is found. Feeds: simulated businesses of which all
-feeds are assessed on every Monday of the last three years, none of which changes; then each feed is
-thinned to 40 % from two days on.
+Churn: Poisson streams of ends with the correct expectation, scored weekly. Prints false alarms per
+year by direction, the average run length between them at several volumes, and the weeks from a
+change of the rate until its detection. Feeds: simulated businesses without changes, whose feeds are
+assessed on every Monday of the last three years; then each feed is thinned to 40 % from two
+different days on.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Proof that the alert stands before usage drops, where the truth is known, and on other data.
+"""How early alerts are raised before usage drops, in simulations and on other data.
 
 python benchmarks/lead.py catch [--seeds 20] [--accounts 2000] [--world leading]
 python benchmarks/lead.py audit [--seeds 20] [--worlds leading slow_decline …]
 python benchmarks/lead.py ends  [--seeds 20] [--worlds slow_decline …]
 python benchmarks/lead.py oulad | crm | time | coverage
 
-``catch``: of unexpected churners, what each method catches in time at 10 % capacity. ``audit``:
-which indicators are called leading. One line a seed as it is done, then means.
+``catch``: the share of unexpected churn that each method catches in time at 10 % capacity.
+``audit``: which indicators are called leading. Prints one line per seed, then means.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How often the warnings find a leak that the simulator made, and how often one that is not there.
+"""How often the warnings find a simulated leak, and how often they report one that does not exist.
 
-Each kind of fault of the records (`leadsignal.datasets`) is simulated with several seeds. A leak is
-found where a warning of its kind is among those that `check` lists, and printed above a backtest
+Each kind of recording error (`leadsignal.datasets`) is simulated with several seeds. A leak is
+found if a warning of its kind is among those that `check` lists, and is printed above a backtest
 of the same tables.
 
     python benchmarks/leaks.py [--seeds 20] [--accounts 800] [--backtest] [--only NAME ...]

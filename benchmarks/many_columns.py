@@ -1,10 +1,10 @@
-"""What 200 columns of behaviours that mean nothing cost a model that was fitted on few churns.
+"""The cost of 200 uninformative behaviour columns for a model fitted on few churns.
 
 For each seed: a simulated business, its panel, and the same panel with ten columns for each of 20
-behaviours that only follow how busy the account is (events and users in 30, 90 and 180 days, days
-since, level, events per user, share of all events): strongly correlated with activity and with each
-other, and unrelated to churn given activity. Both are fitted on what was known 540 days before the
-end and compared on later rows that were followed for 180 days. Prints both AUCs, the difference
+behaviours that only follow the activity of the account (events and users in 30, 90 and 180 days,
+days since, level, events per user, share of all events): strongly correlated with activity and with
+each other, and unrelated to churn given activity. Both are fitted on what was known 540 days before
+the end and compared on later rows that were followed for 180 days. Prints both AUCs, the difference
 with its 95 % interval (resampled by customer, the same resamples for both), columns and churns.
 
     python benchmarks/many_columns.py [--seeds 4] [--accounts 400] [--estimator logistic]

@@ -1,4 +1,4 @@
-"""Concordance, AUC, Brier and calibration: time of ours, and agreement with R and scikit-survival.
+"""Time of concordance, AUC, Brier score and calibration, and agreement with R and scikit-survival.
 
     python benchmarks/metrics.py                  # 1 M rows ours, 20 k rows side by side
 

@@ -1,10 +1,10 @@
-"""How much of what can be known the model finds, in worlds whose truth is known.
+"""How close the model comes to the best possible prediction, in simulated worlds.
 
 For each seed: 2,000 accounts over four years, fitted on what was known 540 days before the end and
-judged on every later 28-day snapshot that has been followed for 180 days. Prints the AUC of the
-oracle, of the model and of context alone, the share (AUC - 0.5) / (oracle - 0.5), how expected
-and observed churns compare, the calibration slope (1 is right; z: its distance from 1 in standard
-errors by account), over all rows and over those with a renewal within the horizon.
+evaluated on every later 28-day snapshot that has been followed for 180 days. Prints the AUC of the
+oracle, of the model and of context alone, the share (AUC - 0.5) / (oracle - 0.5), expected over
+observed churns, and the calibration slope (1 is perfect; z is its distance from 1 in standard
+errors clustered by account), over all rows and over those with a renewal within the horizon.
 
     python benchmarks/model.py [--world leading] [--seeds 20] [--estimator ensemble]
 """

@@ -1,10 +1,10 @@
-"""Spoilt models: whatever is in one, it is refused by our own error, or its forecasts are chances.
+"""Load corrupted models: each must raise a ModelError or predict probabilities.
 
-Takes saved models, changes them at random, writes the checksum anew as an attacker would, then
-loads each and predicts from it. Changed are the recipe, the fitted numbers (values, keys, copies of
-others, other nesting) and the bytes of the file. Each must end in forecasts within [0, 1] or in a
-ModelError, within 5 s of processor time and 4 GB of memory. Child processes do the work: one that
-dies or hangs ends by a signal and is counted.
+Takes saved models, changes them at random, updates the checksum as an attacker would, then loads
+each and predicts from it. The changes affect the recipe, the fitted numbers (values, keys, copies
+of others, other nesting) and the bytes of the file. Each must end in forecasts within [0, 1] or in
+a ModelError, within 5 s of processor time and 4 GB of memory. The work is done in child processes;
+those that crash or hang are killed and counted.
 
     python benchmarks/model_mutations.py [--count 5000] [--seed 0]
 """

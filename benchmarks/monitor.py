@@ -1,16 +1,16 @@
-"""Proof that weekly monitoring is quiet on a stable business and names what breaks.
+"""False alarms of weekly monitoring on a stable business, and the detection of simulated failures.
 
 python benchmarks/monitor.py [--seeds 0 1 2 3] [--accounts 700]
 
-One simulated business a seed, four years, whose law never changes. A model is fitted on the first
-two; then every Monday of the last two is monitored, feeds, indicators, scores and outcomes:
-whatever is found is false. Then each feed is stopped, and each numeric indicator raised by one
-half standard deviation (--raise), on several days: within how many runs is it named? For feeds that
-speak seldom: within the time that the tool stated before the stop?
+One simulated business per seed over four years, whose rates never change. A model is fitted on the
+first two years; then feeds, indicators, scores and outcomes are monitored on every Monday of the
+last two, where every finding is false. Then each feed is stopped, and each numeric indicator raised
+by half a standard deviation (--raise), on several days, to count the runs until it is reported.
+Feeds with rare records must be reported within the time stated before the stop.
 
-The panel is built once and cut by week: its rows are point in time, so that those up to a week
-are what they would have been then. Ranks alone are taken over all weeks; ``honest`` counts weeks
-on which `monitor_scores`, on the cut panel and tables, finds something else.
+The panel is built once and cut by week: its rows are point-in-time, so that those up to a week are
+what they would have been then. Only ranks are computed over all weeks; ``honest`` counts the weeks
+on which `monitor_scores`, on the cut panel and tables, has different findings.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/mutants.py [NAME ...] [--workers 2]
 
-The mistakes are data: ``benchmarks/mutants.toml``, each with the file, the text that is replaced,
-what replaces it, and the tests that must fail. Every mutation is made in a copy of the repository.
-Prints a table and ends with exit code 1 if a mutation survives or no longer fits the source.
+The mistakes are listed in ``benchmarks/mutants.toml``, each with the file, the text to replace, its
+replacement, and the tests that must fail. Every mutation is made in a copy of the repository.
+Prints a table, and exits with code 1 if a mutation survives or no longer fits the source.
 """
 
 from __future__ import annotations

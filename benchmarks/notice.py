@@ -1,13 +1,13 @@
-"""Worlds in which customers stop at their notice: what process effects say when there is none.
+"""Process effects in worlds without any, in which customers stop at their notice.
 
     python benchmarks/notice.py [--seeds 100] [--first 0] [--accounts 400] [--power]
                                [--only recorded]
 
-Nothing but context drives churn; notice comes 90 days before the end of the contract, and from
-that day on a customer does nothing. Each seed is read twice: with the day of the notice and
-without it. Printed are how many of the 95 % intervals of `process_effect` hold no effect, and in
-how many seeds `next_step` would quote a number for any process. ``--power`` reads worlds in which
-the processes do lower churn instead, and counts how many of them are quoted.
+Only context drives churn; notice is given 90 days before the end of the contract, and from that day
+on a customer does nothing. Each seed is analysed with and without the day of the notice. Prints how
+many of the 95 % intervals of `process_effect` contain no effect, and in how many seeds `next_step`
+would quote a number for any process. ``--power`` uses worlds in which the processes do lower churn,
+and counts how many of them are quoted.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Real course registrations: withdrawal within 28 days, by time-ordered folds.
+"""Predict withdrawal from real courses within 28 days, with time-ordered folds.
 
-Fitted on what was known on each cut-off, judged on the days from there to the next one, all later
-presentations among them. Prints the AUC by what is read and how, beside a plain gradient boosting
-on the same rows and indicators (scikit-learn's defaults, no steps ahead, no calibration), with
-the difference and its interval by account. Needs the tables that examples/oulad/leadsignal.toml
-names.
+Models are fitted on what was known at each cut-off and evaluated on the days from there to the next
+one, including all later presentations. Prints the AUC by indicators and estimator, compared with
+plain gradient boosting on the same rows and indicators (scikit-learn's defaults, no steps ahead, no
+calibration), with the difference and its interval clustered by account. Needs the tables that
+examples/oulad/leadsignal.toml names.
 
     python benchmarks/oulad.py
 """

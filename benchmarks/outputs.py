@@ -1,8 +1,8 @@
-"""Every command and every option that names an output, run whole: nothing but the output changes.
+"""Run every command with every option that names an output, and check that no other file changes.
 
 Each output is a new name, one of an earlier run, an unrelated file or a link to one (with
-``--force``), a relative path or a name with odd letters. All files around are hashed before and
-after; what is refused is the matter of `tests/safety/test_outputs.py`.
+``--force``), a relative path or a name with unusual characters. All other files are hashed before
+and after. `tests/safety/test_outputs.py` tests what is refused.
 
     python benchmarks/outputs.py [--some 10] [--seed 0] [--commands fit score]
 """

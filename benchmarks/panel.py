@@ -1,8 +1,8 @@
 """CPU seconds and peak memory of the panel and of adoption episodes, each in a fresh process.
 
-Behaviour events of 20,000 accounts over four years in one Parquet file; 7-day snapshots; events and
-distinct users in 30 and 90 days. Beside it the bare scan of the file, and the reading and checking
-that come before the panel.
+The data are behaviour events of 20,000 accounts over four years in one Parquet file, with 7-day
+snapshots of events and distinct users in 30 and 90 days. For comparison, the file is also scanned
+alone, and read and checked as before the panel.
 
     python benchmarks/panel.py [--events 1e6 1e7 1e8] [--runs 3] [--kinds 30]
 """

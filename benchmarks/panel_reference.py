@@ -1,11 +1,11 @@
-"""The engine against the slow reference on random tables; every cell must agree.
+"""Compare the engine with the slow reference on random tables; every cell must agree.
 
     python benchmarks/panel_reference.py [cases] [first seed]
     python benchmarks/panel_reference.py --since [cases] [first seed]
 
-The tests compare a few cases; here are many. Prints the cases, the cells and the seeds that differ.
-With ``--since``, panels of an earlier day are extended and compared with those built at once: of
-the same rows, of rows that were added since, and of rows that were corrected since.
+The tests compare a few cases, this benchmark many. Prints the number of cases and cells, and the
+seeds that differ. With ``--since``, panels of an earlier day are extended and compared with those
+built at once, from the same rows, with added rows, and with corrected rows.
 """
 
 from __future__ import annotations

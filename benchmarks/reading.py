@@ -1,9 +1,9 @@
-"""CPU seconds of reading CSV files: checked, from what was kept, and by DuckDB alone.
+"""CPU seconds of reading CSV files: with checks, from the cache, and by DuckDB alone.
 
     python benchmarks/reading.py [--accounts 2000]
 
-Each is a fresh process; the median of three counts, without imports. DuckDB reads the same files
-into tables in memory, by its own detection of types, with one thread as `read_tables` has here.
+Each read is a fresh process; figures are medians of three, without imports. DuckDB reads the same
+files into tables in memory with its own type detection, and one thread like `read_tables` here.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 python benchmarks/recalibration.py [--worlds rising leading no_effect] [--seeds 8]
                                    [--accounts 1500] [--estimator logistic]
 
-A business is simulated half a year beyond the day of the fit. The model is fitted on what was
-known then, recalibrated on the same panel, and forecasts the next 180 days of the accounts active;
-what was expected is then divided by what was observed. Over seeds: the ratio of the sums, with its
-standard error between seeds, and the mean distance of a seed's ratio from 1.
+A business is simulated until half a year after the day of the fit. The model is fitted on what was
+known on that day, recalibrated on the same panel, and forecasts the next 180 days of the active
+accounts. Prints the ratio of expected to observed churns, summed over seeds, with its standard
+error between seeds, and the mean distance of a seed's ratio from 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The report of many accounts: time by part, on the clock and in processor time, and size.
+"""Wall time, processor time and size of a report of many accounts, by part.
 
-What stands before (reading, panel, backtest, scores) is timed beside it. Each run is a process of
-its own; run it on a machine that does nothing else.
+The preceding steps (reading, panel, backtest, scores) are timed too. Each run is a separate
+process; run it on an idle machine.
 
     python benchmarks/report.py --accounts 20000
     python benchmarks/report.py --project examples/oulad

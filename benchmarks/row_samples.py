@@ -1,9 +1,9 @@
-"""What a fit on a sample of the stacked rows costs in quality, and saves in time.
+"""Loss of accuracy and gain in time from fitting on a sample of the stacked rows.
 
-Each seed is a simulated business of 2,000 accounts, fitted 540 days before its end and judged as in
-benchmarks/model.py: the share of the oracle's AUC, expected over observed churns, the slope of
-calibration, and the processor seconds of the fit, for each number of rows without an end that are
-kept for each row with one: in the fit, and in cross-fitting.
+Each seed is a simulated business of 2,000 accounts, fitted 540 days before its end and evaluated as
+in benchmarks/model.py: the share of the oracle's AUC, expected over observed churns, the
+calibration slope, and the processor seconds of the fit, by the number of rows without an end that
+are kept for each row with one, in the fit and in cross-fitting.
 
     python benchmarks/row_samples.py [--world leading] [--seeds 20]
 """

@@ -1,8 +1,8 @@
-"""Models fitted on case-cohort samples of the panel, beside those of the whole panel.
+"""Compare models fitted on case-cohort samples of the panel with those fitted on the whole panel.
 
-For each estimator and share: the mean risk of accounts of another business, by the whole and by
-samples; how far a single sample's risks scatter around the whole's, beside how far the whole's own
-scatter when the accounts are drawn anew (bootstrap); and the AUC of both.
+Prints, for each estimator and share, the mean risk of accounts of another business by the whole
+panel and by samples; the variation of a single sample's risks around those of the whole panel,
+compared with the bootstrap variation of the latter over accounts; and the AUC of both.
 
     python benchmarks/sample.py [--accounts 1500] [--samples 6]
 """

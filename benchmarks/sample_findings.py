@@ -1,10 +1,10 @@
-"""How often other seeds of the sample's model show what the sample shows.
+"""How often other seeds of the simulation show the findings of the sample.
 
-The sample is one seed, chosen because all four findings of `leadsignal demo` appear in it. A line
-is another seed of the same model with as many accounts: whether each finding appears, by the same
-rules (`leadsignal.demo.Findings.shown`), and "ranks", whether processes and results rank accounts
-better than context does (AUC, 95 % interval of the paired difference above 0). The last line is the
-share of seeds.
+The sample is one seed, chosen because all four findings of `leadsignal demo` appear in it. Each
+line is another seed of the same simulation with the same number of accounts: whether each finding
+appears, by the same rules (`leadsignal.demo.Findings.shown`), and "ranks", whether processes and
+results rank accounts better than context does (AUC, 95 % interval of the paired difference above
+0). The last line gives the share of seeds.
 
     python benchmarks/sample_findings.py [--seeds 1 2 3 5 6 7 8 9 10 11]
 """

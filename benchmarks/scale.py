@@ -1,10 +1,10 @@
 """Time and memory of the panel and of scores up to 1 M accounts and 100 M events.
 
-A hundred events an account over two years: behaviours with users, usage, tickets. Each job runs in
-a fresh process: reading and checking; the whole panel, a row an account each 28 days, as Parquet;
-scores of all accounts active at the end, with reasons, by a model fitted on other accounts.
-``--engine spark`` has a local Spark read the files and make the panel and the scores; ``both`` does
-both, and compares the rows of the scores, cell for cell.
+The data have a hundred events per account over two years: behaviours with users, usage, tickets.
+Each job runs in a fresh process: reading and checking; the whole panel, one row per account every
+28 days, as Parquet; scores of all accounts active at the end, with reasons, by a model fitted on
+other accounts. ``--engine spark`` uses a local Spark to read the files and to compute the panel and
+the scores; ``both`` runs both engines, and compares the rows of the scores cell by cell.
 
     python benchmarks/scale.py [--events 1e6 1e7 1e8] [--memory 2GB] [--engine both] [--heap 3g]
 """

@@ -1,7 +1,7 @@
-"""How many accounts are scored a second once the panel stands, and what takes the time.
+"""Accounts scored per second once the panel is built, and the time by step.
 
-Fits on a simulated business, then scores its panel rows, drawn again and again up to the number
-wanted, as if each were an account of its own.
+Fits on a simulated business, then scores its panel rows, resampled up to the requested number, as
+if each were a separate account.
 
     python benchmarks/scoring.py [--accounts 1000000] [--estimator boosting]
 """

@@ -1,4 +1,4 @@
-"""How hard the simulated worlds are: what the truth, context and simple rules reach.
+"""Difficulty of the simulated worlds: accuracy of the oracle, of context and of simple rules.
 
 python benchmarks/simulator.py [--seeds 5] [--accounts 2000] [--worlds leading no_effect …]
 """

@@ -1,4 +1,4 @@
-"""Panels of random tables, and the sample's, on Spark beside DuckDB's: every cell is the same.
+"""Compare panels of random tables and of the sample on Spark with DuckDB's, cell by cell.
 
 python benchmarks/spark_panels.py [--cases 100] [--first 0] [--sample] [--connect]
 """

@@ -1,13 +1,14 @@
-"""Who is successful, success gaps, reasons to stay: how often they are right, where truth is known.
+"""Accuracy of successful accounts, success gaps and reasons to stay in simulated businesses.
 
-For each seed, 2,000 accounts of the leading world over four years. Printed:
+For each seed, 2,000 accounts of the leading world over four years. Prints:
 
-- the chosen accounts' true distance to target, beside that of all, of the happiest, of the heaviest
-  users and of the truly best; how many of each list stayed a year later;
-- planted success gaps (accounts in which nobody owns the close earn less from the same practice):
-  how many of those judged are listed, how many others are, whether the reason is named;
-- reasons to buy: intervals that hold the ratio over all seeds, verdicts that are right or wrong, at
-  three strengths of the effect, 0 among them.
+- the true distance to target of the chosen accounts, compared with all accounts, the happiest, the
+  heaviest users and the truly best; and how many of each list stayed a year later;
+- simulated success gaps (accounts in which nobody owns the close achieve less with the same
+  practice): how many of those assessed are listed, how many others are, and whether the reason is
+  named;
+- reasons to buy: coverage of the ratio over all seeds, and right and wrong verdicts, at three
+  strengths of the effect, including none.
 
     python benchmarks/success.py [--seeds 20] [--part successful|gaps|fit]
 """

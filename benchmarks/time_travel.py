@@ -1,10 +1,9 @@
-"""Time travel: change everything that a midnight could not have known; nothing before it may move.
+"""Change everything that was unknown at a midnight, and check that no earlier row changes.
 
     python benchmarks/time_travel.py [cases] [first seed]
 
-Prints how many cases ran and how many differences there were, which must be none. Seeds are left
-out whose other future has no row of a behaviour that the success analysis names: such an analysis
-is refused.
+Prints the number of cases and of differences, which must be 0. Seeds are left out if the changed
+future has no row of a behaviour that the success analysis names, since such an analysis is refused.
 """
 
 from __future__ import annotations

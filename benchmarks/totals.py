@@ -1,12 +1,13 @@
-"""One row per customer: cross-validated skill on a SaaS table, published numbers of a telco table.
+"""One row per customer: cross-validation on a SaaS table, and published numbers of a telco table.
 
     python benchmarks/totals.py                 # 5 × 5 folds of tests/reference/saas_churn.csv
     python benchmarks/totals.py --repeats 1     # 1 × 5
 
 The settings of the learners were chosen with the first five folds of seed 0 and with simulated
 customers; seed 1 gives other folds.
-C-index: Harrell's, of minus the expected months in 12. Brier: inverse-censoring weights, integrated
-over months 1 to 11 by trapezoids (to 10 where no customer of a test fold was seen after 11).
+The C-index is Harrell's, of minus the expected months in the next 12. The Brier score has inverse
+censoring weights and is integrated over months 1 to 11 by the trapezoidal rule (to 10 if no
+customer of a test fold was observed after 11).
 """
 
 from __future__ import annotations

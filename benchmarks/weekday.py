@@ -1,11 +1,11 @@
-"""Whether the number of expected churns depends on the weekday of scoring, or on a late feed.
+"""How the number of expected churns depends on the weekday of scoring, and on a late feed.
 
-A simulated business in which nothing happens by weekday except how records come: contracts start
-and end on Mondays, usage comes once a week. It is scored on eight consecutive days by one model.
-Beside what is expected stands what came within 180 days. That moves too: all contracts end on
-Mondays, so that 25 or 26 days of ends lie ahead, and who ends on a Monday is gone on Tuesday. So
-both stand there for all accounts and for those that are there on all eight days. Then each feed of
-the sample is late by 3, 7 and 14 days.
+A simulated business in which only the recording depends on the weekday: contracts start and end on
+Mondays, and usage is recorded once a week. It is scored on eight consecutive days by one model.
+Expected churns are compared with those observed within 180 days, which vary too: all contracts end
+on Mondays, so that 25 or 26 days with ends are ahead, and accounts that end on a Monday are gone on
+Tuesday. So both are given for all accounts and for those active on all eight days. Then each feed
+of the sample is late by 3, 7 and 14 days.
 
     python benchmarks/weekday.py [--seeds 5] [--estimator ensemble] [--every 29d] [--no-feeds]
 """
