@@ -1,4 +1,4 @@
-"""Monitoring of scores and feeds: shifts, silent feeds, outcomes of past scores."""
+"""Monitoring of scores and feeds: shifts, silent feeds, and outcomes of past scores."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Churn change: whether lastingly more or fewer accounts end than the scores expected."""
+"""Churn change: whether persistently more or fewer accounts end than the scores predicted."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from leadsignal.monitoring.lasting_change import LastingChange, limit_for, run_c
 from leadsignal.monitoring.realised import Outcomes
 
 REFERENCES = (("more than expected", 2.0), ("fewer than expected", 0.5))
-"""The changes that the CUSUM is made for: churn that doubles, churn that halves."""
+"""Changes that the CUSUM is designed to detect: churn that doubles, or halves."""
 MAX_DAYS = 30
-"""Days after a run that are counted, unless the next run comes first."""
+"""Maximum number of days after a run that are counted; fewer if the next run is earlier."""
 MIN_ACTIVE = 1e-9
-"""Probabilities of being active are not below this before their logarithms are taken."""
+"""Lower limit of probabilities of being active, before their logarithms are taken."""
 
 
 def churn_changes(
     scores: pd.DataFrame, outcomes: Outcomes, alarms: float
 ) -> tuple[LastingChange, ...]:
-    """Return whether lastingly more, or fewer, accounts end than the scores expected.
+    """Return whether persistently more, or fewer, accounts end than the scores predicted.
 
-    At most ``alarms`` false alarms a year are expected, by the bound of `limit_for`. Nothing is
-    returned while no day after a run is over.
+    At most ``alarms`` false alarms are expected per year, by the bound of `limit_for`. Returns
+    nothing if no day after a run has passed yet.
     """
     runs = count_churn(scores, outcomes)
     if not len(runs):
@@ -33,7 +33,7 @@ def churn_changes(
 
 
 def active_columns(scores: pd.DataFrame) -> dict[int, str]:
-    """Return the columns still_active_…d of scores by their days, the shortest first."""
+    """Return the columns still_active_…d of scores by number of days, the smallest first."""
     named = [str(name) for name in scores.columns if str(name).startswith("still_active_")]
     return dict(
         sorted((int(name.removeprefix("still_active_").removesuffix("d")), name) for name in named)
@@ -41,17 +41,17 @@ def active_columns(scores: pd.DataFrame) -> dict[int, str]:
 
 
 def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
-    """Return, by run, the ends expected and those that became known until the next run.
+    """Return the expected number of ends of each run, and those known before the next run.
 
-    Columns: snapshot_on, model_version, ``days`` counted (up to 30), expected, observed. All ends
-    count, as still_active_…d speaks of all.
+    Columns: snapshot_on, model_version, ``days`` counted (up to 30), expected, observed. Ends from
+    all causes count, since still_active_…d includes all.
 
     Notes
     -----
-    Scores speak of the end of contracts, which notice makes known before: hardly any account
-    without notice ends in the next 30 days. Once the time from notice to end is over, as many end a
-    day as become known. The rate expected of an account is therefore that of its ends in the
-    second half of the horizon.
+    Scores predict the end of contracts, which notice makes known earlier: hardly any account
+    without notice ends in the next 30 days. Once the time from notice to end has passed, as many
+    accounts end per day as become known. The expected rate of an account is therefore that of its
+    ends in the second half of the horizon.
     """
     keys = ["account_id", "snapshot_on"]
     rate = scores[[*keys, "model_version"]].assign(rate=_rate_a_day(scores)).dropna()
@@ -79,7 +79,7 @@ def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
 
 
 def _rate_a_day(scores: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the ends a day of each account in the second half of the horizon."""
+    """Return the rate of ends per day of each account in the second half of the horizon."""
     columns = active_columns(scores)
     horizon = max(columns)
     middle = max((days for days in columns if days <= horizon / 2), default=0)
@@ -93,16 +93,16 @@ def _rate_a_day(scores: pd.DataFrame) -> NDArray[np.float64]:
 def assess_churn(
     runs: pd.DataFrame, accounts_a_customer: float, limit: float
 ) -> tuple[LastingChange, ...]:
-    """Return whether lastingly more, or fewer, ends come than runs expected.
+    """Return whether there are persistently more, or fewer, ends than the runs expected.
 
     Parameters
     ----------
     runs : DataFrame
-        As `count_churn` returns them. After a change that was found, a new model begins anew.
+        As returned by `count_churn`. A new model ends a change that was found.
     accounts_a_customer : float
-        By which counts are overdispersed: accounts of one customer end together.
+        Overdispersion of the counts, since accounts of one customer end together.
     limit : float
-        As of `limit_for`.
+        Limit of the CUSUM, from `limit_for`.
     """
     observed, expected = (runs[name].to_numpy(dtype=float) for name in ("observed", "expected"))
     versions = runs["model_version"].to_numpy()
@@ -124,7 +124,7 @@ def assess_churn(
 
 
 def accounts_a_customer(rows: pd.DataFrame) -> float:
-    """Return the accounts of the customer of a mean account: Σ n² / Σ n over the customers.
+    """Return the mean number of accounts of an account's customer: Σ n² / Σ n over customers.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"account_id": ["1", "2", "3", "3"], "customer": list("abbb")})

@@ -1,4 +1,4 @@
-"""Feeds: their health on one day, and whether one lastingly brings fewer records than before."""
+"""Feeds: their health on one day, and whether one permanently has fewer records than before."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from leadsignal.tables import Tables
 
 Floats = NDArray[np.float64]
 LOSS = 0.4
-"""What a feed is left with: the change that the CUSUM is made for."""
+"""Share of records left in a feed: the change that the CUSUM is designed to detect."""
 WINDOWS = (1, 4, 13)
-"""Weeks whose records are counted together: a feed may come once a week, month or quarter."""
+"""Weeks whose records are counted together, for weekly, monthly and quarterly feeds."""
 BASE, MIN_BASE, GAP = 52, 26, 26
-"""Weeks that a usual rate is the mean of, at least and at most, and weeks between them and the
-week they are compared with: what has changed since would else be usual."""
+"""Maximum and minimum number of weeks over which a usual rate is averaged, and the number of weeks
+between them and the week compared, so that a recent change does not count as usual."""
 MIN_STEPS = 4
-"""Weeks that a loss must last to be found: a holiday is not lasting."""
+"""Weeks that a loss must last to be found, so that holidays are not reported."""
 
 
 def feed_losses(tables: Tables, names: Collection[str], alarms: float) -> tuple[LastingChange, ...]:
-    """Return which of the tables ``names`` lastingly bring fewer records than before.
+    """Return which of the tables ``names`` permanently have fewer records than before.
 
-    At most ``alarms`` false alarms a year are expected over all of them. Tables without a past to
-    compare with are left out.
+    At most ``alarms`` false alarms per year are expected over all tables. Tables without enough
+    history are left out.
     """
     limit = limit_for(alarms / max(len(names), 1), 7)
     found = []
@@ -65,7 +65,7 @@ def _active_accounts(tables: Tables, first: date, days: int) -> Floats:
 def assess_loss(
     table: str, first: date, counts: Floats, active: Floats, limit: float
 ) -> LastingChange | None:
-    """Return whether a table lastingly brings fewer records per active account than it used to.
+    """Return whether a table permanently has fewer records per active account than before.
 
     Parameters
     ----------
@@ -73,22 +73,22 @@ def assess_loss(
     first : date
         The first day of ``counts``.
     counts, active : array of shape (days,)
-        Records that came to be known on each day, and the accounts that were active.
+        Number of records that became known on each day, and of active accounts.
     limit : float
-        As of `limit_for`.
+        Limit of the CUSUM, from `limit_for`.
 
     Returns
     -------
     LastingChange or None
-        None where the past is too short.
+        None if the history is too short.
 
     Notes
     -----
     The expectation of a week is its active accounts times the records per active account of the
     52 weeks that end 26 weeks before it. Records are counted over 1, 4 or 13 weeks, whichever
-    finds a loss of 60 % soonest; each window weighs one over its weeks, so that a record counts
-    once. The dispersion is that of the windows' counts in the year before, or of the counts over
-    more weeks, if that is larger: weeks may be alike.
+    detects a loss of 60 % soonest; each window has the weight 1 / weeks, so that a record counts
+    once. The dispersion is that of the windows' counts in the year before, or that of the counts
+    over more weeks if larger, since counts of single weeks may vary little.
     """
     weeks = len(counts) // 7
     if weeks < MIN_BASE + GAP + 1:
@@ -125,7 +125,7 @@ def _weekly(values: Floats, weeks: int) -> Floats:
 
 
 def _expected(records: Floats, active: Floats) -> Floats:
-    """Return the records that each week should bring; NaN where the past is too short."""
+    """Return the expected number of records of each week; NaN if the history is too short."""
     came, there = (np.concatenate(([0.0], np.cumsum(one))) for one in (records, active))
     end = np.arange(len(records)) - GAP
     begin = np.maximum(end - BASE, 0)
@@ -137,9 +137,9 @@ def _expected(records: Floats, active: Floats) -> Floats:
 
 
 def _dispersions(records: Floats, active: Floats) -> dict[int, float]:
-    """Return, by weeks counted together, the variance of the counts over that of Poisson counts.
+    """Return the dispersion (variance over that of Poisson counts) by weeks counted together.
 
-    Of one week it is at least that of more weeks.
+    That of one week is at least that of several weeks.
     """
     due = records.sum() / max(active.sum(), 1.0) * active
     found: dict[int, float] = {}
@@ -156,7 +156,7 @@ def _dispersions(records: Floats, active: Floats) -> dict[int, float]:
 
 
 def _delay(over: int, rate: float, dispersion: float, limit: float) -> float:
-    """Return the weeks after which a loss of 60 % is found on average."""
+    """Return the average number of weeks until a loss of 60 % is detected."""
     a_week = rate * (LOSS * log(LOSS) - (LOSS - 1)) / dispersion
     if not a_week > 0:
         return np.inf
@@ -168,9 +168,9 @@ def assess_feeds(
 ) -> tuple[FeedHealth, ...]:
     """Return the health of each table of events at the tables' as_of, in the order of the tables.
 
-    ``chance`` is the probability at which a silence of independent records counts as broken
-    (default: that of a weekly run with one false alarm a year, as scoring takes it); ``known``
-    names tables that were there in past runs: one that is not any more is missing.
+    ``chance`` is the probability below which a silence of independent records counts as broken
+    (default: that of a weekly run with one false alarm per year, as in scoring). ``known`` names
+    the tables of past runs; those that are no longer there are reported as missing.
 
     >>> import leadsignal as ls
     >>> feeds = assess_feeds(ls.read_tables(ls.sample_folder()))

@@ -1,14 +1,14 @@
 """Lasting changes: CUSUM charts of counts, and what monitoring reports of them.
 
-The log-likelihood ratio of a lasting change is summed up and never falls below 0 (Page 1954,
-Biometrika 41, 100-115; of counts, Lucas 1985, Technometrics 27, 129-144). For Poisson counts
+The log-likelihood ratio of a lasting change is accumulated and never falls below 0 (Page 1954,
+Biometrika 41, 100-115; for counts, Lucas 1985, Technometrics 27, 129-144). For Poisson counts
 O with expectation E and a change of E by the factor r, a step adds
 
     (O log(r) - E (r - 1)) / dispersion.
 
-The change is found once the sum reaches a limit h. Whatever the expectations, no change is found
-before e^h steps on average while there is none (Lorden 1971, Annals of Mathematical Statistics 42,
-1897-1908), hence ``limit_for``.
+A change is found once the sum reaches a limit h. Whatever the expectations, the average time to a
+false alarm is at least e^h steps (Lorden 1971, Annals of Mathematical Statistics 42, 1897-1908),
+from which ``limit_for`` follows.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Cusum:
-    """The sum after each step, the step at which its present rise began, and whether it is found.
+    """The sum after each step, the step at which its current rise began, and whether it is found.
 
-    All of shape (steps,). A change stays found until the sum is back at 0.
+    All have shape (steps,). A change stays found until the sum is back at 0.
     """
 
     level: Floats
@@ -40,9 +40,9 @@ class Cusum:
 
 
 def limit_for(alarms: float, every: float) -> float:
-    """Return the limit at which at most ``alarms`` false alarms a year are expected.
+    """Return the limit at which at most ``alarms`` false alarms are expected per year.
 
-    ``every`` is the days between steps. For one alarm in ten years and weekly steps:
+    ``every`` is the number of days between steps. For one alarm in ten years and weekly steps:
 
     >>> round(limit_for(0.1, 7), 3)
     6.257
@@ -60,11 +60,11 @@ def run_cusum(
     max_step: float = np.inf,
     renewed: Bools | None = None,
 ) -> Cusum:
-    """Sum up the evidence that ``expected`` is now multiplied by ``ratio``.
+    """Accumulate the evidence that ``expected`` is now multiplied by ``ratio``.
 
     ``dispersion`` is the variance of the counts over that of Poisson counts; no single step adds
-    more than ``max_step``. Where ``renewed`` (steps,), as by a new model, a change that
-    was found is over.
+    more than ``max_step``. A change that was found ends where ``renewed`` (steps,) is true, as with
+    a new model.
 
     >>> found = run_cusum(np.array([1., 4, 4, 4]), np.ones(4), 2.0, limit=3.0)
     >>> found.level.round(2).tolist(), found.found.tolist(), int(found.since[-1])
@@ -86,7 +86,7 @@ def run_cusum(
 
 
 def moving_sums(values: Floats, over: int) -> Floats:
-    """Return the sum of each value and the ``over`` - 1 before it, from the first that has them.
+    """Return the sums of ``over`` consecutive values, the first one complete.
 
     >>> moving_sums(np.array([1., 2, 3, 4]), 2).tolist()
     [3.0, 5.0, 7.0]
@@ -100,10 +100,10 @@ def moving_sums(values: Floats, over: int) -> Floats:
 class LastingChange:
     """The result of a CUSUM for one series of counts, on one day.
 
-    ``level`` is the evidence so far for a change of the expectation by the factor ``reference``,
-    ``limit`` that from which it is ``found``. ``observed`` and ``expected`` are counted since
-    ``since``, where the present evidence began to rise. A change by the reference is found after
-    ``detected_after`` weeks on average; None where that was not worked out.
+    ``level`` is the evidence so far for a change of the expectation by the factor ``reference``;
+    the change is ``found`` from ``limit`` on. ``observed`` and ``expected`` are counted since
+    ``since``, when the current rise of the evidence began. A change by the reference is found after
+    ``detected_after`` weeks on average; None if that was not computed.
     """
 
     kind: Literal["churn", "feed_loss"]
@@ -119,7 +119,7 @@ class LastingChange:
 
     @property
     def ratio(self) -> float:
-        """Observed over expected since ``since``; NaN where nothing was expected."""
+        """Observed over expected since ``since``; NaN if nothing was expected."""
         return self.observed / self.expected if self.expected else float("nan")
 
     def __str__(self) -> str:
@@ -134,5 +134,5 @@ class LastingChange:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a plain dictionary, ready for JSON."""
+        """Return the result as a plain dictionary, ready for JSON."""
         return {**asdict(self), "since": self.since.isoformat()}

@@ -47,20 +47,20 @@ if TYPE_CHECKING:
 
 
 INDICATORS, SCORES, OUTCOMES, LASTING = 0.375, 0.125, 0.125, 0.0625
-"""How the false alarms that are allowed are shared out; LASTING is for churn, and
-again for feeds."""
+"""Shares of the allowed false alarms; LASTING is used for churn and again for
+feeds."""
 LONG_WEEKS = 13
-"""A loss that is found later than this is mentioned in a note."""
+"""A note names feeds whose loss is detected after more weeks than this."""
 MIN_SHIFT = 0.25
-"""A change of fewer standard deviations between accounts is no finding."""
+"""Minimum change of a finding, in standard deviations between accounts."""
 MIN_RATIO = 1.25
-"""Observed churns below or above the expected by less than this factor are no finding."""
+"""Minimum factor between observed and expected churns of a finding."""
 MIN_EXPECTED = 10
-"""Fewer expected churns judge nothing."""
+"""Minimum number of expected churns to evaluate outcomes."""
 MAX_CONTACTED = 0.1
-"""More of the accounts held out may not be contacted, or the hold-out tells nothing."""
+"""Maximum share of held-out accounts that may be contacted before the hold-out loses its value."""
 MAX_CLIPPED = 0.1
-"""More of the accounts may not have values that the model has never seen."""
+"""Maximum share of accounts with values outside the range of the training data."""
 NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
 SHOWN = 12
 
@@ -69,8 +69,8 @@ SHOWN = 12
 class Finding:
     """One change: its ``kind``, its ``subject`` and a sentence.
 
-    ``value`` is what was found, ``expected`` what would have been usual: records for a feed,
-    standard deviations for an indicator or a score, churns for calibration, shares else.
+    ``value`` is the observed value and ``expected`` the usual one: records for a feed, standard
+    deviations for an indicator or a score, churns for calibration, otherwise shares.
     """
 
     kind: Kind
@@ -83,7 +83,7 @@ class Finding:
         return f"{self.kind}: {self.message}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a plain dictionary, ready for JSON."""
+        """Return the finding as a plain dictionary, ready for JSON."""
         numbers = {"value": self.value, "expected": self.expected}
         return {**asdict(self), **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
 
@@ -92,14 +92,15 @@ class Finding:
 class Monitoring(Result):
     """Findings on ``as_of_date``, and the figures behind them.
 
-    ``findings`` are few by design: at weekly runs of a stable business at most one false one a
-    year is expected. ``feeds``: the health of each table. ``drift``: a row an indicator series:
-    change since the last run beyond the usual, its ``tolerance``, whether it was ``assessed``
-    and ``found``. ``alerts``: a row per run of the scores. ``realised``: the outcomes of
-    scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
-    ``lasting``: what CUSUMs say of churn and of each feed, found or not, and since when.
-    ``calibration_by_quarter``: expected and observed churn of ``realised``, by calendar quarter of
-    the run. ``notes`` say what could not be assessed, ``warnings`` what is odd in the tables.
+    ``findings`` are few by design: with weekly runs of a stable business at most one false finding
+    is expected per year. ``feeds`` is the health of each table. ``drift`` has one row per indicator
+    series: the change since the last run beyond the usual one, its ``tolerance``, and whether it
+    was ``assessed`` and ``found``. ``alerts`` has one row per run of the scores. ``realised`` are
+    the outcomes of scores whose horizon has passed, for all accounts and for held-out accounts.
+    ``arms`` is the result of the hold-out, None without one. ``lasting`` are the CUSUMs of churn
+    and of each feed, found or not. ``calibration_by_quarter`` is the expected and observed churn of
+    ``realised`` by calendar quarter of the run. ``notes`` say what could not be assessed, and
+    ``warnings`` describe problems in the tables.
     """
 
     findings: tuple[Finding, ...]
@@ -147,7 +148,7 @@ class Monitoring(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the changes since the last run that came closest to their tolerance or exceed it."""
+        """Plot the changes since the last run that came closest to their tolerance or exceed it."""
         from leadsignal.monitoring.shifts import draw_drift
 
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
@@ -185,14 +186,14 @@ def monitor_scores(
     known_tables: Collection[str] = (),
     false_alarms: float = 1.0,
 ) -> Monitoring:
-    """Compare the run on the tables' as_of with the runs before it, and past scores with outcomes.
+    """Compare the run on the tables' as_of with earlier runs, and past scores with outcomes.
 
-    ``panel`` is of the same tables, with a row every run (``every="7d"`` for weekly runs); the
-    last day of its grid is the run that is judged, as other weekdays are not like it;
-    ``scores`` are all past ones, as `read_scores` returns them. ``contacts`` (account_id,
-    contacted_on) says who was contacted; ``known_tables`` which tables earlier runs read.
-    ``false_alarms`` are allowed a year on average. Raises OptionError where the panel is not of
-    that day, or the scores lack columns.
+    ``panel`` is of the same tables, with a snapshot per run (``every="7d"`` for weekly runs); its
+    last snapshot is the run that is assessed, since other weekdays differ. ``scores`` are all past
+    scores, as returned by `read_scores`. ``contacts`` (account_id, contacted_on) lists the accounts
+    that were contacted, and ``known_tables`` the tables that earlier runs read. ``false_alarms`` is
+    the number allowed per year on average. Raises OptionError if the panel is not of that day, or
+    the scores lack columns.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -262,7 +263,7 @@ def _check(panel: Panel, tables: Tables, scores: pd.DataFrame, false_alarms: flo
 
 
 def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    """Return the scores up to as_of, ids as text, in one order."""
+    """Return the scores up to as_of, with ids as text, in a fixed order."""
     days = pd.to_datetime(scores["snapshot_on"])
     kept = scores.assign(
         account_id=scores["account_id"].astype(str),
@@ -275,16 +276,16 @@ def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
 
 
 def _followed(panel: Panel, feeds: Collection[FeedHealth]) -> list[str]:
-    """Return the indicators to follow: not those of a broken feed, which is named itself.
+    """Return the indicators to monitor, without those of a broken feed, which is itself a finding.
 
-    Nor those of a feed too young to have a usual rate, whose indicators have not settled.
+    Indicators of a feed too young to have a usual rate are left out too, as they have not settled.
     """
     aside = {health.table for health in feeds if health.broken or not health.settled}
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
 
 
 def _quarters(table: pd.DataFrame) -> list[str]:
-    """Return a line on the last four quarters of expected and observed churn."""
+    """Return a line with the expected and observed churn of the last four quarters."""
     last = table.tail(4)
     texts = [
         f"{quarter} {expected:,.1f}, {observed:,}"
@@ -302,7 +303,7 @@ def _lasting(
     feeds: Collection[FeedHealth],
     alarms: float,
 ) -> tuple[LastingChange, ...]:
-    """Return what CUSUMs say of churn and of the feeds that are not found to be broken anyway."""
+    """Return the CUSUMs of churn, and of the feeds that are not already reported as broken."""
     names = [one.table for one in feeds if not one.broken and one.state != "ended"]
     return (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, names, alarms))
 
@@ -337,7 +338,7 @@ def _of_shift(kind: Kind, shift: Shift, every: int) -> Finding:
 def _of_scores(
     scores: pd.DataFrame, volume: pd.DataFrame, every: int, alarms: float
 ) -> list[Finding]:
-    """Return shifts of the risk, and of who is alerted, between runs of one model."""
+    """Return shifts of the risk and of new alerts between runs of the same model."""
     versions = dict(zip(volume["snapshot_on"], volume["model_version"], strict=True))
     alerted = scores.groupby("account_id")["alert"].shift(1)
     rows = pd.DataFrame(
@@ -356,7 +357,7 @@ def _of_scores(
 
 
 def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
-    """Whether the last run is on the weekday of the panel's grid; others are not comparable."""
+    """Whether the last run is on the weekday of the panel's grid; other runs are not comparable."""
     days = pd.DatetimeIndex(levels.days)
     return bool(scores["snapshot_on"].max().weekday() in set(days.weekday))
 
@@ -383,7 +384,7 @@ def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
 
 
 def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]:
-    """Judge those held out, where they are enough: acting on the others changes what comes."""
+    """Assess outcomes, if possible of held-out accounts, since acting changes those of others."""
     enough = [one for one in realised if one.expected >= MIN_EXPECTED]
     found: list[Finding] = []
     for one in enough[-1:]:

@@ -22,21 +22,22 @@ from leadsignal.survival.horizon_risks import calibration
 from leadsignal.tables import Tables
 
 JUDGED_DAYS = 365
-"""Only the runs of the last year among those whose horizon has passed are judged."""
+"""Number of days over which outcomes are evaluated: runs whose horizon has passed, and ends."""
 LATEST_DAYS = 35
-"""An end is judged by the last run early enough, if that is no older than this before."""
+"""An end is evaluated by the last run early enough, if that is at most this many days older."""
 
 
 @dataclass(frozen=True)
 class Realised:
-    """Expected against observed churns of the rows whose horizon has passed.
+    """Expected and observed churns of the rows whose horizon has passed.
 
-    ``rows`` of ``accounts`` on ``runs`` days. ``low`` and ``high`` are the 95 % interval of the
-    observed churns, with customers as clusters: rows of one account are dependent. ``slope``
-    (estimate, low, high) is of logit(observed) on logit(risk), 1 being right; None where it cannot
-    be fitted. ``caught`` counts the churners alerted at the last run at least the warning time
-    before their end was known, ``alert_share`` the accounts alerted, by which chance would do.
-    ``precision`` counts alerted rows that churned. ``std_err`` is that of observed less expected.
+    There are ``rows`` of ``accounts`` on ``runs`` days. ``low`` and ``high`` are the 95 % interval
+    of the observed churns, clustered by customer, since rows of one account are dependent.
+    ``slope`` (estimate, low, high) is that of logit(observed) on logit(risk), where 1 is perfect;
+    None if it cannot be fitted. ``caught`` counts the churned accounts alerted at the last run at
+    least the warning time before their end became known; ``alert_share`` is the share of accounts
+    alerted, which random alerts would catch. ``precision`` counts alerted rows that churned.
+    ``std_err`` is the standard error of observed minus expected.
     """
 
     arm: str
@@ -68,7 +69,7 @@ class Realised:
         )
 
     def chance_of_catch(self) -> float:
-        """Return how likely so few catches are if the alerts were random."""
+        """Return the probability of this few catches or fewer if alerts were random."""
         return float(bdtr(self.caught.count, self.caught.of, self.alert_share))
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,11 +94,12 @@ class Realised:
 
 @dataclass(frozen=True)
 class Arms:
-    """Accounts from their first alert on: held out against those free to be acted on.
+    """Accounts from their first alert on: held-out accounts compared with the others.
 
-    ``churned`` within the horizon of the first alert, by arm as it was drawn, contacted or not
-    (intention to treat). ``difference`` is the share held out less the other, with its 95 %
-    interval (Newcombe 1998, method 10): what acting on alerts saves.
+    ``churned`` counts accounts that churned within the horizon of the first alert, by arm as
+    assigned, contacted or not (intention to treat). ``difference`` is the share of the held-out
+    accounts minus that of the others, with its 95 % interval (Newcombe 1998, method 10): the churn
+    that acting on alerts prevents.
     """
 
     held_out: Share
@@ -138,9 +140,9 @@ class Arms:
 class Outcomes:
     """Scores with the outcomes of their accounts, as far as known on ``as_of_date``.
 
-    ``frame`` has the scores' rows with ``within`` (days from the snapshot to the end, NaN while
-    active), ``churned`` (within the horizon), ``passed`` (the horizon has), ``known_on``, ``arm``.
-    ``strangers`` counts rows of accounts that the tables do not hold.
+    ``frame`` has the rows of the scores with ``within`` (days from the snapshot to the end, NaN
+    while active), ``churned`` (within the horizon), ``passed`` (whether the horizon has passed),
+    ``known_on`` and ``arm``. ``strangers`` counts rows of accounts that are not in the tables.
     """
 
     frame: pd.DataFrame
@@ -150,7 +152,7 @@ class Outcomes:
 
 
 def horizon_of(scores: pd.DataFrame) -> int:
-    """Return the horizon of scores in days, from the last of the columns still_active_…d."""
+    """Return the horizon of scores in days, from the largest of the columns still_active_…d."""
     days = [
         int(name.removeprefix("still_active_").removesuffix("d"))
         for name in scores.columns
@@ -182,7 +184,7 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
 
 
 def evaluate_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, ...]:
-    """Return expected against observed of all accounts, and of those held out if there are any."""
+    """Return expected and observed churns of all accounts, and of held-out ones if any."""
     frame = outcomes.frame
     arms = ["all", *(["held out"] if (frame["arm"] == "held out").any() else [])]
     found = []
@@ -194,7 +196,7 @@ def evaluate_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, 
 
 
 def outcomes_by_quarter(outcomes: Outcomes) -> pd.DataFrame:
-    """Return expected and observed churn by the quarter of the run, as `by_quarter` does."""
+    """Return expected and observed churn by quarter of the run, in the form of `by_quarter`."""
     rows = outcomes.frame[outcomes.frame["passed"]]
     return by_quarter(rows["snapshot_on"], rows["risk"], rows["churned"], rows["customer"])
 
@@ -244,7 +246,7 @@ def _slope(
 
 
 def _caught(frame: pd.DataFrame, outcomes: Outcomes, warning_time: int) -> Share:
-    """Count the churners of the last year with an alert at the last run early enough."""
+    """Count the churned accounts of the last year alerted at the last run early enough."""
     today = pd.Timestamp(outcomes.as_of_date)
     ahead = (frame["known_on"] - frame["snapshot_on"]).dt.days
     recent = frame["known_on"] >= today - pd.Timedelta(days=JUDGED_DAYS)
@@ -255,7 +257,7 @@ def _caught(frame: pd.DataFrame, outcomes: Outcomes, warning_time: int) -> Share
 
 
 def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return, by run: accounts, alerts, their share, alerts that are new, expected churns."""
+    """Return the accounts, alerts, share alerted, new alerts and expected churns of each run."""
     rows: list[dict[str, Any]] = []
     before: set[str] = set()
     for day, mine in scores.sort_values("snapshot_on").groupby("snapshot_on"):
@@ -276,10 +278,10 @@ def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluate_arms(outcomes: Outcomes, contacts: pd.DataFrame | None) -> Arms | None:
-    """Return the results of the hold-out; None where the scores have none.
+    """Return the results of the hold-out; None if the scores have none.
 
-    One row an account: its first alert whose horizon has passed. A contact counts from that day
-    to the horizon.
+    Each account counts once, from its first alert whose horizon has passed. A contact counts from
+    that day until the horizon.
     """
     frame = outcomes.frame
     if HELD_OUT not in frame:
@@ -309,7 +311,7 @@ def _contacted(first: pd.DataFrame, contacts: pd.DataFrame, horizon: int) -> Any
 
 
 def difference_of(one: Share, other: Share) -> tuple[float, float, float]:
-    """Return the difference of two shares with its 95 % interval; NaN where one counts none.
+    """Return the difference of two shares with its 95 % interval; NaN if one is of no accounts.
 
     Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
 

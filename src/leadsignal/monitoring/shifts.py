@@ -19,21 +19,21 @@ Floats = NDArray[np.float64]
 
 
 LAGS = (1, 4, 13)
-"""Runs over which a change is looked for: a jump, a month's, and at weekly runs a quarter's."""
+"""Numbers of runs over which changes are computed: a week, a month and a quarter of weekly runs."""
 MIN_PAST, MIN_CHANGES = 26, 8
-"""A level whose past holds fewer changes, or fewer that do not overlap, is not judged."""
+"""Minimum number of past changes of a level, and of those that do not overlap, to assess it."""
 MEMORY = 104
-"""Past changes that are remembered."""
+"""Maximum number of past changes that are used."""
 MIN_KNOWN = 20
-"""A level of fewer known values is none."""
+"""Minimum number of known values of a level."""
 KNOWN_APART = 0.1
-"""Levels whose shares of known values differ by more are not compared: the accounts differ."""
+"""Maximum difference in the share of known values at which levels are compared."""
 MIN_SPREAD, MIN_SHARE_SPREAD = 0.05, 0.2
-"""Lower limits of the standard deviations, of ranks and of shares, that changes are scaled by."""
+"""Lower limits of the standard deviations of ranks and of shares by which changes are scaled."""
 MAX_LEVELS = 10
 YEAR_DAYS, AROUND_RUNS = 364, 3
 LARGER = 1.25
-"""How much larger than what was seen before a change must be."""
+"""Factor by which a change must exceed earlier ones."""
 
 Kind = Literal["level", "missing", "share"]
 
@@ -57,7 +57,7 @@ class Levels:
     """Levels of series (rows) at runs (columns), in standard deviations; NaN where unknown.
 
     ``known`` (series, runs) is the share of accounts whose value is known; ``era`` (runs) numbers
-    stretches of runs of one model: levels of two eras are not compared. ``every`` is in days.
+    consecutive runs of one model: levels of different eras are not compared. ``every`` is in days.
     """
 
     series: tuple[Series, ...]
@@ -68,7 +68,7 @@ class Levels:
     era: NDArray[np.int64]
 
     def changes(self, lag: int, upto: int) -> Floats:
-        """Return changes over ``lag`` runs that end at the runs ``lag`` to ``upto``."""
+        """Return the changes over ``lag`` runs that end at each run from ``lag`` to ``upto``."""
         now, then = self.level[:, lag : upto + 1], self.level[:, : upto + 1 - lag]
         change = now - then
         known = self.known[:, lag : upto + 1] - self.known[:, : upto + 1 - lag]
@@ -82,8 +82,8 @@ class Levels:
 class Shift:
     """One series whose change over ``lag`` runs is beyond its past.
 
-    ``change``, the ``usual`` change of its past, and the distance between the two that had to be
-    exceeded, ``tolerance``, are in standard deviations between accounts.
+    ``change``, the ``usual`` change in the past, and ``tolerance``, the allowed difference between
+    the two, are in standard deviations between accounts.
     """
 
     series: Series
@@ -94,7 +94,7 @@ class Shift:
 
     @property
     def beyond(self) -> float:
-        """By what factor the tolerance is exceeded."""
+        """Factor by which the tolerance is exceeded."""
         return abs(self.change - self.usual) / self.tolerance
 
 
@@ -102,8 +102,8 @@ class Shift:
 class RatedShift:
     """The shifts at one run, the clearest first.
 
-    For each series: whether it was ``judged``, its ``change`` since the last run less the usual
-    one, and the ``tolerance`` that this would have had to exceed.
+    For each series: whether it was ``judged`` (assessed), its ``change`` since the last run minus
+    the usual one, and the ``tolerance`` that this has to exceed to be found.
     """
 
     shifts: tuple[Shift, ...]
@@ -117,9 +117,9 @@ def levels_of(
 ) -> Levels:
     """Return the levels of ``names`` at each snapshot_on of the rows.
 
-    A number's level is its accounts' mean rank among all rows, which no outlier moves; a
-    category's is the share of each of its most frequent values. Missing values are followed by
-    themselves. ``eras`` maps days to the model that made them.
+    The level of a number is the mean rank of its accounts among all rows, which is robust to
+    outliers; a category has as levels the shares of its most frequent values. Missing values have a
+    series of their own. ``eras`` maps each day to the model that scored it.
     """
     days, run = np.unique(rows["snapshot_on"].to_numpy(), return_inverse=True)
     found = [part for name in names for part in _levels(rows[name], run, len(days))]
@@ -182,16 +182,15 @@ def _ranks(values: Floats) -> tuple[Floats, float]:
 def find_shifts(
     levels: Levels, at: int, *, alarms: float, least: float, rooms: int | None = None
 ) -> RatedShift:
-    """Return which series have shifted at run number ``at``, by the runs up to it.
+    """Return which series have shifted at run number ``at``, from the runs up to it.
 
-    A change is compared with the past changes over as many runs, up to the run at which it began;
-    where the level swings with the month or the quarter, against those of the same phase:
-    Student's t with a degree of freedom for each past change that does not overlap, or as many
-    as have tails like the past's. The bound is
-    Bonferroni's over ``rooms`` (default: all) series and lags, so that ``alarms`` false ones are
-    expected a run, whatever the dependence between them. Beyond the usual, a change must also be
-    larger than ``least`` standard deviations, and by a quarter than what has been seen before:
-    twice at any time (once may have been a fault), or in the same season a year ago.
+    A change is compared with the past changes over the same number of runs, up to the run at which
+    it began; if the level varies with the month or the quarter, only with those of the same phase.
+    The test is Student's t, with one degree of freedom for each non-overlapping past change, or
+    fewer if the past has heavy tails. It is Bonferroni-corrected over ``rooms`` (default: all)
+    series and lags, so that at most ``alarms`` false ones are expected per run under any
+    dependence. A change must also be larger than ``least`` standard deviations, and larger by a
+    quarter than any seen twice (once may have been a fault), or in the same season a year ago.
     """
     chance = alarms / max((rooms or len(levels.series)) * len(LAGS), 1)
     best: dict[int, Shift] = {}
@@ -217,7 +216,7 @@ def find_shifts(
 
 @dataclass(frozen=True, eq=False)
 class _Past:
-    """By series: the change ``now``, the ``usual`` one, its ``spread``, what bounds it."""
+    """For each series: the change ``now``, the ``usual`` change, its ``spread`` and its bounds."""
 
     lag: int
     now: Floats
@@ -246,7 +245,7 @@ class _Past:
         sign = np.sign(now - usual)[:, None]
         seen = compared.around & ~np.isnan(past)
         beyond = np.where(seen, (past - usual[:, None]) * sign, 0.0)
-        # One event is in as many changes as overlap.
+        # Overlapping changes share the same event.
         place = np.maximum(beyond.shape[1] - 1 - overlap, 0)[:, None]
         ceiling = np.take_along_axis(np.sort(beyond, axis=1), place, axis=1)[:, 0]
         year = change.shape[1] - 1 - round(YEAR_DAYS / levels.every)
@@ -262,8 +261,8 @@ class _Past:
 def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
     """Return the degrees of freedom at which Student's t has the tails of past changes.
 
-    By moments: its excess kurtosis is 6 / (degrees - 4). The largest change is left out with
-    those that overlap it: one shift in the past is no habit.
+    By the method of moments: the excess kurtosis is 6 / (degrees - 4). The largest change and those
+    that overlap it are left out, since a single past shift is not typical.
     """
     size = np.sort(np.abs(np.nan_to_num(apart)), axis=1)
     size[np.arange(size.shape[1]) >= size.shape[1] - overlap[:, None]] = 0.0
@@ -284,23 +283,24 @@ def _limits(degrees: Floats, enough: NDArray[np.bool_], chance: float) -> Floats
 
 
 CYCLES = ((1, 1.6), (3, 3.5))
-"""Months of a cycle, and how many days apart count as the same phase."""
+"""Length of each cycle in months, and number of days within which phases count as the same."""
 MONTH_DAYS = 365.2425 / 12
 EXPLAINED, LONGER_EXPLAINED = 0.75, 0.5
-"""A level swings with a cycle whose phase leaves less than this share of its changes' squares
-unexplained (chance leaves all of it, and more); a longer cycle must leave less than that share of
-what the shorter one leaves."""
+"""A level varies with a cycle if its phase leaves less than the first share of the sum of squared
+changes unexplained (by chance it leaves all of it); a longer cycle must leave less than the second
+share of what the shorter one leaves."""
 MIN_ALIKE = 3
-"""Changes with fewer others of their phase are not used."""
+"""Minimum number of other changes of the same phase for a change to be used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparable:
-    """Which past changes the present one is compared with.
+    """The past changes with which the current one is compared.
 
-    ``among`` (series, past changes); ``around``: those in whose reach it must not lie either, twice
-    as far in phase, since a fall at the month's end may come a day sooner. ``overlap`` (series):
-    how many of them share a run. ``by_phase`` (series): whether they are those of the same phase.
+    ``among`` (series, past changes) selects them. ``around`` selects those within twice the
+    distance in phase, which the change must exceed too, since a fall at the end of a month may come
+    a day earlier. ``overlap`` (series) is the number that share a run. ``by_phase`` (series) tells
+    whether only changes of the same phase are used.
     """
 
     among: NDArray[np.bool_]
@@ -312,10 +312,10 @@ class Comparable:
 def find_comparable(
     days: Sequence[Any], past: Floats, lag: int, every: int, memory: int
 ) -> Comparable:
-    """Return what the change that ends on the last of ``days`` is compared with.
+    """Return the past changes that the change ending on the last of ``days`` is compared with.
 
-    ``past`` (series, changes) are changes over ``lag`` runs that end on the first of the days; NaN
-    where unknown. All of the last ``memory`` count, or those of the same phase at any time.
+    ``past`` (series, changes) are the changes over ``lag`` runs that end on the earlier days, NaN
+    if unknown. The last ``memory`` changes are used, or all changes of the same phase.
     """
     series, count = past.shape
     among = np.zeros(past.shape, dtype=bool)
@@ -348,7 +348,7 @@ def _alike(days: Sequence[Any], months: int, within: float) -> NDArray[np.bool_]
 
 
 def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_]) -> Floats:
-    """Return the share of each series' squared changes that others of their phase do not explain.
+    """Return the share of each series' squared changes that its phase does not explain.
 
     Each change is predicted by the mean of the others of its phase.
     """
@@ -367,7 +367,7 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
 
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
-    """Draw changes as dots over their tolerance, the largest first."""
+    """Plot changes relative to their tolerance as dots, the largest first."""
     from leadsignal.picture_style import COLOURS, FAINT, GREY, SMALL, axes_of, write_title
 
     rows = drift[drift["change"].notna() & drift["tolerance"].notna()]

@@ -1,4 +1,4 @@
-"""Pages for people: self-contained HTML, inline SVG, no request to anywhere."""
+"""Pages for people: self-contained HTML with inline SVG, without external requests."""
 
 import lazy_loader
 

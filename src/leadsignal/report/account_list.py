@@ -1,4 +1,4 @@
-"""The list of accounts, which a script sorts and filters; it is complete without the script."""
+"""The list of accounts, complete without JavaScript; a script sorts and filters it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from leadsignal.report.summary_types import AccountRow, AccountsSummary, OpenPro
 from leadsignal.report.wording import money, name_text, of_hundred, share_text, span, step_words
 
 PRINTED = 60
-"""Number of rows that the style sheet prints."""
+"""Number of rows that are printed on paper."""
 
 
 def account_list(topic: str, summary: Summary) -> Html:
@@ -97,7 +97,7 @@ def _table(summary: Summary, accounts: AccountsSummary) -> Html:
 
 
 def _row(row: AccountRow, heads: tuple[str, ...], page: str | None) -> Html:
-    # data-value holds the risk itself, because many accounts share "about 18".
+    # data-value holds the exact risk, since many accounts share the text "about 18".
     loss, renewal = row["expected_arr_loss"], row["next_renewal"]
     cells: dict[str, tuple[object, str | None]] = {
         RISK: (of_hundred(row["risk"]), f"{row['risk']:.5f}"),

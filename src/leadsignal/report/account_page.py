@@ -1,4 +1,4 @@
-"""The page of one account: a review as HTML that prints on one A4 sheet."""
+"""The page of one account: its review as HTML that prints on one A4 sheet."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STATE_KINDS = {
 def write_review(
     review: Review, file: str | Path, *, for_customer: bool = False, force: bool = False
 ) -> None:
-    """Write a review as one self-contained HTML file, whole or not at all.
+    """Write a review as one self-contained HTML file, atomically.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def write_review(
 
 @checked
 def review_page(review: Review, *, for_customer: bool = False) -> str:
-    """Return the page as text; equal reviews give equal bytes."""
+    """Return the page as text; equal reviews give identical text."""
     review = allowed(review) if for_customer else review
     left = join([_plan(review), _processes(review), _risk(review)])
     right = join([_missed(review), _commitments(review)])
@@ -165,7 +165,7 @@ def _results(review: Review, for_customer: bool) -> Html:
     status = review.status
     tiles = tag("p", "Nothing has been measured yet.")
     if status:
-        # How many results were shown is about the vendor's work.
+        # The number of results shown describes the vendor's work.
         tiles = _tiles([*_measured(status), *([] if for_customer else [_presented(status)])])
     listed = _results_table(review, for_customer)
     return section("results", "Results so far", tiles, _figure(review), listed)
@@ -373,7 +373,7 @@ def _around(process: ProcessReview) -> Html:
     before, after = (
         number(value, 3) or "not measured" for value in (process.before, process.after)
     )
-    # The two stay on one line, which a column has room for.
+    # The two stay on one line, for which a column has enough room.
     return join(
         [
             f"{before}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{after}",

@@ -41,9 +41,8 @@ def write_account_pages(
 ) -> dict[str, Path]:
     """Write the page of each account on the call list into a folder, with ``index.html``.
 
-    The folder is written whole or not at all. An account has the same file name in every run;
-    pages of accounts that are listed no longer are removed. The pages are for you: they tell the
-    risk.
+    The folder is written atomically. An account has the same file name in every run; pages of
+    accounts that are no longer listed are removed. The pages are internal: they show the risk.
 
     Parameters
     ----------
@@ -52,15 +51,15 @@ def write_account_pages(
     scores : Scores
         Scores of the same day.
     folder : str or Path
-        A new folder, an empty one, or one of account pages and nothing else.
+        A new or empty folder, or one that contains only account pages.
     analysis : SuccessAnalysis, optional
         Essential processes; by default those of the scores.
     accounts : iterable of str, optional
         Account ids; by default the alerted accounts that are not held out.
     context : AsOfContext, optional
-        What is known of all accounts on that day, if it is made already.
+        Data of all accounts on that day, if already computed.
     progress : callable, optional
-        Called with the number of pages written and that of all.
+        Called with the number of pages written and the total.
 
     Returns
     -------
@@ -70,7 +69,7 @@ def write_account_pages(
     Raises
     ------
     OptionError
-        If the folder holds something else, an account is not there, the scores are of another day
+        If the folder has other content, an account does not exist, the scores are of another day
         or analysis, or the context is of other tables.
 
     Examples
@@ -118,7 +117,7 @@ def _row(review: Review, name: str) -> Row:
 
 
 def _index(scores: Scores, rows: list[Row]) -> str:
-    """Return the page that lists the others."""
+    """Return the page that lists the account pages."""
     on = day_text(scores.as_of_date)
     head = ("Account", f"Of 100 like it, leave within {span(scores.horizon)}",
             "Next step to agree on")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Inline SVG of rows: estimates with intervals against a line, and counts in parts."""
+"""Inline SVG of rows: estimates with intervals and a reference line, and stacked bars."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leadsignal.html_pages import Html, join, tag
 from leadsignal.report.charts import NARROW, WIDE, Scale, shape, svg
 
 LINE_HEIGHT = 14
-"""Distance of two lines of a label."""
+"""Distance between two lines of a label."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """A label, estimates one below the other, and what is written at the right."""
+    """A label, its estimates one below the other, and the text at the right."""
 
     label: str
     estimates: Sequence[Estimate]
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Axis:
-    """What the estimates are measured on: limits, ticks with their words, the line to beat."""
+    """Axis of the estimates: limits, ticks with their labels, and the reference line."""
 
     low: float
     high: float
@@ -53,7 +53,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Part:
-    """A count of a stack; ``kind`` is a class of the style."""
+    """One part of a stacked bar: a count, with ``kind`` as its CSS class."""
 
     count: float
     kind: str
@@ -62,21 +62,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Stack:
-    """A label and its parts, drawn from the left to the right."""
+    """A stacked bar: its label, and its parts from left to right."""
 
     label: str
     parts: Sequence[Part]
 
 
 def both(draw: Callable[..., Html], *args: object, **kwargs: object) -> Html:
-    """Return a drawing for wide places and for phones; the page shows one of them."""
+    """Return a drawing for wide screens and one for phones; the page shows one of them."""
     return join([draw(*args, **kwargs, width=WIDE), draw(*args, **kwargs, width=NARROW)])
 
 
 def ranges(
     rows: Sequence[Row], axis: Axis, *, title: str, description: str, width: int = WIDE
 ) -> Html:
-    """Return estimates with their intervals, a row each, against the axis' line."""
+    """Return estimates with their intervals, one per row, with the reference line of the axis."""
     narrow = width <= NARROW
     gutter, margin = (8, 8) if narrow else (328, 120)
     x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
@@ -86,7 +86,7 @@ def ranges(
     for row in rows:
         lines = _label_lines(row.label, row.note, narrow)
         parts += _labels(lines, row.note, top, width, gutter, narrow)
-        if narrow:  # The label stands above its mark, and the lines of the axis pause there.
+        if narrow:  # The label is above its mark, where the lines of the axis are interrupted.
             pauses.append((top, top + 8 + LINE_HEIGHT * len(lines)))
             top = pauses[-1][1]
         parts += _estimates(row.estimates, axis, x, top + step / 2)
@@ -119,7 +119,7 @@ def _anchor(at: float, x: Scale) -> str:
 
 
 def _roomy(axis: Axis, x: Scale) -> set[float]:
-    """Return the ticks whose words do not run into others: the line's and the outer ones first."""
+    """Return ticks whose labels do not overlap, with priority for the reference line and ends."""
     first = [tick for tick in axis.ticks if tick[0] == axis.line]
     taken: list[tuple[float, float]] = []
     kept = set()
@@ -160,7 +160,7 @@ def _estimates(
 
 
 def stacks(rows: Sequence[Stack], *, title: str, description: str, width: int = WIDE) -> Html:
-    """Return counts in parts, a bar a row, all on one scale; each count that fits is written."""
+    """Return stacked bars, one per row, on a common scale; counts are written where they fit."""
     narrow = width <= NARROW
     gutter = 0 if narrow else 190
     most = max([sum(part.count for part in row.parts) for row in rows] + [1])
@@ -187,14 +187,14 @@ def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
         yield tag("rect", tag("title", part.text), x=left, y=top, width=wide, height=22,
                   class_=f"bar {part.kind}")  # fmt: skip
         words = f"{part.count:,.0f}"
-        if len(there) > 1 and wide > 9 * len(words):  # of a single part the total says it
+        if len(there) > 1 and wide > 9 * len(words):  # a single part equals the total
             yield tag("text", words, x=round(left + wide / 2, 1), y=top + 15.5,
                       class_="tick strong middle")  # fmt: skip
     yield tag("text", f"{begin:,.0f}", x=x(begin) + 6, y=top + 15.5, class_="tick")
 
 
 def stack_key(parts: Sequence[tuple[str, str]]) -> Html:
-    """Return the legend of stacks: kind and meaning, in their order."""
+    """Return the legend of stacked bars: kind and meaning, in order."""
     items = [
         tag("li", tag("svg", tag("rect", x=1, y=2, width=12, height=10, class_=f"bar {kind}"),
                       viewBox="0 0 14 14", width=14, height=14, aria_hidden="true"), " ", meaning)

@@ -1,7 +1,7 @@
-"""Inline SVG: scales, ticks and a time axis with a series above lanes of what happened.
+"""Inline SVG: scales, ticks and a time axis with a series above lanes of events.
 
-Colours come from the page's style by class, so that one drawing serves light, dark and print.
-Coordinates are rounded to a tenth, so that equal numbers give equal bytes.
+Colours come from the page's style by class, so that one drawing works in light and dark mode and in
+print. Coordinates are rounded to a tenth, so that equal numbers give identical bytes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from leadsignal.html_pages import Html, number, tag
 from leadsignal.phrases import day_text, month_text
 
 NARROW, WIDE = 360, 960
-"""Widths at which a chart is drawn: for phones, and for all else. The page shows one of them."""
+"""Widths at which a chart is drawn, for phones and other screens. The page shows one of them."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A straight line from values to coordinates."""
+    """A linear map from values to coordinates."""
 
     low: float
     high: float
@@ -28,7 +28,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return the coordinate of a value, to a tenth."""
+        """Return the coordinate of a value, rounded to a tenth."""
         share = 0.5 if self.high == self.low else (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Values over time against a target that may change: (day, target) from which it holds."""
+    """Values over time, with a target that may change: pairs of (first day, target)."""
 
     label: str
     points: Sequence[Point]
@@ -54,7 +54,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of a lane, from a day to another; ``kind`` is a class of the style."""
+    """An interval of a lane, from one day to another; ``kind`` is a CSS class."""
 
     since: date
     until: date
@@ -64,7 +64,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """A day of a lane; ``shape`` is a name in ``SHAPES``, ``kind`` a class of the style."""
+    """A day of a lane; ``shape`` is a name in ``SHAPES``, ``kind`` a CSS class."""
 
     on: date
     shape: str
@@ -74,7 +74,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Lane:
-    """One row below the series: a label, stretches and days."""
+    """One row below the series: a label, intervals and days."""
 
     label: str
     bars: Sequence[Bar] = ()
@@ -90,11 +90,11 @@ SHAPES = {
     "tick": "M-1,-5h2v10h-2z",
     "cross": "M-4,-4L4,4M4,-4L-4,4",
 }
-"""Marks that differ by shape, not by colour alone."""
+"""Marks that differ in shape, not only in colour."""
 
 
 def shape(name: str, kind: str, x: float, y: float, text: str = "") -> Html:
-    """Return a mark at a place; ``text`` is its tooltip."""
+    """Return a mark at a position; ``text`` is its tooltip."""
     title = tag("title", text) if text else ""
     return tag(
         "path", title, d=SHAPES[name], transform=f"translate({x:g} {y:g})", class_=f"mark {kind}"
@@ -102,7 +102,7 @@ def shape(name: str, kind: str, x: float, y: float, text: str = "") -> Html:
 
 
 def key(shapes: Sequence[tuple[str, str, str]]) -> Html:
-    """Return the legend: shape, kind and what it means, one after the other."""
+    """Return the legend: each shape and kind with its meaning."""
     items = [
         tag(
             "li",
@@ -119,7 +119,7 @@ def key(shapes: Sequence[tuple[str, str, str]]) -> Html:
 def svg(
     width: float, height: float, *children: object, title: str, description: str, kind: str
 ) -> Html:
-    """Return a drawing that scales with its place and says in words what it shows."""
+    """Return a drawing that scales with its container and has a text description."""
     return tag(
         "svg", *children, viewBox=f"0 0 {width:g} {height:g}", role="img",
         aria_label=f"{title}. {description}", class_=f"chart {kind}",
@@ -128,7 +128,7 @@ def svg(
 
 
 def value_ticks(low: float, high: float, most: int = 4) -> list[float]:
-    """Return round values between low and high, at most ``most`` and one.
+    """Return round values between low and high, at most ``most`` + 1.
 
     >>> value_ticks(3.5, 9.8)
     [4.0, 6.0, 8.0]
@@ -142,7 +142,7 @@ def value_ticks(low: float, high: float, most: int = 4) -> list[float]:
 
 
 def month_ticks(first: date, last: date, most: int) -> list[date]:
-    """Return first days of months, so far apart that at most ``most`` fall in the span.
+    """Return first days of months, spaced so that there are at most ``most``.
 
     >>> month_ticks(date(2023, 1, 15), date(2024, 1, 15), 5)
     [datetime.date(2023, 4, 1), datetime.date(2023, 7, 1), datetime.date(2023, 10, 1),
@@ -166,7 +166,7 @@ def timeline(
     description: str,
     width: int = WIDE,
 ) -> Html:
-    """Return a series over lanes on one time axis, drawn for a width."""
+    """Return a series above lanes on one time axis, drawn at the given width."""
     narrow = width <= NARROW
     gutter, top = (34 if narrow else 168), 22
     plot = (150 if narrow else 170) if series else 0
@@ -217,7 +217,7 @@ def _draw_series(
 
 
 def _draw_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> Iterator[Html]:
-    """Draw the target as steps, with its last value written at the left."""
+    """Draw the target as a step function, labelled with its last value at the left."""
     if not targets:
         return
     path, found = [], None

@@ -70,7 +70,7 @@ SECTIONS = {
     "accounts": "All accounts",
     "method": "Method and caveats",
 }
-"""What the sections are about, in the contents and above the findings that are their headings."""
+"""Topics of the sections, shown in the contents and above the finding in each heading."""
 
 
 DRAWN: dict[str, Callable[[str, Summary], Html]] = {
@@ -83,10 +83,10 @@ DRAWN: dict[str, Callable[[str, Summary], Html]] = {
     "accounts": account_list,
     "method": method_section,
 }
-"""How each section is drawn, in their order."""
+"""Function that draws each section, in order."""
 
 MAX_DOUBTS = 5
-"""Number of warnings of the data that are not folded."""
+"""Number of warnings about the data that are not folded."""
 
 
 @checked
@@ -102,7 +102,7 @@ def write_report(
 ) -> None:
     """Write the report as one self-contained HTML file.
 
-    Equal input gives equal bytes. The file is written whole or not at all.
+    Equal input gives identical bytes. The file is written atomically.
 
     Parameters
     ----------
@@ -113,11 +113,11 @@ def write_report(
     backtest : Backtest, optional
         Backtest of the alerts.
     scores : Scores, optional
-        Scores of the panel's last day.
+        Scores on the panel's last day.
     findings : Findings, optional
         Results of `gather_findings`; a section whose result is missing says so in one line.
     pages : str or Path, optional
-        The folder that `write_account_pages` wrote: each account with a page there is linked to it.
+        Folder written by `write_account_pages`; accounts with a page in it are linked to it.
     force : bool, default False
         Replace a file that is not a page of leadsignal.
 
@@ -141,7 +141,7 @@ def write_report(
 
 
 def checked_path(file: str | Path, *, force: bool = False) -> Path:
-    """Return the path of the report; raises OptionError as ``write_report`` does."""
+    """Return the path of the report; raises the OptionErrors of ``write_report``."""
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
@@ -150,7 +150,7 @@ def checked_path(file: str | Path, *, force: bool = False) -> Path:
 
 
 def with_pages(summary: Summary, folder: str | Path, beside: str | Path) -> Summary:
-    """Return the summary with the accounts' pages in a folder, for a report at ``beside``."""
+    """Return the summary with links from a report at ``beside`` to account pages in a folder."""
     listed = summary["accounts"]["rows"] if summary["accounts"] else []
     paths = page_paths(folder, beside, (row["account_id"] for row in listed))
     return {**summary, "pages": paths}
@@ -176,7 +176,7 @@ def report_page(summary: Summary) -> str:
 
 @cache
 def _script() -> str:
-    """Return the script that sorts and filters the list of accounts; nothing else needs one."""
+    """Return the script that sorts and filters the list of accounts, the only one on the page."""
     found = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
     return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
@@ -217,7 +217,7 @@ def _first_screen(summary: Summary) -> Html:
 
 
 def _doubts(summary: Summary) -> Html | str:
-    """Return what is odd in the data and affects the report, one line each."""
+    """Return the warnings about the data that affect the report, one line each."""
     found = summary["warnings"]
     if not found:
         return ""
@@ -234,7 +234,7 @@ def _answer(question: str, answer: object, *items: object) -> Html:
 
 
 def _kept(summary: Summary) -> Html:
-    """Return net revenue retention over a year; of accounts where revenue is not known."""
+    """Return net revenue retention over a year, or retention of accounts if revenue is unknown."""
     rows = summary["trailing_retention"]
     if not rows:
         question = "How much revenue stays"
@@ -302,7 +302,7 @@ def _caught(summary: Summary) -> Html:
 
 
 def _against(catch: CatchSummary, panel: PanelSummary) -> Html | str:
-    """Return whether the alerts beat a list that knows no behaviour, and where all lists are."""
+    """Return whether the alerts beat a list without behaviours, and a link to all methods."""
     if catch["beats_context"] is None:
         return ""
     text = tag("b", f"Not proven to be more than {profile_words(panel)} alone catch",
@@ -368,11 +368,11 @@ def _calls(summary: Summary) -> Html:
 
 ADOPTED = "All processes are adopted: ask for the latest result"
 NOT_WRITTEN = "No process is written down yet: ask what they want to reach, and what is in the way"
-"""What to call about where an account has no next step."""
+"""What to call about if an account has no next step."""
 
 
 def _without(feeds: list[str]) -> Html | str:
-    """Return a warning for tables that were missing, empty or late in scoring."""
+    """Return a warning about tables that were missing, empty or late in scoring."""
     if not feeds:
         return ""
     text = "; ".join(name_text(feed) for feed in feeds)
@@ -393,7 +393,7 @@ def _call(row: AccountRow, page: str | None, otherwise: str) -> tuple[object, ..
 
 
 def _whose(row: AccountRow) -> Html | str:
-    """Return who looks after an account, and when it is renewed."""
+    """Return the owner and the renewal date of an account."""
     renewal = row["next_renewal"]
     when = join(["renews ", day(date.fromisoformat(renewal))]) if renewal else ""
     known = [part for part in (row["owner"], when) if part]
@@ -401,7 +401,7 @@ def _whose(row: AccountRow) -> Html | str:
 
 
 def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html | str:
-    """Return for which processes of the calls an effect is proven, and where it is stated."""
+    """Return the processes to call about that have a proven effect, with links to the effects."""
     open_now = [row["open_processes"][0]["process"] for row in calls if row["open_processes"]]
     proven = [name_text(name) for name in dict.fromkeys(open_now) if name in effects]
     if not proven:

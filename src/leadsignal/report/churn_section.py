@@ -1,4 +1,4 @@
-"""Churn and retention over time: the section of the report that finance asks for."""
+"""Churn and retention over time: the section of the report for finance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
 MEASURES: tuple[tuple[RetentionShare, str], ...] = (
     ("net", "net revenue"), ("gross", "gross revenue"), ("logo", "accounts"),
 )  # fmt: skip
-"""What retention is measured of, in the order of the legend; the names are classes of the style."""
+"""Retention measures in the order of the legend; their names are CSS classes."""
 SURE = 0.05
 
 
@@ -47,7 +47,7 @@ def churn_section(topic: str, summary: Summary) -> Html:
 
 
 def _title(summary: Summary) -> str:
-    """Return whether churn over a year has changed by more than chance, year on year."""
+    """Return a heading that says whether churn has changed year on year beyond chance."""
     rows = summary["trailing_retention"] or []
     if len(rows) < 13:
         return f"{summary['churn']['churned']:,} accounts have churned"
@@ -93,7 +93,7 @@ def _quarters(churn: ChurnSummary) -> Html:
 
 
 def _column(of: QuarterRow, divided: bool) -> Column:
-    """Return a quarter's churn rate by verdict; undivided without warnings to go by."""
+    """Return a quarter's churn rate by verdict, or undivided if the tables have no warnings."""
     verdicts = VERDICTS if divided else (
         (tuple(name for names, _, _ in VERDICTS for name in names), "churned", "dim"),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def _retention(summary: Summary) -> Html:
 
 
 def _measured(rows: list[RetentionRow]) -> tuple[RetentionShare, ...]:
-    """Return what is known of some row: without revenue it is the accounts only."""
+    """Return the measures known in any row; without revenue, only retention of accounts."""
     return tuple(name for name, _ in MEASURES if any(row[name] is not None for row in rows))
 
 
@@ -172,7 +172,7 @@ def _month_finding(rows: list[RetentionRow]) -> str:
 
 
 def _months(months: list[RetentionRow], years: list[RetentionRow]) -> Html:
-    """Return the months' numbers, the latest first, beside those of the year until then."""
+    """Return the numbers of each month, the latest first, and of the year up to it."""
     yearly = {row["month"]: row for row in years}
     both_measured = [(name, words) for name, words in MEASURES if name in _measured(months)]
     items = [

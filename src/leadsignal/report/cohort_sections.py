@@ -1,4 +1,4 @@
-"""Cohorts in the report, with the usual and the corrected number; reasons to buy."""
+"""Cohorts in the report, with naive and corrected estimates; reasons to buy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from leadsignal.report.wording import (
 Lines = Sequence[CohortLine]
 
 MAX_COHORTS = 10
-"""Number of comparisons that are drawn; the folded table has all."""
+"""Number of comparisons in the chart; the folded table has all."""
 
 VERDICTS = (HOLDS, ARTEFACT, DISAGREE, PERHAPS, UNPROVEN)
 """Verdicts in the order in which they matter to a reader."""
@@ -43,7 +43,7 @@ RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half")
 
 
 def cohort_section(topic: str, summary: Summary) -> Html:
-    """Return the comparisons of cohorts, the usual number beside the corrected one."""
+    """Return the comparisons of cohorts, with naive and corrected estimates."""
     cohorts = summary["cohorts"]
     if cohorts is None:
         return section("cohorts", topic, missing_line(summary, "cohorts"))
@@ -64,18 +64,18 @@ def cohort_section(topic: str, summary: Summary) -> Html:
 
 
 def _weight(line: CohortLine) -> tuple[int, float, str, str]:
-    """Return the order of a comparison: by verdict, then the least likely by chance."""
+    """Return the sort key of a comparison: by verdict, then by p-value."""
     return VERDICTS.index(line["verdict"]), line["p_holm"], line["by"], line["cohort"]
 
 
 def _leading(lines: Lines) -> CohortLine | None:
-    """Return the comparison that the section begins with: of measuring, else the first."""
+    """Return the comparison that begins the section: that of measuring, otherwise the first."""
     of_measuring = [line for line in lines if line["by"] == "measured"]
     return next(iter([*of_measuring, *lines]), None)
 
 
 def _finding(line: CohortLine) -> str:
-    """Return what a comparison found, as a heading."""
+    """Return the finding of a comparison as a heading."""
     who, than = _cohort(line), name_text(line["against"])
     who = who[:1].upper() + who[1:]
     ratio = estimate_of(line["hazard_ratio"])
@@ -103,7 +103,7 @@ def _distorted(count: int, of: int) -> str:
 
 
 def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
-    """Return why a process has another effect here than elsewhere on the page."""
+    """Return why the effect of a process differs from that elsewhere on the page."""
     both = [name_text(line["by"]) for line in lines if line["by"] in effects]
     if not both:
         return ""
@@ -132,7 +132,7 @@ def _cohort(line: CohortLine) -> str:
 
 
 def _example(line: CohortLine | None) -> Html | str:
-    """Return the numbers of the comparison in the heading, the usual one beside the corrected."""
+    """Return the naive and corrected estimates of the comparison in the heading."""
     if line is None:
         return ""
     corrected, usual = line["hazard_ratio"], line["naive"]

@@ -1,6 +1,6 @@
-"""The page of a comparison of cohorts: verdict, picture, four rows, four cautions, the rest folded.
+"""The page of a cohort comparison: verdict, picture, four rows, four cautions, the rest folded.
 
-The page shows what `Comparison` says, in its words; nothing is computed here.
+The page shows the text and numbers of `Comparison`; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Comparison
 
 NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
-"""Ticks between those of the report, for ratios that are all near 1."""
+"""Additional ticks between those of the report, used if all ratios are near 1."""
 MAX_GROUPS = 12
-"""Number of groups that are drawn, those farthest from the average."""
+"""Number of groups in the chart, those farthest from the average."""
 
 
 @checked
@@ -46,7 +46,7 @@ def write_comparison(
 ) -> Path:  # fmt: skip
     """Write a comparison of cohorts as one self-contained HTML page.
 
-    Equal input gives equal bytes. The file is written whole or not at all.
+    Equal input gives identical bytes. The file is written atomically.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def write_comparison(
     Returns
     -------
     Path
-        Where the page is.
+        Path of the page.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def header(title: str, comparison: Comparison) -> Html:
 
 
 def doubts(comparison: Comparison) -> Html | str:
-    """Return what is odd in the tables, above everything else."""
+    """Return the warnings about the tables, shown above everything else."""
     if not comparison.warnings:
         return ""
     lines = [tag("li", str(one)) for one in comparison.warnings]
@@ -118,7 +118,7 @@ def doubts(comparison: Comparison) -> Html | str:
 
 
 def comparison_sections(comparison: Comparison) -> list[Html]:
-    """Return verdict, picture and table, then cautions beside the retention grid."""
+    """Return verdict, picture and table, then cautions next to the retention grid."""
     beside = [
         section("cautions", "Before you rely on it", cautions(comparison)),
         grid_section(comparison),
@@ -139,7 +139,7 @@ def verdict(comparison: Comparison) -> Html:
 
 
 def cautions(comparison: Comparison) -> Html:
-    """Return the cautions that matter first."""
+    """Return the most important cautions."""
     first = comparison.cautions[:MAX_CAUTIONS]
     return tag("ul", *(tag("li", sentence(caution)) for caution in first))
 
@@ -151,7 +151,7 @@ def sentence(text: str) -> str:
 
 
 def picture(comparison: Comparison) -> Html:
-    """Return the usual and the corrected curves side by side; of many groups their rates."""
+    """Return the naive and corrected curves side by side, or the rates of many groups."""
     if not comparison.contrasts:
         return _groups(comparison)
     try:
@@ -169,7 +169,7 @@ def picture(comparison: Comparison) -> Html:
 
 
 def small_picture(comparison: Comparison) -> Html | str:
-    """Return the same curves drawn small, at one width for all places; nothing without curves."""
+    """Return the same curves drawn small, at a single width; nothing without curves."""
     try:
         return _both_curves(comparison, comparison.curves(), NARROW, every=2)
     except ModelError:
@@ -179,7 +179,7 @@ def small_picture(comparison: Comparison) -> Html | str:
 def _both_curves(
     comparison: Comparison, curves: pd.DataFrame, *widths: int, every: int = 1
 ) -> Html:
-    """Return both pictures; of the days of a curve every N-th is drawn."""
+    """Return both pictures; only every N-th day of a curve is drawn."""
     last, since = float(curves["day"].max()), comparison.dated.since
     usual, corrected = _titles(comparison, curves)
     pairs = ((usual, "usual"), (corrected, "retention"))
@@ -193,7 +193,7 @@ def _both_curves(
 
 
 def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
-    """Return the findings of both pictures."""
+    """Return the titles of both pictures, which state their findings."""
     cohorts = cohorts_of(comparison.contrasts)
     after_usual, after_corrected = _after_a_year(curves)
     naive = comparison.contrast("naive", cohorts[0])
@@ -210,7 +210,7 @@ def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
 
 
 def _after_a_year(curves: pd.DataFrame) -> tuple[str, str]:
-    """Return the usual and the corrected retention after a year; nothing where it is not known."""
+    """Return naive and corrected retention after a year; nothing where it is unknown."""
     names, corrected, usual = [], [], []
     for name, right, left in share_there(curves, YEARS[0]):
         names.append(name)
@@ -256,7 +256,7 @@ def _groups(comparison: Comparison) -> Html:
 
 
 def ratio_axis(rows: Sequence[Row]) -> Axis:
-    """Return a logarithmic axis of ratios that has room for all rows."""
+    """Return a logarithmic axis of ratios that covers all rows."""
     values = [
         value
         for row in rows
@@ -270,7 +270,7 @@ def ratio_axis(rows: Sequence[Row]) -> Axis:
 
 
 def numbers(comparison: Comparison) -> Html:
-    """Return the table beside the verdict: at most four rows."""
+    """Return the table next to the verdict, with at most four rows."""
     chosen = main_contrasts(comparison.contrasts)
     if not chosen:
         return _group_table(comparison)

@@ -45,13 +45,13 @@ from leadsignal.report.wording import (
 )
 
 MAX_DRAWN, MAX_ALIKE = 12, 3
-"""Number of indicators that are drawn, and of one family with one verdict among them."""
+"""Number of indicators in the chart, and of those with the same family and verdict."""
 
 ORDER = {"leading": 0, "lagging": 1}
-"""Verdicts that are drawn first."""
+"""Order of the verdicts that are drawn first."""
 
 MAX_WIDTH = 20
-"""Ratio of the limits of an interval from which on a hazard ratio is listed in the table only."""
+"""Maximum ratio of the limits of an interval for a hazard ratio to be drawn; the table has all."""
 
 
 # Audit --------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def audit_section(topic: str, summary: Summary) -> Html:
 
 
 def _leads(rows: Sequence[IndicatorRow], early: str) -> str:
-    """Return which families of indicators are leading and which lag, as a heading."""
+    """Return a heading that names the leading and the lagging families of indicators."""
     leading, late = _families(rows)
     if not leading:
         return f"No indicator is proven to warn {early} before churn"
@@ -87,9 +87,9 @@ def _leads(rows: Sequence[IndicatorRow], early: str) -> str:
 
 
 def _families(rows: Sequence[IndicatorRow]) -> tuple[list[str], list[str]]:
-    """Return the families with a leading indicator, and those with lagging ones only.
+    """Return the families with a leading indicator, and those with only lagging ones.
 
-    Those with the most such indicators come first.
+    Families with the most such indicators come first.
     """
     leading, lagging = (
         [name for name, _ in Counter(of["family"] for of in rows if of["verdict"] == verdict)
@@ -102,7 +102,7 @@ def _families(rows: Sequence[IndicatorRow]) -> tuple[list[str], list[str]]:
 def _picked(rows: Sequence[IndicatorRow]) -> list[IndicatorRow]:
     """Return the indicators to draw: leading, lagging, then the strongest of the others.
 
-    Of a family at most three with one verdict, since they measure much the same.
+    At most three of a family have the same verdict, since they measure nearly the same.
     """
     late = _families(rows)[1]
 
@@ -122,7 +122,7 @@ def _picked(rows: Sequence[IndicatorRow]) -> list[IndicatorRow]:
 
 
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
-    """Return how many indicators have each verdict; of verdicts that none has, only leading."""
+    """Return how many indicators have each verdict; leading is named even if there are none."""
     text = (
         ("leading", "is", f"leading: proven {early} before churn"),
         ("lagging", "is", "lagging: only near it"),
@@ -251,7 +251,7 @@ def _driver(of: HazardRatioRow) -> str:
 
 
 def backtest_section(topic: str, summary: Summary) -> Html:
-    """Return what each method would have caught with equal numbers of alerts."""
+    """Return what each method would have caught with the same number of alerts."""
     backtest = summary["backtest"]
     if backtest is None:
         return section("backtest", topic, missing_line(summary, "backtest"))
@@ -281,7 +281,7 @@ def backtest_section(topic: str, summary: Summary) -> Html:
 
 
 def _beats(found: BacktestSummary, panel: PanelSummary) -> str:
-    """Return whether the alerts beat what needs no behaviour, as a heading."""
+    """Return a heading that says whether the alerts beat methods without behaviours."""
     profile = profile_words(panel)
     proven = next(
         (one["beats_context"] for one in found["methods"] if one["name"] == found["alerting"]), None
@@ -294,7 +294,7 @@ def _beats(found: BacktestSummary, panel: PanelSummary) -> str:
 
 
 def unlike_line(catch: CatchSummary | None) -> Html | str:
-    """Return a warning if the backtest is of another model than the scores."""
+    """Return a warning if the backtest is of a different model from the scores."""
     unlike = catch["unlike_scores"] if catch else []
     if not unlike:
         return ""
@@ -303,7 +303,7 @@ def unlike_line(catch: CatchSummary | None) -> Html | str:
 
 
 def _whose(found: BacktestSummary, panel: PanelSummary) -> str:
-    """Return which model was backtested, on which dates, and which method raises the alerts."""
+    """Return which model was backtested, on which dates, and the method that raises the alerts."""
     cutoffs = [day_text(date.fromisoformat(one)) for one in found["cutoffs"]]
     dates = f"Fitted on {listed(cutoffs[:: max(len(cutoffs) - 1, 1)])}"
     if len(cutoffs) > 2:

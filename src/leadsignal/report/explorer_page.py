@@ -1,7 +1,7 @@
 """The explorer: every comparison of cohorts on one page, also within segments.
 
-Without JavaScript everything is there, one comparison below the other; with it the reader chooses a
-cohort and a segment. The script hides and shows, it computes nothing.
+Without JavaScript all comparisons are shown, one below the other; with it the reader chooses a
+cohort and a segment. The script only hides and shows, and computes nothing.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ MAX_ROWS = 12
 
 @checked
 def write_explorer(file: str | Path, overview: Overview, *, force: bool = False) -> Path:
-    """Write all comparisons as one self-contained HTML page in which to choose.
+    """Write all comparisons as one self-contained HTML page with a choice of cohort and segment.
 
-    The page needs no server and no network. Equal input gives equal bytes.
+    The page needs no server and no network. Equal input gives identical bytes.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def write_explorer(file: str | Path, overview: Overview, *, force: bool = False)
     Returns
     -------
     Path
-        Where the page is.
+        Path of the page.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _script() -> str:
 
 
 def _summary(overview: Overview) -> Html:
-    """Return what holds, as a sentence, a picture of the clearest, and a table of all."""
+    """Return a sentence on what holds, a chart of the clearest comparisons, and a table of all."""
     if not overview.lines:
         return section("verdict", "Verdict", tag("p", "No cohort has a hazard ratio."))
     place = {one.by: number for number, one in enumerate(overview.comparisons)}

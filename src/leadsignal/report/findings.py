@@ -52,16 +52,16 @@ class Findings:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names of the results that there can be."""
+        """Return the names of all possible results."""
         return tuple(one.name for one in fields(cls) if one.name != "missing")
 
     @property
     def there(self) -> tuple[str, ...]:
-        """The names of the results that there are."""
+        """Names of the available results."""
         return tuple(name for name in self.names() if getattr(self, name) is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every result that there is as its own dictionary, ready for JSON."""
+        """Return each available result as a dictionary, ready for JSON."""
         found = {name: getattr(self, name).to_dict() for name in self.there}
         return {**found, "missing": dict(self.missing)}
 
@@ -98,7 +98,7 @@ def gather_findings(
     Raises
     ------
     TypeError
-        For a name that is no result of a report.
+        For a name that is not a result of a report.
 
     Examples
     --------

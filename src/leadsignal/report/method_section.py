@@ -1,4 +1,4 @@
-"""Method and caveats: how the numbers are computed, and what they do not say."""
+"""Method and caveats: how the numbers are computed, and their limitations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leadsignal.report.wording import profile_words, share_text, span
 
 
 def method_section(title: str, summary: Summary) -> Html:
-    """Return how the numbers are computed, what they do not say, and what is missing."""
+    """Return how the numbers are computed, their limitations, and what is missing."""
     return section(
         "method", title, tag("h3", "How the numbers are computed"), _items(_methods(summary)),
         tag("h3", "What they do not say"), _items(_not_said(summary)), _missing(summary),

@@ -10,15 +10,15 @@ from leadsignal.report.charts import NARROW, Scale, svg
 from leadsignal.report.wording import share_text
 
 HALF = 560
-"""Width of a chart of which two are side by side."""
+"""Width of each of two charts side by side."""
 DAYS_IN_MONTH = 365.25 / 12
 SHADES = 10
-"""Number of shades of the grid; a cell's is its share in tenths."""
+"""Number of shades of the grid; the shade of a cell is its share in tenths."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Shares over days, with limits or without; a share or limit that is NaN is not drawn."""
+    """Shares over days, with or without limits; NaN is not drawn."""
 
     label: str
     days: Sequence[float]
@@ -30,7 +30,7 @@ class Curve:
 def curve_charts(
     curves: Sequence[Curve], widths: Sequence[int], *, title: str, since: str, last: float
 ) -> Html:
-    """Return curves up to a day, drawn for each of the widths."""
+    """Return curves up to a day, drawn at each width."""
     alone = len(widths) == 1
     return join([_chart(curves, title, since, last, width, alone) for width in widths])
 
@@ -83,7 +83,7 @@ def _band(curve: Curve, x: Scale, y: Scale) -> Iterator[Html]:
 
 
 def _names(curves: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Html]:
-    """Write each name where its curve ends, moved apart where two would collide."""
+    """Write each name at the end of its curve, moved apart if they would overlap."""
     ends: list[tuple[float, float, int, str]] = []
     for place, curve in enumerate(curves):
         if found := _points(curve, curve.shares):
@@ -107,7 +107,7 @@ def _at_end(curve: Curve) -> str:
 
 def grid_table(head: Sequence[str], rows: Sequence[tuple[str, int, Sequence[float]]],
                caption: str) -> Html:  # fmt: skip
-    """Return the retention grid: start quarter, accounts, then a shaded share a column."""
+    """Return the retention grid: start quarter, accounts, then one shaded share per column."""
     body = [
         (quarter, ("number", f"{count:,}"), *(_shaded(share) for share in shares))
         for quarter, count, shares in rows

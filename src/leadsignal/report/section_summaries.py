@@ -1,4 +1,4 @@
-"""The sections of a report as plain dictionaries, each None where its result is missing."""
+"""The sections of a report as plain dictionaries, None if the result is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
 
 MAX_MONTHS = 36
-"""Number of months of which retention is shown."""
+"""Number of months for which retention is shown."""
 
 MAX_ROWS = 12
 """Number of accounts that a section lists; the table of the result has all."""
@@ -146,7 +146,7 @@ def _ratios(panel: Panel, ratios: HazardRatios) -> dict[str, Any]:
 
 
 def low_side(row: dict[str, Any]) -> float:
-    """Return how far an interval of a ratio lies from 1, negated; 0 or more where it holds 1."""
+    """Return the negated distance of a ratio's interval from 1; 0 or more if it contains 1."""
     return -max(float(row["low"]) - 1, 1 - float(row["high"]))
 
 
@@ -170,7 +170,7 @@ def _cohorts(overview: Overview) -> dict[str, Any]:
 
 
 def _is_artefact(comparison: Comparison | None, cohort: str, method: str) -> bool:
-    """Whether the naive chart shows a difference that the corrected one does not, or less of it."""
+    """Whether the naive chart shows a difference that is absent or smaller in the corrected one."""
     found = comparison and comparison.contrast(method, cohort)
     naive = comparison and comparison.contrast("naive", cohort)
     shows = naive and naive.hazard_ratio and naive.hazard_ratio.excludes(1.0)

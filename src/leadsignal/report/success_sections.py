@@ -1,4 +1,4 @@
-"""Success analysis in the report: processes and their adoption, who succeeds and who does not."""
+"""Success analysis in the report: adoption of processes, successful accounts and success gaps."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _day(value: str | None) -> Html:
 
 
 def success_section(topic: str, summary: Summary) -> Html:
-    """Return the bullseye, the processes and who adopts them, who succeeds and who does not."""
+    """Return the bullseye, the adoption of processes, successful accounts and success gaps."""
     title = _least_adopted(summary)
     return section(
         "success", title or topic, _bullseye(summary["analysis"]), _processes(summary),
@@ -98,7 +98,7 @@ def success_section(topic: str, summary: Summary) -> Html:
 
 
 def _least_adopted(summary: Summary) -> str:
-    """Return which process is adopted in time by the fewest accounts, as a heading."""
+    """Return a heading that names the process adopted in time by the fewest accounts."""
     rows = summary["adoption"]["processes"] if summary["adoption"] else []
     shares = {of["process"]: of["share_by_milestone"] for of in rows}
     known = {name: share for name, share in shares.items() if share is not None}
@@ -148,9 +148,9 @@ def _definition(one: ProcessSummary) -> str:
 
 
 def _effect(proven: EffectSummary | None, by_day: CohortLine | None) -> str:
-    """Return how often accounts that practise a process leave, and by which estimate.
+    """Return how much less often accounts that practise a process leave, and the estimate's source.
 
-    The proven effect of the next steps comes first, so that the page has one number for it.
+    The proven effect of the next steps has priority, so that the page states one number for it.
     """
     if proven is not None:
         words = effect_words(proven, proven["lag_days"]).removeprefix("accounts that practise it ")

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from leadsignal.scoring.scores import Scores
 
 MAX_LISTED = 2_000
-"""Number of accounts that are listed, the highest risks first."""
+"""Maximum number of accounts in the list, the highest risks first."""
 
 MAX_CALLS = 8
-"""Number of calls on the first screen."""
+"""Maximum number of accounts to call on the first screen."""
 
 NOT_GIVEN = "not given to this report"
 
@@ -55,7 +55,7 @@ def summarise(
     backtest : Backtest, optional
         Backtest of the alerts.
     scores : Scores, optional
-        Scores of the panel's last day.
+        Scores on the panel's last day.
     findings : Findings, optional
         Results of `gather_findings`.
 
@@ -108,7 +108,7 @@ def summarise(
 
 
 def _names(summary: dict[str, Any], scores: Scores | None) -> dict[str, str]:
-    """Return the names of the accounts in the tables of milestones, successes and gaps."""
+    """Return the names of accounts in the tables of milestones, successful accounts and gaps."""
     if scores is None or "name" not in scores.frame:
         return {}
     lists = (("milestones", "next"), ("successful", "rows"), ("gaps", "rows"))
@@ -122,7 +122,7 @@ def _names(summary: dict[str, Any], scores: Scores | None) -> dict[str, str]:
 def _warnings(
     panel: Panel, backtest: Backtest | None, scores: Scores | None
 ) -> list[dict[str, Any]]:
-    """Return what is odd in the tables or in the results shown, each once."""
+    """Return the warnings about the tables and the results shown, each once."""
     found = [*panel.warnings]
     found += [one for result in (backtest, scores) if result for one in result.warnings]
     return [one.to_dict() for one in affecting(found, "report")]
@@ -139,14 +139,14 @@ def _refuse_others(panel: Panel, scores: Scores) -> None:
 
 
 def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) -> float:
-    """Return the share of accounts to alert: of the scores, the backtest or the project."""
+    """Return the share of accounts to alert, from the scores, the backtest or the project."""
     if scores is not None and scores.capacity is not None:
         return scores.capacity
     return backtest.capacity if backtest else panel.project.capacity
 
 
 def _currency(panel: Panel, scores: Scores | None) -> str | None:
-    """Return the currency of all amounts, where it is known."""
+    """Return the currency of all amounts; None if unknown."""
     if panel.project.currency.base is not None:
         return panel.project.currency.base
     if scores is None or "currency" not in scores.frame:
@@ -156,7 +156,7 @@ def _currency(panel: Panel, scores: Scores | None) -> str | None:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    # Active means the same everywhere: there today, and no notice given.
+    # Active means the same everywhere: not ended today, and no notice given.
     on_notice = int(panel.current()["notice_given"].sum())
     return {
         **{key: value for key, value in panel.to_dict().items() if key != "indicators"},
@@ -198,10 +198,10 @@ def _causes(ends: ChurnEvents) -> pd.DataFrame:
 
 
 def _quarters(panel: Panel, ends: ChurnEvents) -> list[dict[str, Any]]:
-    """Return, for each quarter, the accounts that were there when it began, churn among them.
+    """Return the accounts active at the start of each quarter, and those of them that churned.
 
-    Dated by the day on which the end was known. An account that came and went inside a quarter is
-    in none, so that each count is a part of the accounts.
+    Ends are dated by the day on which they became known. An account that starts and ends within a
+    quarter is not counted, so that every count is a subset of the accounts.
     """
     import pandas as pd
 
@@ -242,7 +242,7 @@ def _unlike(backtest: Backtest, scores: Scores | None) -> list[str]:
 
 
 def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
-    """Return what the alerts catch and how early, of the churns that decide."""
+    """Return how much of the relevant churn the alerts catch, and how early."""
     name, headline = backtest.alerting, backtest.headline
     one = backtest.methods[name]
     caught = backtest.caught(name)
@@ -307,7 +307,7 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 
 
 def _calls(scores: Scores) -> list[dict[str, Any]]:
-    """Return whom to call: the highest risks among the alerted accounts that are not held out."""
+    """Return the accounts to call: the riskiest alerted accounts that are not held out."""
     frame = scores.frame[on_list(scores.frame)].head(MAX_CALLS)
     return _rows(scores, frame)
 

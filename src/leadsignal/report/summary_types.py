@@ -1,7 +1,7 @@
-"""Types of the report's summary: what the pages read, so that mypy checks them.
+"""Types of the report's summary, with which mypy checks the pages.
 
-A summary is plain data, ready for JSON: days are ISO texts, missing numbers None. It may hold more
-than is declared here, for those who read the JSON; the pages read only what is declared.
+A summary is plain data, ready for JSON: days are ISO strings, missing numbers None. It may contain
+more than is declared here, for readers of the JSON; the pages use only what is declared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ QuarterCount = Literal[
 ]
 """Columns of churned accounts by whether a warning came before."""
 Outcome = Literal["by_milestone", "later", "overdue", "left", "open"]
-"""Columns of accounts by what became of the adoption of a process."""
+"""Columns of accounts by the outcome of their adoption of a process."""
 RetentionShare = Literal["logo", "gross", "net"]
 """Columns of retention shares."""
 
@@ -37,7 +37,7 @@ class RatioSummary(TypedDict):
 
 
 class PanelSummary(TypedDict):
-    """Size of the panel, and which data it has."""
+    """Size of the panel, and the data it includes."""
 
     accounts: int
     events: int
@@ -93,7 +93,7 @@ class ChurnSummary(TypedDict):
 
 
 class RetentionRow(TypedDict):
-    """Retention of the accounts that were there when a month, or the year until then, began."""
+    """Retention of the accounts active at the start of a month, or of the year up to it."""
 
     month: str
     accounts: float
@@ -156,7 +156,7 @@ class CalibrationRow(TypedDict):
 
 
 class BacktestSummary(TypedDict):
-    """Methods of the backtest at equal numbers of alerts."""
+    """Methods of the backtest, with the same number of alerts."""
 
     horizon_days: int
     warning_time_days: int
@@ -175,14 +175,14 @@ class BacktestSummary(TypedDict):
 
 
 class OpenProcess(TypedDict):
-    """A process in which something is left to do, and its state."""
+    """A process that is not adopted, and its state."""
 
     process: str
     state: str
 
 
 class StepSummary(TypedDict):
-    """What to do next; the text ends with ``day``, if there is one."""
+    """The next step; ``day`` is written after the text if there is one."""
 
     text: str
     day: str | None
@@ -258,7 +258,7 @@ class AnalysisSummary(TypedDict):
 
 
 class AdoptionRow(TypedDict):
-    """What became of the accounts' adoption of one process."""
+    """Accounts by the outcome of their adoption of one process."""
 
     process: str
     by_milestone: int
@@ -463,7 +463,7 @@ class ReasonsSummary(TypedDict):
 
 
 class WarningRow(TypedDict):
-    """What is odd in a table, or in a result (then ``table`` is empty)."""
+    """A warning about a table, or about a result if ``table`` is empty."""
 
     kind: str
     table: str
@@ -474,7 +474,7 @@ class WarningRow(TypedDict):
 class Summary(TypedDict):
     """Everything that a report shows; a section is None if its result is missing.
 
-    ``missing`` gives the reason by name; ``names`` are those of accounts in the tables.
+    ``missing`` gives the reason by section; ``names`` gives the names of accounts by id.
     """
 
     as_of: str

@@ -1,4 +1,4 @@
-"""Inline SVG over calendar time, from the left to the right: stacked columns, and lines."""
+"""Inline SVG over calendar time: stacked columns and lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leadsignal.report.charts import NARROW, WIDE, Scale, svg, value_ticks
 
 @dataclass(frozen=True)
 class Column:
-    """A period, its parts from the bottom to the top, and what is written above them."""
+    """A period, its parts from bottom to top, and the text above them."""
 
     period: str
     year: str
@@ -23,7 +23,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of values, one a period, None where unknown; ``kind`` is a class of the style."""
+    """A series of values, one per period, None if unknown; ``kind`` is a CSS class."""
 
     label: str
     kind: str
@@ -41,7 +41,7 @@ def line_key(rows: Sequence[Line]) -> Html:
 
 
 def columns(rows: Sequence[Column], *, title: str, description: str, width: int = WIDE) -> Html:
-    """Return a stacked column for each period; on phones the last eight of them."""
+    """Return a stacked column for each period; on phones only the last eight."""
     narrow = width <= NARROW
     rows = rows[-8:] if narrow else rows
     top, bottom = 22, 200
@@ -83,10 +83,10 @@ def lines(
     description: str,
     width: int = WIDE,
 ) -> Html:
-    """Return shares over periods as lines, each with its last value written beside its end.
+    """Return shares over periods as lines, each labelled with its last value at its end.
 
-    ``periods`` are pairs of what is written below a period (nothing where there is no room) and
-    its name; ``words`` writes a value.
+    ``periods`` are pairs of the tick label of a period (empty where there is no room) and its
+    name; ``words`` formats a value.
     """
     narrow = width <= NARROW
     left, right, top, bottom = 46, width - (52 if narrow else 176), 10, 196
@@ -135,7 +135,7 @@ def _pieces(values: Sequence[float | None], x: Scale, y: Scale) -> Iterator[str]
 def _names(
     rows: Sequence[Line], x: Scale, y: Scale, words: Callable[[float], str], narrow: bool
 ) -> Iterator[Html]:
-    """Yield name and last value of each line, beside its end and never on another's."""
+    """Yield the name and last value of each line at its end, without overlaps."""
     last = [(row, next((v for v in reversed(row.values) if v is not None), None)) for row in rows]
     below = y.end - LINE_HEIGHT
     for row, value in sorted(((r, v) for r, v in last if v is not None), key=lambda one: -one[1]):

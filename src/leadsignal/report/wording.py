@@ -35,7 +35,7 @@ METHODS = {
     "all": "all indicators",
     "model": "what the model reads",
 }
-"""Names of the methods of a backtest; models read the profile as well."""
+"""Names of the methods of a backtest; models also use the context."""
 
 ESTIMATORS = {
     "ensemble": "an ensemble of boosting and logistic regression",
@@ -54,7 +54,7 @@ LAGGING = {
 
 
 def profile_words(panel: PanelSummary) -> str:
-    """Return what the context of an account consists of; not all tables have contracts.
+    """Return the name of an account's context, which depends on whether there are contracts.
 
     >>> profile_words({"has_contract": False})
     'tenure and profile'
@@ -63,12 +63,12 @@ def profile_words(panel: PanelSummary) -> str:
 
 
 def method_words(name: str, panel: PanelSummary) -> str:
-    """Return the name of a method of a backtest; ``panel`` is that of a summary."""
+    """Return the name of a method of a backtest; ``panel`` is the part of a summary."""
     if name == "context":
         return f"{profile_words(panel)} only"
     if name == "lagging":
         families = [family for family in panel["lagging"] if family in LAGGING]
-        # Usage covers activity if both are recorded.
+        # Usage includes activity if both are recorded.
         without = "activity" if "usage" in families else ""
         return listed([LAGGING[family] for family in families if family != without] or ["the past"])
     return METHODS.get(name, name)
@@ -80,7 +80,7 @@ def estimator_words(name: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a list in words.
+    """Return names joined as in a sentence.
 
     >>> listed(["usage", "surveys", "flags"])
     'usage, surveys and flags'
@@ -89,7 +89,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def span(days: int) -> str:
-    """Return a time in words where there are some.
+    """Return a number of days in words, if there is a common expression for it.
 
     >>> span(180), span(200)
     ('six months', '200 days')
@@ -114,7 +114,7 @@ def as_of_text(summary: Summary) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a text with names as words, beginning with a capital.
+    """Return the text with underscores in names replaced by spaces, beginning with a capital.
 
     >>> sentence("start weekly_close")
     'Start weekly close'

@@ -1,5 +1,5 @@
-"""One account, to be brought to a meeting: plan, results, processes, commitments, risk, next step.
+"""Review of one account for a meeting: plan, results, processes, commitments, risk, next step.
 
-Everything is read as it was known at midnight of a day. An account that has ended is shown as it
-was on its last day.
+Everything is read as it was known at midnight of a day. An account that has ended is shown as of
+its last day.
 """

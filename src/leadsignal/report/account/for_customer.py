@@ -1,6 +1,6 @@
 """The part of a review that the customer may see.
 
-Only what is listed here is included: columns, facts and attributes that are added later stay out.
+Only what is listed here is included: columns, facts and attributes added later are left out.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _process(process: ProcessReview) -> ProcessReview:
 
 
 def _only(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows with the values of some columns only; the others are there, and empty."""
+    """Return the rows with the values of some columns only; the other columns are empty."""
     import pandas as pd
 
     if not columns:

@@ -16,10 +16,10 @@ COMMITMENT_STATES = (LATE, OPEN, DONE_LATE, DONE)
 class ProcessReview:
     """State of one essential process in an account.
 
-    ``state`` is that of the panel, ``since`` its first day; ``due_on`` is the milestone and
+    ``state`` is that of the panel and ``since`` its first day; ``due_on`` is the milestone and
     ``adopted_on`` the day of the first adoption; ``events`` and ``users`` count the current window,
-    ``needs`` describes the rule; ``before`` and ``after`` are the mean results of the 90 days
-    before and after the first adoption, where measured.
+    and ``needs`` describes the rule; ``before`` and ``after`` are the mean results in the 90 days
+    before and after the first adoption, None if not measured.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ProcessReview:
 
     @property
     def milestone_met(self) -> bool | None:
-        """Whether it was adopted by its milestone; None while that is open or unknown."""
+        """Whether the process was adopted by its milestone; None while open or unknown."""
         if self.due_on is None or self.state in ("unknown", "not applicable"):
             return None
         if self.adopted_on is not None:

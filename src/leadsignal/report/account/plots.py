@@ -20,7 +20,7 @@ MARKERS = {"dot": "o", "up": "^", "down": "v", "diamond": "D", "square": "s", "t
            "cross": "x"}  # fmt: skip
 """Markers of matplotlib by the shape of a mark."""
 LANE = 0.075
-"""Height of a lane as a share of the plot."""
+"""Height of a lane as a fraction of the plot."""
 
 
 def plot_timeline(

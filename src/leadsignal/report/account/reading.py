@@ -50,7 +50,7 @@ HISTORY = {
     "tickets": "opened_at",
     "contract_changes": "changed_at",
 }
-"""Tables whose rows a review holds, and the day that orders them."""
+"""Tables whose rows a review contains, and the date column by which they are sorted."""
 
 
 @checked
@@ -64,7 +64,7 @@ def review_account(
     as_of: date | str | None = None,
     context: AsOfContext | None = None,
 ) -> Review:
-    """Return one account as it was known on ``as_of`` (default: the tables').
+    """Return the review of one account as it was known on ``as_of``.
 
     Parameters
     ----------
@@ -81,18 +81,18 @@ def review_account(
     as_of : date or str, optional
         Day of the review; by default that of the tables.
     context : AsOfContext, optional
-        What is known of all accounts on that day, made once for the reviews of many.
+        Data of all accounts on that day, computed once for several reviews.
 
     Returns
     -------
     Review
-        What was known of the account on that day.
+        The review of the account on that day.
 
     Raises
     ------
     OptionError
-        If there is no such account, the scores are of another day, the model or the scores have
-        another success analysis, or the context is of other tables.
+        If there is no such account, the scores are of another day, the model or the scores have a
+        different success analysis, or the context is of other tables.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def review_account(
     ended = row["ended_on"]
     seen = then = AsOfContext.of(tables, analysis, context)
     if ended is not None:
-        # On its last day the account is still there, with all that was known then.
+        # On its last day the account is still active, with everything known then.
         seen = AsOfContext(tables.as_of(max(ended - timedelta(1), row["started_on"])), analysis)
         then = AsOfContext(tables.as_of(ended), analysis)
     snapshot = seen.snapshot.frame
@@ -129,7 +129,7 @@ def review_account(
 def one_analysis(
     analysis: SuccessAnalysis | None, model: ChurnModel | None, scores: Scores | None
 ) -> SuccessAnalysis:
-    """Return the analysis of everything on the page; raises OptionError where there are two."""
+    """Return the success analysis used on the page; raises OptionError if there are two."""
     trained = [model.analysis_] if model is not None else []
     trained += [scores.recipe.analysis] if scores is not None and scores.recipe else []
     found = analysis if analysis is not None else next(iter(trained), SuccessAnalysis(()))
@@ -162,7 +162,7 @@ def _nearest(names: list[str], account_id: str) -> str:
 
 
 def _rows(tables: Tables, name: str, account: str) -> pd.DataFrame:
-    """Return an account's visible rows of a table, by day; empty where there is no such table."""
+    """Return an account's visible rows of a table, by day; empty if the table is missing."""
     import pandas as pd
 
     if name not in tables.names:
@@ -220,7 +220,7 @@ def _assembled(
 
 
 def _people(tables: Tables, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name, owner and currency; empty where the tables do not have or show them."""
+    """Return name, owner and currency; empty if the tables do not have or show them."""
     visible = named_columns(tables)
     return {name: row[name] if name in visible else None for name in NAMED}
 
@@ -258,7 +258,7 @@ def _status(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
         return None
     first, latest = plain_row(results.iloc[0].to_dict()), plain_row(results.iloc[-1].to_dict())
     sign = 1 if latest["higher_is_better"] else -1
-    # Of equally good results the latest: it shows that the value still holds.
+    # The latest of equally good results, which shows that the value is still reached.
     best = plain_row(results[(sign * results["value"]) == (sign * results["value"]).max()].iloc[-1])
     year = results[results["measured_on"] >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
     known, evaluated = year["met"].dropna(), results[results["met"].notna()]
@@ -311,7 +311,7 @@ def _process_review(
 
 
 def _mean_result(results: pd.DataFrame, day: date, days: int) -> float | None:
-    """Return the mean result of the days before (days < 0) or from a day on; None without any."""
+    """Return the mean result before a day (days < 0) or from it on; None without results."""
     import pandas as pd
 
     passed = (results["measured_on"] - pd.Timestamp(day)).dt.days

@@ -1,4 +1,4 @@
-"""Review of one account: its data, its text and what happened, by day."""
+"""Review of one account: its data, its text and its events by day."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Review(Result):
     """Review of one account; its frames hold the account's visible rows, the oldest first.
 
     ``facts`` has name, owner, currency, started_on, ended_on, notice_on, arr, term_months,
-    renewal_on and customer_id,
-    ``attributes`` those declared; the frames are ``plans``, ``results``, ``commitments`` (with
-    ``state``), ``tickets``, ``contract_changes`` and ``episodes`` of adoption; ``contacts`` has the
-    last day of each tracked kind of contact; ``missed`` lists what needs a new date and
-    ``steps`` what to agree on, the most important first.
+    renewal_on and customer_id; ``attributes`` has the declared attributes. The frames are
+    ``plans``, ``results``, ``commitments`` (with ``state``), ``tickets``, ``contract_changes`` and
+    ``episodes`` of adoption. ``contacts`` has the last day of each tracked kind of contact;
+    ``missed`` lists the items that need a new date, and ``steps`` what to agree on, the most
+    important first.
     """
 
     account_id: str
@@ -63,7 +63,7 @@ class Review(Result):
 
     @property
     def title(self) -> str:
-        """The account's name with its id, or its id alone."""
+        """The account's name with its id, or only its id."""
         return shown_name(self.account_id, self.facts.get("name"))
 
     @property
@@ -89,7 +89,7 @@ class Review(Result):
         return self.as_of_date if ended is None else ended
 
     def _table(self) -> pd.DataFrame:
-        """Return what happened, one event a row: day, kind, what, detail."""
+        """Return the events, one per row: day, kind, what, detail."""
         import pandas as pd
 
         rows = sorted(_events(self), key=lambda row: (row[0], row[1], row[2]))
@@ -130,7 +130,7 @@ class Review(Result):
         return ready
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw results against target above processes, plans, tickets and contract changes."""
+        """Plot results and target above processes, plans, tickets and contract changes."""
         first = self.facts["started_on"]
         return plot_timeline(self.account_id, self.series(), self.lanes(), first, self.last_day, ax)
 

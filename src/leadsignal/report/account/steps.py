@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from leadsignal.stats.estimates import Estimate
 
 FRESH = 90
-"""Days after which a result has to be measured again."""
+"""Number of days after which a new result should be measured."""
 
 
 def find_missed(review: Review) -> Iterator[Missed]:
-    """Yield what needs a new date: plan, processes, commitments."""
+    """Yield the items that need a new date: plan, processes, commitments."""
     if review.facts["ended_on"]:
         return
     as_of, plan, status = review.as_of_date, review.plan, review.status

@@ -60,7 +60,8 @@ def event_lanes(
     """Return lanes of plans, processes, commitments, tickets and contract changes.
 
     ``frames`` are those of a review, by name. Days before ``first`` or after ``last`` are drawn at
-    that end of the axis. Plans, commitments, tickets and contract changes without rows get no lane.
+    the respective end of the axis. Plans, commitments, tickets and contract changes without rows
+    get no lane.
     """
 
     def within(day: date) -> date:
