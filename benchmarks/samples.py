@@ -1,16 +1,16 @@
-"""Samples of customers against the full computation: bias, standard errors and coverage.
+"""Bias, standard errors and coverage of samples of customers, compared with all customers.
 
     python benchmarks/samples.py [--businesses 100] [--accounts 700] [--share 0.3]
         [--only cohorts | panels] [--world WORLD] [--keep FILE]
 
-Each simulated business is analysed in full, and from a sample of all churned customers and a share
-of the others. For each number ``apart`` is (sample - full) / error of the sample, on average over
-the businesses; ``holds full`` the share of intervals with the error that sampling adds that hold
-the full value (for cohorts, from the influence of each account; for audit and backtest, the
-sample's squared error less the full computation's); ``holds truth`` the
-share of the printed intervals that hold the truth, and beside it that of the full computation's own
-intervals. For cohorts the truth is the law's; for audit
-and backtest it is the mean of the full values of all businesses of a world.
+Each simulated business is analysed with all customers, and with a sample of all churned customers
+and a share of the others. For each estimate, ``apart`` is (sample - full) / standard error of the
+sample, averaged over the businesses. ``holds full`` is the share of intervals, with only the error
+that sampling adds, that contain the full value; that error comes from the influence of each account
+for cohorts, and is the sample's squared error minus the full one for audit and backtest. ``holds
+truth`` is the share of the printed intervals that contain the truth, next to that of the intervals
+with all customers. For cohorts the truth is that of the simulation; for audit and backtest it is
+the mean of the full values of all businesses of a world.
 
 The models of a backtest are fitted on the sample, or on all customers.
 """

@@ -1,4 +1,4 @@
-"""Panels of random tables, and the sample's, in a warehouse: every cell is DuckDB's.
+"""Compare panels of random tables and of the sample in a warehouse with DuckDB's, cell by cell.
 
 python benchmarks/warehouse_panels.py postgres|clickhouse [--cases 20] [--first 0] [--sample]
 """
