@@ -28,7 +28,7 @@ def business(accounts: int, seed: int) -> ls.Panel:
 
 
 def copied(panel: ls.Panel, rows: int, indicators: int) -> ls.Panel:
-    """Return the panel under other account names until it has so many rows."""
+    """Return the panel copied under other account ids until it has enough rows."""
     kept = panel.indicators[:indicators]
     dropped = {one.name for one in panel.indicators} - {one.name for one in kept}
     base = panel.frame.drop(columns=list(dropped - {"term_months", "days_to_renewal"}))
@@ -44,7 +44,7 @@ def copied(panel: ls.Panel, rows: int, indicators: int) -> ls.Panel:
 
 
 def agreement(panel: ls.Panel) -> None:
-    """Print how far risks move when a quarter of the stacked rows is fitted on."""
+    """Print how much risks change if the model is fitted on a quarter of the stacked rows."""
     rows = panel.current()
     whole = ls.ChurnModel().fit(panel).predict(rows).risk
     other = ls.ChurnModel(random_state=1).fit(panel).predict(rows).risk

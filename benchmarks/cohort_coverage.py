@@ -42,12 +42,12 @@ DAYS = np.arange(1, LONGEST + 1)
 
 
 def smooth() -> np.ndarray:
-    """Hazard a day, falling slowly with tenure: 26 % a year at the start."""
+    """Hazard per day that falls slowly with tenure, from 26 % per year at the start."""
     return 0.30 / 365.25 / (1 + 0.25 * DAYS / 365.25)
 
 
 def renewal_peaked() -> np.ndarray:
-    """Hazard a day of which 73 % lies in the week before each yearly renewal."""
+    """Hazard per day of which 73 % is in the week before each yearly renewal."""
     even = smooth()
     near = (DAYS % 365 >= 358) | (DAYS % 365 == 0)
     return np.where(near, even * 0.73 * 365 / 8, even * 0.27)
@@ -55,7 +55,7 @@ def renewal_peaked() -> np.ndarray:
 
 @dataclass(frozen=True)
 class World:
-    """A law: the hazard, the log hazard ratio of the event, how a covariate confounds."""
+    """A simulated world: its hazard, the log hazard ratio of the event, and confounding."""
 
     name: str
     hazard: np.ndarray
@@ -63,7 +63,7 @@ class World:
     confounding: float = 0.0
 
     def ends(self, event: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the day of each account's end, infinite beyond the last day of the law."""
+        """Return the day of each account's end, infinite beyond the last day simulated."""
         total = np.concatenate(([0.0], np.cumsum(self.hazard)))
         level, ratio = np.exp(-self.confounding * x), np.exp(self.effect)
         drawn = rng.exponential(size=len(event)) / level
@@ -80,7 +80,7 @@ class World:
         return x, event, self.ends(event, x, rng), rng.integers(60, LONGEST, n).astype(float)
 
     def cohorts(self, n: int, rng: np.random.Generator) -> DatedCohorts:
-        """Draw accounts as a company would see them."""
+        """Draw accounts as a company would observe them."""
         x, event, end, last = self.accounts(n, rng)
         changes = (np.arange(n), event, np.ones(n))
         return DatedCohorts.from_changes(
@@ -167,7 +167,7 @@ def one_run(world: World, seed: tuple[int, ...], n: int = 400) -> dict[str, Inte
 
 
 def table(world: World, seed: int, runs: int) -> list[tuple[str, float, float, float, int]]:
-    """Return a line an estimator: coverage, bias in its own deviations, truth, runs."""
+    """Return one line per estimator: coverage, bias / standard deviation, truth, runs."""
     known, number = truth(world), WORLDS.index(world)
     drawn: dict[str, list[Interval]] = defaultdict(list)
     for run in range(runs):
@@ -224,7 +224,7 @@ def troubled(n: int, rng: np.random.Generator) -> tuple[DatedCohorts, DatedCohor
 
 
 def history(seed: int, runs: int) -> None:
-    """A confounder that comes with time: the trial without it, and with it in its weights."""
+    """A time-varying confounder: the trial unadjusted, and with the confounder in its weights."""
     print("| trial, 365 days, 1,000 accounts | coverage | bias/SD | runs |")
     print("|---|---|---|---|")
     found: dict[str, list[Interval]] = {"raw": [], "adjusted for history": []}
@@ -241,7 +241,7 @@ def history(seed: int, runs: int) -> None:
 
 
 def reps(seed: int, runs: int) -> None:
-    """Reps whose true rates differ by a given spread: do shrunken intervals hold them?"""
+    """Coverage of shrinkage intervals for reps whose true rates differ by a given spread."""
     print("| reps, spread of true rates | shrunken covers | named better or worse at 95 % | runs |")
     print("|---|---|---|---|")
     for number, spread in enumerate((0.0, 0.25, 0.5)):
@@ -263,7 +263,7 @@ FEW = ((200, 0.9), (100, 0.9), (400, 0.1))
 
 
 def few_churns(n: int, share: float, rng: np.random.Generator) -> DatedCohorts:
-    """Draw few accounts that leave seldom; measuring them, which is for good, does nothing."""
+    """Draw a few accounts that rarely leave; measuring is permanent and has no effect."""
     never, law = np.full(n, np.inf), World("few churns", smooth() / 3)
     end, last = law.ends(never, np.zeros(n), rng), rng.integers(60, LONGEST, n).astype(float)
     event = np.where(rng.uniform(size=n) < share, np.ceil(rng.exponential(150, n)), np.inf)
@@ -287,7 +287,7 @@ def with_few_churns(
 
 
 def few(seed: int, runs: int) -> None:
-    """Few churns and no effect: does the time-dependent hazard ratio's interval hold 1?"""
+    """Coverage of the time-dependent hazard ratio with few churns and no effect."""
     print("| accounts | ever measured | churns, median | coverage | runs with a ratio |")
     print("|---|---|---|---|---|")
     for number, (n, share) in enumerate(FEW):
@@ -298,7 +298,7 @@ def few(seed: int, runs: int) -> None:
 
 
 def many_accounts(n: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
-    """Return the tables of a large business in which nothing has an effect, made in one go."""
+    """Return the tables of a large business without effects, generated at once."""
     ids = np.char.add("A", np.arange(n).astype(str))
     first = np.datetime64("2020-01-01")
     started = first + rng.integers(0, 1400, n)

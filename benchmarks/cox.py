@@ -73,7 +73,7 @@ def memory(key: str = "VmHWM") -> int:
 
 
 def memory_before() -> int:
-    """Present memory, the peak being counted anew from here."""
+    """Reset the peak, and return the current memory."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 
@@ -202,7 +202,7 @@ def in_fresh_process(tool: str, rows: int, tenure: str, repeat: int) -> Any:
 
 
 def table(rows: int, tenure: str, tools: list[str], repeat: int) -> None:
-    """Print one line a tool, with its ratio to ours."""
+    """Print one line per tool, with its ratio to leadsignal."""
     ours: float | None = None
     for tool in tools:
         result = in_fresh_process(tool, rows, tenure, repeat)

@@ -80,7 +80,7 @@ def fill_sqlite(folder: Path) -> None:
 
 
 def read(folder: Path, url: str | None) -> dict[str, Any]:
-    """Read the tables and return what that took."""
+    """Read the tables and return the time and memory used."""
     from leadsignal.config.credentials import Source
     from leadsignal.config.project import Project
     from leadsignal.config.table_settings import TableSource
@@ -104,13 +104,13 @@ def read(folder: Path, url: str | None) -> dict[str, Any]:
 
 
 def peak() -> int:
-    """Return the most memory of this process in MB; getrusage starts from its parent's."""
+    """Return the peak memory of this process in MB; getrusage would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def main() -> None:
-    """Fill the databases, and read each in a process of its own."""
+    """Fill the databases, and read each in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=float, default=5e6)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES)

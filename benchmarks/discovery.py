@@ -34,13 +34,13 @@ ATTRIBUTES = ("segment", "industry", "region", "employees", "close_owner", "purc
 
 
 def tables_of(simulation: ls.datasets.Simulation) -> ls.Tables:
-    """What discovery reads of a simulation."""
+    """Return the tables of a simulation that discovery uses."""
     frames = {name: simulation.tables[name] for name in TABLES}
     return ls.read_tables(frames, as_of=simulation.as_of, attributes=ATTRIBUTES)
 
 
 def kappa(truth: ls.datasets.Simulation, tables: ls.Tables, found: ls.Discovery) -> list[float]:
-    """Cohen's kappa of adopted or not, for each planted process that was named."""
+    """Cohen's kappa of adoption, for each process with an effect that was named."""
     ids = pd.Index(tables.frame("accounts")["account_id"])
     analysis = found.analysis()
     mine = ls.panel.adoption_episodes(tables, analysis)
@@ -67,7 +67,7 @@ def _range(tables: ls.Tables) -> tuple[int, int]:
 
 
 def _days(tables: ls.Tables, ids: pd.Index, reach: int) -> np.ndarray:
-    """Account-days on which the tables can tell: active, and windows within the data."""
+    """Account-days covered by the tables: active, with windows within the data."""
     first, as_of = _range(tables)
     frame = tables.frame("accounts").set_index("account_id").loc[ids]
     start = _number(frame["started_on"])
@@ -143,7 +143,7 @@ def order_found(tables: ls.Tables, found: ls.Discovery) -> dict[str, object]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Append one line a world and seed."""
+    """Append one line per world and seed."""
     done = set()
     if options.out.exists():
         before = pd.read_csv(options.out)
@@ -214,7 +214,7 @@ def gaps_found(seed: int, accounts: int) -> dict[str, object]:
 
 
 def run_gaps(options: argparse.Namespace) -> None:
-    """In the leading world nobody owns the close in some accounts, which earn less from it."""
+    """In the leading world nobody owns the close in some accounts, which achieve less."""
     rows = []
     for seed in range(options.first, options.first + options.seeds):
         rows.append(gaps_found(seed, options.accounts))
@@ -244,7 +244,7 @@ def run_time(options: argparse.Namespace) -> None:
 
 
 def run_oulad(options: argparse.Namespace) -> None:
-    """Course registrations: what students do that stay and pass."""
+    """Course registrations: behaviours of students who stay and pass."""
     tables = ls.read_tables(ROOT / "examples" / "oulad", drop_bad_rows=True)
     began = time.perf_counter()
     found = ls.discover_processes(tables, match=["code_module"])

@@ -84,7 +84,7 @@ applies_to = { segment = ["mid"] }
 
 
 def good(folder: Path) -> None:
-    """Write the files that are spoilt."""
+    """Write the valid files that are then corrupted."""
     (folder / "accounts.csv").write_text(ACCOUNTS)
     (folder / "tickets.csv").write_text(TICKETS)
     days = pd.date_range("2023-03-01", periods=300)
@@ -123,7 +123,7 @@ def spoil(content: bytes, draw: random.Random) -> bytes:
 
 
 def misplace(folder: Path, draw: random.Random) -> None:
-    """Fill a folder with two to five odd things that are named like tables, or nearly so."""
+    """Fill a folder with two to five unusual entries whose names resemble those of tables."""
     (folder / "accounts.csv").write_text(ACCOUNTS.replace("T10:00:00Z", ""))
     for _ in range(draw.randint(2, 5)):
         table = draw.choice(("usage", "tickets", "behaviors", "x", "accounts"))
@@ -174,7 +174,7 @@ def left_out(folder: Path, report: CheckReport) -> list[str]:
 
 
 def read_misplaced(folder: Path, draw: random.Random) -> str:
-    """Return what came of a folder of odd things: read, refused, or what was left out."""
+    """Return the outcome for such a folder: read, refused, or what was left out."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         misplace(Path(name), draw)
         report = ls.check_tables(name)
@@ -213,7 +213,7 @@ TARGETS: tuple[tuple[str, str, Callable[[Path], None]], ...] = (
 
 
 def seal(folder: Path) -> None:
-    """Make the checksums those of the spoilt file, so that more than they is met."""
+    """Update the checksums to the corrupted file, so that later checks are reached too."""
     import hashlib
 
     sums = folder / "SHA256SUMS"
@@ -223,12 +223,12 @@ def seal(folder: Path) -> None:
 
 
 def memory() -> float:
-    """Return the most memory this process has had, in bytes."""
+    """Return the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def fuzz(folder: Path, files: int, seed: int) -> tuple[Counter[str], list[str], float]:
-    """Spoil and read so many files; return what came of them, violations, the slowest second."""
+    """Corrupt and read files; return the outcomes, the violations and the longest time."""
     seen: Counter[str] = Counter()
     broken: list[str] = []
     slowest = 0.0

@@ -169,7 +169,7 @@ def lifelines_cox(folder: Path, measured: Measured) -> None:
 
 
 def counted(folder: Path) -> Any:
-    """Return a row an account and 28 days with counts by behaviour, as one would write it."""
+    """Return one row per account and 28 days with counts by behaviour, in plain pandas."""
     import numpy as np
     import pandas as pd
 
@@ -238,7 +238,7 @@ def run(job: str, folder: Path, source: Path, limit: float) -> Measured:
 
 
 def busy() -> float:
-    """Return the CPU seconds that all programs of the machine have taken; NaN if not told."""
+    """Return the CPU seconds used by all programs on the machine; NaN if unknown."""
     try:
         first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
     except OSError:
@@ -248,7 +248,7 @@ def busy() -> float:
 
 
 def told_of_others(took: float, own: float, clock: float) -> str:
-    """Say which share of the processors other programs took, and whether that is quiet."""
+    """Return a line with the share of the processors that other programs used."""
     if math.isnan(took):
         return "how busy the machine was is not known"
     share = max(0.0, took - own) / (clock * (os.cpu_count() or 1))

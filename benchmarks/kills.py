@@ -118,7 +118,7 @@ class Killer:
 
 
 def _tracer(left: list[int], number: int) -> Any:
-    """Kill the process when so many lines of the writing code are left."""
+    """Kill the process when the given number of lines of the writing code is left."""
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.endswith(WRITERS):
@@ -148,7 +148,7 @@ def arguments(command: str, project: Path, day: str, work: Path) -> tuple[list[s
 def check(
     command: str, root: Path, moments: int, draw: random.Random, by: str = "KILL"
 ) -> Counter[str]:
-    """Kill one command at so many moments; return what was seen, raise at the first violation."""
+    """Kill one command at several moments; return the outcomes, raise at the first violation."""
     project, temporary = root / "business", Path(os.environ["TMPDIR"])
     work = root / f"{command}-{by}"
     work.mkdir()

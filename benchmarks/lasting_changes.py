@@ -43,7 +43,7 @@ def found_churn(daily: NDArray[np.int64], a_day: float, ratio: float) -> NDArray
 
 
 def alarms_a_year(a_year: float, ratio: float, years: int) -> float:
-    """Return false alarms a year of ends that come as expected."""
+    """Return the false alarms per year if ends occur as expected."""
     a_day = a_year / YEAR
     random = np.random.default_rng(int(a_year))
     found = found_churn(random.poisson(a_day, YEAR * years), a_day, ratio)
@@ -114,7 +114,7 @@ def loss_delays(name: str, feed: tuple[date, NDArray[np.float64], NDArray[np.flo
 
 
 def print_churn(years: int) -> None:
-    """Print what comes of the CUSUM of churn."""
+    """Print the results of the CUSUM of churn."""
     print(f"churn: limit {CHURN_LIMIT:.2f}, {years:,} years each")
     for a_year in VOLUMES:
         alarms = [alarms_a_year(a_year, ratio, years) for ratio in (2.0, 0.5)]
@@ -133,7 +133,7 @@ def print_churn(years: int) -> None:
 
 
 def print_feeds(seeds: int, accounts: int) -> None:
-    """Print what comes of the CUSUM of feeds."""
+    """Print the results of the CUSUM of feeds."""
     alarms: dict[str, int] = {}
     delays: dict[str, list[float]] = {}
     weeks, random = 0, np.random.default_rng(0)

@@ -41,7 +41,7 @@ def panel_of(simulation: ls.datasets.Simulation) -> ls.Panel:
 
 
 def oracle(simulation: ls.datasets.Simulation, panel: ls.Panel) -> pd.DataFrame:
-    """The true risk of every row that may be judged."""
+    """The true risk of every row that can be evaluated."""
     grid = on_grid(panel)[["account_id", "snapshot_on"]]
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=HORIZON)
     grid = grid[grid["snapshot_on"] < last]
@@ -49,7 +49,7 @@ def oracle(simulation: ls.datasets.Simulation, panel: ls.Panel) -> pd.DataFrame:
 
 
 def catch(world: str, seed: int, accounts: int) -> dict[str, float]:
-    """What each method caught on one seed."""
+    """The results of each method on one seed."""
     began = time.perf_counter()
     simulation = ls.simulate(accounts, seed=seed, world=world)
     panel = panel_of(simulation)
@@ -114,7 +114,7 @@ def run_catch(options: argparse.Namespace) -> None:
 
 
 def audit(world: str, seed: int, accounts: int) -> dict[str, object]:
-    """The verdicts on one seed: family and name of what leads and lags."""
+    """The verdicts on one seed: family and name of leading and lagging indicators."""
     began = time.perf_counter()
     found = ls.audit_indicators(panel_of(ls.simulate(accounts, seed=seed, world=world)))
     ends = found.frame
@@ -200,7 +200,7 @@ def panel_of_numbers(
 
 
 def run_coverage(options: argparse.Namespace) -> None:
-    """How often 95 % intervals of the AUC, clustered by account, hold the AUC of a huge panel."""
+    """Coverage of 95 % intervals of the AUC, clustered by account; truth from a huge panel."""
     rng = np.random.default_rng(0)
     truth = np.mean([_auc(panel_of_numbers(rng, 4000))[0] for _ in range(25)])
     held = []

@@ -40,7 +40,7 @@ def simulated(folder: str, accounts: int, seed: int, world: str, *recording: str
 
 
 def leaks_in(tables: ls.Tables) -> list[DataWarning]:
-    """Return the warnings that say that something gives churn away."""
+    """Return the warnings about columns or rows that reveal churn."""
     return [one for one in tables.warnings if one.kind in set(KINDS.values())]
 
 
@@ -72,7 +72,7 @@ def false_warnings(world: str, seed: int, accounts: int) -> Iterator[DataWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Count, and print one line a kind and one a clean world."""
+    """Count, and print one line per kind of leak and per clean world."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--accounts", type=int, default=800)

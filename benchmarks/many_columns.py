@@ -36,7 +36,7 @@ def business(seed: int, accounts: int, days: int) -> ls.Panel:
 
 
 def with_noise(panel: ls.Panel, seed: int) -> ls.Panel:
-    """Return the panel with the columns of behaviours that mean nothing."""
+    """Return the panel with the columns of uninformative behaviours."""
     rng = np.random.default_rng(seed)
     frame = panel.frame.sort_values(["account_id", "snapshot_on"]).reset_index(drop=True)
     activity = frame["activity_events_30d"].astype(float).fillna(0).to_numpy()

@@ -32,7 +32,7 @@ HORIZONS = 20
 
 
 def rows_of(rows: int, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Start/stop rows of 12 an account, with 3 % events, and a score that knows a little."""
+    """Start/stop rows, 12 per account, with 3 % events and a weakly predictive score."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def rows_of(rows: int, seed: int = 0) -> tuple[np.ndarray, ...]:
 
 
 def landmark_rows(rows: int, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """One row a snapshot: time to the end, which end, risk; the account of each."""
+    """One row per snapshot: time to the end, its cause, the risk and the account."""
     import numpy as np
 
     rng = np.random.default_rng(seed)

@@ -175,7 +175,7 @@ CHANGES: tuple[tuple[str, Callable[[Path, random.Random], None], int], ...] = (
 
 
 def outcome(good: Path, place: Path, rows: dict[str, pd.DataFrame], seed: int) -> str:
-    """Change a model, load it and predict; return what came of it."""
+    """Change a model, load it and predict; return the outcome."""
     draw = random.Random(seed)
     kind = draw.choice(KINDS)
     folder = place / "model"
@@ -202,7 +202,7 @@ def outcome(good: Path, place: Path, rows: dict[str, pd.DataFrame], seed: int) -
 
 
 def child(good: Path, place: Path, seeds: range, out: int) -> None:
-    """Try each seed; say what came of it. The system ends what takes too long or too much."""
+    """Print the outcome of each seed. The system kills a process over its limits."""
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -216,7 +216,7 @@ def child(good: Path, place: Path, seeds: range, out: int) -> None:
 
 
 def outcomes(good: Path, place: Path, seeds: range) -> Iterator[tuple[int, str]]:
-    """Yield each seed with what came of it; a child that dies is followed by another."""
+    """Yield each seed with its outcome; a child that dies is replaced by another."""
     at = seeds.start
     while at < seeds.stop:
         read, write = os.pipe()

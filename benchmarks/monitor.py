@@ -52,7 +52,7 @@ class Business:
 
     @property
     def runs(self) -> range:
-        """The runs that are judged."""
+        """The runs that are evaluated."""
         return range(FIRST, len(self.levels.days))
 
 
@@ -79,7 +79,7 @@ def _scores(model: ls.ChurnModel, rows: pd.DataFrame, levels: Levels) -> pd.Data
 
 
 def find(of: Business, at: int) -> list[str]:
-    """Everything that the run found, feeds, indicators, scores and outcomes."""
+    """All findings of the run: feeds, indicators, scores and outcomes."""
     day = pd.Timestamp(of.levels.days[at])
     tables = of.tables.as_of(day.date())
     paces = [
@@ -167,7 +167,7 @@ def stopped(of: Business, name: str, day: int) -> tuple[int, bool] | None:
 
 
 def numbers(of: Business) -> list[str]:
-    """Indicators that are numbers and not the same for all."""
+    """Numeric indicators that vary between accounts."""
     frame = of.rows[of.panel.names()]
     kept = [str(name) for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
     return [name for name in kept if float(frame[name].astype(float).std()) > 0]
@@ -229,7 +229,7 @@ def main() -> None:
 
 
 def together(done: list[dict[str, object]], what: str) -> dict[str, list[Any]]:
-    """What was measured of all seeds, by name."""
+    """Measurements of all seeds combined, by name."""
     held: dict[str, list[Any]] = {}
     for one in done:
         for name, runs in one[what].items():  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ DAYS, HORIZON = 1460, 180
 
 
 def one_seed(world: str, seed: int, accounts: int, estimator: Estimator) -> dict[str, float]:
-    """Return what was expected before and after, what was observed, and the factor."""
+    """Return the expected churns before and after, the observed churns, and the factor."""
     with tempfile.TemporaryDirectory() as folder:
         ls.simulate(accounts, seed=seed, world=world, days=DAYS + HORIZON).write(folder)
         tables = ls.read_tables(folder)
@@ -52,7 +52,7 @@ def one_seed(world: str, seed: int, accounts: int, estimator: Estimator) -> dict
 
 
 def main() -> None:
-    """Measure each world, a line each seed, then all together."""
+    """Measure each world: print one line per seed, then all seeds combined."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", nargs="+", default=["rising", "leading", "no_effect"])
     parser.add_argument("--seeds", type=int, default=8)

@@ -25,7 +25,7 @@ MOST_SECONDS, MOST_MB = 20.0, 5.0
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Print how long something takes."""
+    """Print how long a call takes."""
     clock, work = time.perf_counter(), time.process_time()
     yield
     clock, work = time.perf_counter() - clock, time.process_time() - work

@@ -182,7 +182,7 @@ def both(x: pd.DataFrame, grid: pd.DataFrame) -> np.ndarray:
 
 
 def unexpected(grid: pd.DataFrame, simulation: Simulation, low: np.ndarray) -> pd.Series:
-    """By account that churned: whether no warning stood for the whole warning time."""
+    """Whether each churned account had no warning during the whole warning time."""
     flag = latest(grid, simulation.tables["flags"], "flagged_on", "cleared_on")
     flagged = flag["age"].notna() & ~(flag["cleared_on"] < flag["snapshot_on"])
     score = latest(grid, simulation.tables["health_scores"], "scored_on", "band")

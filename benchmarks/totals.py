@@ -78,7 +78,7 @@ def saas(repeats: int, seed: int) -> bool:
 
 
 def yes(totals: CustomerTotals, **values: str) -> np.ndarray:
-    """Zeros and ones: whether columns have given values."""
+    """Zeros and ones that say whether columns have the given values."""
     columns = [totals.columns[name] == value for name, value in values.items()]
     return np.column_stack(columns).astype(float)
 

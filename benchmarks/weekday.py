@@ -110,7 +110,7 @@ def eight_days(model: ls.ChurnModel, tables: ls.Tables) -> pd.DataFrame:
 
 
 def came(risks: pd.DataFrame, tables: ls.Tables) -> pd.Series:
-    """Return how many of the accounts scored on each day ended within the horizon."""
+    """Return how many accounts scored on each day ended within the horizon."""
     ended = tables.frame("accounts").set_index("account_id")["ended_on"]
     within = {
         day: (ended.reindex(risk.dropna().index) <= pd.Timestamp(str(day)) + HORIZON).sum()
@@ -120,7 +120,7 @@ def came(risks: pd.DataFrame, tables: ls.Tables) -> pd.Series:
 
 
 def spread(sums: pd.Series) -> float:
-    """Return by what share the largest lies above the smallest."""
+    """Return the ratio of the largest value to the smallest, minus 1."""
     return float(sums.max() / sums.min() - 1)
 
 

@@ -84,7 +84,7 @@ DAYS = 1095
 
 @dataclass(frozen=True)
 class Seen:
-    """What one seed of a world gave: rungs and directions by claim, usual claims by analysis."""
+    """Results of one seed of a world: rungs and directions by claim, usual claims by analysis."""
 
     rungs: dict[str, int]
     lower: dict[str, bool]
@@ -130,7 +130,7 @@ def look(world: str, seed: int, accounts: int) -> Seen:
 
 
 def _frame(context: AsOfContext) -> pd.DataFrame:
-    """One row an account: days, churned, ever-flags, counts and the latest health score."""
+    """One row per account: days, churned, ever-flags, counts and the latest health score."""
     tables = context.tables
     accounts = context.accounts.set_index("account_id")
     as_of = pd.Timestamp(tables.as_of_date)
@@ -229,7 +229,7 @@ def _share(hits: list[bool]) -> str:
 
 
 def rows_of(seen: dict[str, list[Seen]]) -> Iterator[dict[str, Any]]:
-    """Yield a row a world: the share of seeds with a claim, by claim, and by usual analysis."""
+    """Yield one row per world: the share of seeds with a claim, by claim and usual analysis."""
     for world, found in seen.items():
         row: dict[str, Any] = {
             "world": world,
@@ -297,7 +297,7 @@ cannot be distinguished from early measuring. Only an experiment resolves both.
 
 
 def kept(path: Path | None) -> dict[tuple[str, int, int], Seen]:
-    """Return what earlier simulations gave, by world, seed and accounts."""
+    """Return the results of earlier simulations, by world, seed and accounts."""
     if path is None or not path.exists():
         return {}
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
