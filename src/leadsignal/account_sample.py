@@ -50,8 +50,9 @@ class AccountSample:
 
     def weight_of(self, accounts: Iterable[Any]) -> NDArray[np.float64]:
         """Return the weights of accounts."""
-        weights: NDArray[np.float64] = self.weights.reindex(list(accounts)).to_numpy(float)
-        return weights
+        import numpy as np
+
+        return np.asarray(self.weights.reindex(list(accounts)), dtype=np.float64)
 
     @property
     def line(self) -> str:
