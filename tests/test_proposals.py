@@ -341,3 +341,25 @@ def test_a_list_that_is_not_recognised_comes_with_what_to_write(tmp_path: Path) 
         in question
     )
     assert "headers: A, B, Client, C, Contract end, Account manager." in question
+
+
+@pytest.mark.parametrize(("comma", "expected"), [(True, 12 * 1_010.5), (False, 12 * 10.5)])
+def test_a_monthly_amount_is_asked_about_with_a_query_that_works(
+    tmp_path: Path, comma: bool, expected: float
+) -> None:
+    first, *lines = ACCOUNTS.splitlines()
+    amounts = [f"{1_010 + n}" if comma else f"{10 + n}" for n in range(len(lines))]
+    fraction = ",5" if comma else ".5"
+    priced = [f"{first};MRR (EUR)"]
+    priced += [f"{line};{amount}{fraction}" for line, amount in zip(lines, amounts, strict=True)]
+    write(tmp_path, kunden="\n".join(priced) + "\n")
+    proposal = propose_project(tmp_path)
+    (question,) = [one for one in proposal.all_questions() if "per month" in one]
+    query = question.split("replace path by ")[1].split(" and add")[0]
+    proposal.write_project()
+    project = tmp_path / "leadsignal.toml"
+    text = project.read_text("utf-8").replace('path = "kunden.csv"', query)
+    text = text.replace("account_id = ", 'arr = "arr"\naccount_id = ', 1)
+    project.write_text(text, "utf-8")
+    accounts = ls.read_tables(tmp_path).frame("accounts")
+    assert accounts.loc[accounts["account_id"] == "00100", "arr"].tolist() == [expected]

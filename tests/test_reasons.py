@@ -239,7 +239,7 @@ WORDS = [
      "share of results that met their target: 25 %, usually 50 %"),
     ("days", "days since the last report", 206.0, 5.0, "206 days since the last report, usually 5"),
     ("days", "days since the last report", 1.0, 30.0, "1 day since the last report, usually 30"),
-    ("days", "days since the latest survey", None, 30.0, "no survey known"),
+    ("days", "days since the latest survey", None, 30.0, "no record of survey"),
     ("ratio", "level of 30 days over that of 180", 0.123, 1.0,
      "level of 30 days over that of 180: 0.12, usually 1"),
     ("currency", "annual recurring revenue", 3000.0, 20000.4,

@@ -126,7 +126,7 @@ def _phrase(name: str, value: Any, indicator: Indicator | None) -> str:
         return f"{meaning}: {'not known yet' if value is None else 'done' if value else 'not done'}"
     if value is None:
         found = LAST.match(meaning)
-        return f"no {found[1]} known" if found else f"{meaning}: none known"
+        return f"no record of {found[1]}" if found else f"{meaning}: none known"
     if name == "usage_low":
         return "usage is low" if value else "usage is not low"
     if isinstance(indicator.rule, DaysInState):

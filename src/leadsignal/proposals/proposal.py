@@ -332,7 +332,19 @@ def _with_questions_of_life(table: TableProposal, has_contracts: bool) -> TableP
         table = replace(table, is_ready=False).asking(f"{START}{choices}")
     if table.header_of("ended_on") is None:
         table = table.asking(f"{END}{choices}")
-    return table
+    return _with_question_of_price(table)
+
+
+def _with_question_of_price(table: TableProposal) -> TableProposal:
+    """Return a list of accounts that asks about a monthly amount, since ``arr`` is per year."""
+    header = table.monthly_amount()
+    if header is None:
+        return table
+    return table.asking(
+        f"Is {header} an amount per month? It is not read, since arr is per year. If it is, replace"
+        f" path by query = {as_toml(table.query_of_arr(header))} and add to its columns:"
+        ' arr = "arr".'
+    )
 
 
 MAX_SAMPLE = 30

@@ -77,6 +77,23 @@ class TableProposal:
         """Return the header proposed for a column."""
         return next((one.header for one in self.columns if one.column == column), None)
 
+    def monthly_amount(self) -> str | None:
+        """Return the header of an amount per month that is not read; None if ``arr`` is known."""
+        used = {one.header for one in self.columns}
+        if self.header_of("arr") is not None:
+            return None
+        words = ("mrr", *COLUMN_WORDS["contracts"]["mrr"])
+        rest = [one for one in self.file.columns if one.is_numeric and one.name not in used]
+        return next((one.name for one in rest if one.plain.startswith(words)), None)
+
+    def query_of_arr(self, header: str) -> str:
+        """Return a query that reads the file with twelve times a column as ``arr``."""
+        numbers = self.file.column(header).numbers
+        name = f'"{header}"'
+        if max(numbers, key=lambda decimal: numbers[decimal]) == ",":
+            name = f"replace({name}, '.', '').replace(',', '.')::DOUBLE"
+        return f'SELECT *, 12 * {name} AS arr FROM "{self.file.path}"'
+
     def with_column(self, proposal: ColumnProposal) -> TableProposal:
         """Return the proposal with a column added, or replaced; a header serves one column."""
         others = [one for one in self.columns if one.column != proposal.column]

@@ -32,6 +32,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_l
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
+from leadsignal.phrases import count_of
 from leadsignal.progress import log_warnings
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, to_html
@@ -142,8 +143,9 @@ class Scores(Result):
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
             lines += [
-                f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values outside the range of the"
-                " training data; the nearest value is used.",
+                "The nearest value is used for"
+                f" {count_of(int((self.frame[CLIPPED] > 0).sum()), 'account')} with values outside"
+                " the range of the training data.",
                 f"  Most often: {', '.join(most)}",
             ]
         riskiest = self._notebook_table()[["account", "risk", "reason_1"]].head(10)
