@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -10,18 +9,12 @@ from types import ModuleType
 import pytest
 
 import leadsignal as ls
-
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+from benchmark_modules import benchmark_module
 
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("fuzz")
 
 
 def test_spoilt_files_break_nothing(fuzz: ModuleType, tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,20 +9,14 @@ import numpy as np
 import pytest
 
 import leadsignal as ls
+from benchmark_modules import benchmark_module
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "notice.py"
 ACCOUNTS = 200
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notice_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("notice")
 
 
 @pytest.mark.parametrize("seed", [0, 1])

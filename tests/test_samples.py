@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
 from dataclasses import replace
@@ -15,24 +14,17 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from benchmark_modules import benchmark_module
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.evaluation.alerts import raise_alerts, rows_to_evaluate
 from leadsignal.stats.row_estimates import auc_of, mean_of
 from leadsignal.survival import brier, calibration, dynamic_auc
 
-FILE = Path(__file__).parents[1] / "benchmarks" / "samples.py"
-
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_of_samples", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("samples")
 
 
 @pytest.fixture(scope="module")

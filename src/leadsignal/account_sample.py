@@ -86,7 +86,9 @@ class AccountSample:
 def refuse_share(share: float) -> None:
     """Raise OptionError unless the share is in (0, 1]."""
     if not 0 < share <= 1:
-        raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
+        raise OptionError(
+            f"share = {share!r} must be above 0 and at most 1", "Give a share such as 0.1"
+        )
 
 
 def hashed_below(text: str, share: float) -> str:

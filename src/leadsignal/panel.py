@@ -8,7 +8,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from leadsignal.account_sample import AccountSample
+from leadsignal.account_sample import AccountSample, refuse_share
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.config.project import ENGINES, Behaviors, Engine
 from leadsignal.config.success import SuccessAnalysis
@@ -385,8 +385,7 @@ def sample_panel(
     >>> sorted(sample.frame["sample_weight"].unique().tolist())
     [1.0, 5.0]
     """
-    if not 0 < share <= 1:
-        raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
+    refuse_share(share)
     step = tables.project.every if every is None else days_in(every)
     ahead = tables.project.horizon if horizon is None else days_in(horizon)
     analysis = analysis or SuccessAnalysis(())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from benchmark_modules import benchmark_module
 from leadsignal.datasets.lifetimes import simulated
 from leadsignal.model.features import Features
 from leadsignal.monitoring.monitor import _of_clipped
@@ -23,17 +23,10 @@ from leadsignal.scoring.last_known import hold_late
 from leadsignal.scoring.next_steps import account_steps
 from leadsignal.scoring.scores import score_rows
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "weekday.py"
-
 
 @pytest.fixture(scope="module")
 def weekday() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weekday", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("weekday")
 
 
 def test_the_sum_of_risks_does_not_depend_on_the_weekday(weekday: ModuleType) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "cohort_coverage.py"
+from benchmark_modules import benchmark_module
+
 RUNS = 200
 # 95 % ± 3.5 binomial deviations of 200 runs.
 LOW, HIGH = 0.896, 1.0
@@ -19,13 +17,7 @@ LOW, HIGH = 0.896, 1.0
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_of_cohorts", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("cohort_coverage")
 
 
 def drawn(bench: Any, name: str, runs: int = RUNS) -> dict[str, np.ndarray[Any, Any]]:

@@ -103,7 +103,7 @@ def header(title: str, comparison: Comparison) -> Html:
     dated = comparison.dated
     facts = [("Accounts", f"{len(dated):,}"), ("Left", f"{int((dated.cause == 1).sum()):,}")]
     pairs = [tag("div", tag("dt", what), tag("dd", value)) for what, value in facts]
-    lead = tag("p", "Who leaves less often, and is it more than chance?", class_="soft")
+    lead = tag("p", "Is the difference more than chance?", class_="soft")
     top = tag("div", tag("h1", title), lead, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
 

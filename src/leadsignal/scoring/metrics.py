@@ -107,7 +107,7 @@ def openmetrics(
         return _text(samples, run or str(content["command"]))
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise OptionError(
-            f"this is no run record ({type(error).__name__}: {error})",
+            f"this is not a run record ({type(error).__name__}: {error})",
             "Give the content or the path of a file that ends in .run.json, or of _run.json",
         ) from None
 
