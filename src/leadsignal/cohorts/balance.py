@@ -49,8 +49,7 @@ def gap_at_equal_tenure(
         """Return the weighted sum over the accounts at risk at each time (k × p)."""
         size = len(times) + 1
         change = _sums(first, own * what, size) - _sums(last, own * what, size)
-        total: Floats = np.cumsum(change[:-1], axis=0)
-        return total
+        return np.cumsum(change[:-1], axis=0)
 
     count = at_risk(np.ones((len(z), 1)))
     z_mean, x_mean = at_risk(z[:, None]) / count, at_risk(X) / count
@@ -59,8 +58,7 @@ def gap_at_equal_tenure(
     def sum_over_rows(what: Floats) -> Floats:
         """Return, for each row, the weighted sum over the times at which it is at risk."""
         steps = np.vstack((np.zeros((1, what.shape[1])), np.cumsum(weight * what, axis=0)))
-        total: Floats = steps[last] - steps[first]
-        return total
+        return steps[last] - steps[first]
 
     ones, z = np.ones_like(count), z[:, None]
     each = own * (

@@ -183,8 +183,7 @@ def _threshold(counts: pd.DataFrame, target: float, by_users: int) -> int:
 
 
 def _queried(context: AsOfContext, sql: str) -> pd.DataFrame:
-    frame: pd.DataFrame = context.tables.connection.cursor().execute(sql).df()
-    return frame
+    return context.tables.connection.cursor().execute(sql).df()
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -61,8 +61,7 @@ def _quantiles(values: Floats, shares: Floats, weight: Floats | None) -> Floats:
 
 
 def _cube(x: Floats) -> Floats:
-    cube: Floats = np.maximum(x, 0.0) ** 3
-    return cube
+    return np.maximum(x, 0.0) ** 3
 
 
 def _indicators(values: NDArray[Any]) -> Floats:
@@ -97,5 +96,4 @@ def propensity(
         beta += step
         if np.abs(step).max() < 1e-8:
             break
-    fitted: Floats = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-    return fitted
+    return 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))

@@ -102,8 +102,7 @@ def _days(cohorts: DatedCohorts, rows: RiskIntervals, levels: Sequence[int]) -> 
             "Provide a longer history",
         )
     years = [day for day in YEARS if first < day < last]
-    days: Floats = np.unique(np.concatenate((np.linspace(first, last, POINTS).round(), years)))
-    return days
+    return np.unique(np.concatenate((np.linspace(first, last, POINTS).round(), years)))
 
 
 def _shared_hazard(
@@ -120,16 +119,14 @@ def _shared_hazard(
         ended = _weight_before(rows.stop[mine], weight[mine], moments)
         at_risk += ratio.estimate * (begun - ended)
     steps = np.concatenate(([0.0], np.cumsum(churns / at_risk)))
-    hazard: Floats = steps[np.searchsorted(moments, days, side="right")]
-    return hazard
+    return steps[np.searchsorted(moments, days, side="right")]
 
 
 def _weight_before(times: Floats, weight: Floats, moments: Floats) -> Floats:
     """Return the total weight of the times before each moment."""
     order = np.argsort(times)
     running = np.concatenate(([0.0], np.cumsum(weight[order])))
-    before: Floats = running[np.searchsorted(times[order], moments, side="left")]
-    return before
+    return running[np.searchsorted(times[order], moments, side="left")]
 
 
 def _kaplan_meier(rows: RiskIntervals, cohorts: DatedCohorts, days: Floats) -> Floats:

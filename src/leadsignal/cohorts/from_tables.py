@@ -204,7 +204,7 @@ def _days(column: Any) -> Floats:
 
 def _flags(tables: Tables) -> pd.DataFrame:
     """Return the first flag of each account, which is time zero of a rescue."""
-    frame: pd.DataFrame = (
+    return (
         tables.connection.cursor()
         .execute(
             'SELECT account_id, CAST(min(greatest(flagged_on, known_on)) AS DATE) AS "on"'
@@ -212,7 +212,6 @@ def _flags(tables: Tables) -> pd.DataFrame:
         )
         .df()
     )
-    return frame
 
 
 @dataclass(frozen=True, eq=False)

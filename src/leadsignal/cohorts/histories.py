@@ -82,8 +82,7 @@ class _Paths:
     def cumulative(self, moments: Floats) -> Floats:
         """Return the cumulative baseline hazard at each moment."""
         steps = np.concatenate(([0.0], self.hazard))
-        values: Floats = steps[np.searchsorted(self.time, moments, side="right")]
-        return values
+        return steps[np.searchsorted(self.time, moments, side="right")]
 
     def cumulative_hazard(self, moments: Floats) -> Floats:
         """Return Λ of every account at each moment (n × k), accumulated along its path."""
@@ -103,8 +102,7 @@ class _Paths:
         step = self.cumulative(self.stop) - self.cumulative(last)
         whole += np.bincount(self.account, self.risk * step * ~self.happened, self.accounts)
         seen = self.happened
-        found: Floats = step[seen] * self.risk[seen] * np.exp(-whole[self.account[seen]])
-        return found
+        return step[seen] * self.risk[seen] * np.exp(-whole[self.account[seen]])
 
 
 def _paths(
@@ -153,9 +151,6 @@ def _all_by(until: Floats, event: Floats, own: Floats) -> Callable[[Floats], Flo
     left = np.concatenate(([1.0], curve.estimate))
 
     def by(moments: Floats) -> Floats:
-        share_by: Floats = (
-            1 - (1 - share) * left[np.searchsorted(curve.time, moments, side="right")]
-        )
-        return share_by
+        return 1 - (1 - share) * left[np.searchsorted(curve.time, moments, side="right")]
 
     return by

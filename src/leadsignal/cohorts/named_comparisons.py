@@ -225,8 +225,7 @@ def _among(column: str, values: tuple[str, ...]) -> str:
 
 
 def _query(tables: Tables, sql: str) -> pd.DataFrame:
-    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
-    return frame
+    return tables.connection.cursor().execute(sql).df()
 
 
 def event_day(day: str) -> str:

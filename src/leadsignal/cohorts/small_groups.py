@@ -158,8 +158,7 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
         for one in np.unique(quarter):
             mine = quarter == one
             each[mine] = _cumulated(rows.where(mine))
-    expected: Floats = np.bincount(rows.group, each, len(cohorts.levels)).astype(np.float64)
-    return expected
+    return np.bincount(rows.group, each, len(cohorts.levels)).astype(np.float64)
 
 
 def _cumulated(rows: RiskIntervals) -> Floats:
@@ -168,5 +167,4 @@ def _cumulated(rows: RiskIntervals) -> Floats:
     hazard = np.concatenate(([0.0], curve.estimate))
     until, since = (hazard[np.searchsorted(curve.time, t, "right")]
                     for t in (rows.stop, rows.start))  # fmt: skip
-    passed: Floats = until - since
-    return passed
+    return until - since

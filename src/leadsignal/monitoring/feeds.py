@@ -56,10 +56,9 @@ def _active_accounts(tables: Tables, first: date, days: int) -> Floats:
         for name in ("started_on", "ended_on")
     )
     day = np.datetime64(first, "D") + np.arange(days)
-    active: Floats = (
-        np.searchsorted(begun, day, "right") - np.searchsorted(over, day, "right")
-    ).astype(np.float64)
-    return active
+    return (np.searchsorted(begun, day, "right") - np.searchsorted(over, day, "right")).astype(
+        np.float64
+    )
 
 
 def assess_loss(
@@ -132,8 +131,7 @@ def _expected(records: Floats, active: Floats) -> Floats:
     known = end >= MIN_BASE
     end = np.maximum(end, 0)
     rate = (came[end] - came[begin]) / np.maximum(there[end] - there[begin], 1.0)
-    expected: Floats = np.where(known, rate * active, np.nan)
-    return expected
+    return np.where(known, rate * active, np.nan)
 
 
 def _dispersions(records: Floats, active: Floats) -> dict[int, float]:

@@ -92,8 +92,7 @@ def moving_sums(values: Floats, over: int) -> Floats:
     [3.0, 5.0, 7.0]
     """
     total = np.concatenate(([0.0], np.cumsum(values)))
-    sums: Floats = total[over:] - total[:-over] if len(values) >= over else np.zeros(0)
-    return sums
+    return total[over:] - total[:-over] if len(values) >= over else np.zeros(0)
 
 
 @dataclass(frozen=True)

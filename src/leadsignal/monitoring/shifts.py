@@ -360,10 +360,9 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
     by_phase = np.where(enough, past - (filled @ others) / np.maximum(comparable, 1), 0.0)
     at_all = np.where(enough, past - mean[:, None], 0.0)
     squares = (at_all**2).sum(axis=1)
-    share: Floats = np.where(
+    return np.where(
         squares > 0, (by_phase**2).sum(axis=1) / np.where(squares > 0, squares, 1.0), 1.0
     )
-    return share
 
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:

@@ -45,8 +45,7 @@ class SharedRows:
         """Return the linear predictor, shape (n,)."""
         few = self.own.shape[1]
         together = self.shared @ coef[few:]
-        linear: Floats = self.own @ coef[:few] + together[self.owner]
-        return linear
+        return self.own @ coef[:few] + together[self.owner]
 
     def summed(self, weight: Floats) -> Floats:
         """Return the weighted sum of the rows, shape (k + p,)."""
@@ -69,8 +68,7 @@ class SharedRows:
         return self.shared.astype(np.float32)
 
     def _by_owner(self, values: Floats) -> Floats:
-        sums: Floats = np.bincount(self.owner, values, len(self.shared)).astype(np.float64)
-        return sums
+        return np.bincount(self.owner, values, len(self.shared)).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

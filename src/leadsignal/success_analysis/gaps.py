@@ -237,8 +237,7 @@ def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
     on = rows["on_target"].ne(False)
     later = on[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
     off = rows[~on & (later == 0)]
-    first: pd.Series[Any] = off.groupby("account_id")["measured_on"].min()
-    return first
+    return off.groupby("account_id")["measured_on"].min()
 
 
 def _apart(

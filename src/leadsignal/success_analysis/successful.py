@@ -236,8 +236,7 @@ def _score(fit: pd.DataFrame) -> pd.Series[Any]:
         fit[column].rank(pct=True).fillna(0.5)
         for column in ("level", "days_on_target", "slope")
     ]  # fmt: skip
-    mean: pd.Series[Any] = sum(ranks[1:], start=ranks[0]) / len(ranks)
-    return mean
+    return sum(ranks[1:], start=ranks[0]) / len(ranks)
 
 
 def _notes(

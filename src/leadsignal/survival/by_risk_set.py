@@ -156,16 +156,14 @@ class RiskSetTerms:
     def mean_covariate(self) -> Floats:
         """Mean covariates that an event is compared with (G × p)."""
         share = self.others_risk / (self.others_risk + self.events_risk)
-        mean: Floats = self.mean_events - share[:, None] * self.difference
-        return mean
+        return self.mean_events - share[:, None] * self.difference
 
     @property
     def score(self) -> Floats:
         """Derivative of the log-likelihood (p)."""
         events = self.sets.events
         within = self.weights[events] @ (self.Z[events] - self.mean_events[self.sets.group])
-        score: Floats = within + self.others_risk @ self.difference
-        return score
+        return within + self.others_risk @ self.difference
 
     def hazards(self) -> Floats:
         """Return each row's expected events, times its weight (n)."""
@@ -234,8 +232,7 @@ class RiskSetTerms:
     @cached_property
     def _expected(self) -> Floats:
         """Expected events of each row under each of its nodes."""
-        expected: Floats = self.share * np.exp(self.total + self._below[0])[self.tree.node]
-        return expected
+        return self.share * np.exp(self.total + self._below[0])[self.tree.node]
 
 
 def terms_by_risk_set(

@@ -74,8 +74,7 @@ class Censoring:
     def by(self, horizon: float) -> Floats:
         """Return the weights (n) of the rows at one horizon, times their case weights."""
         alive = self.stop > horizon
-        weights: Floats = self.own_weight * np.where(alive, 1 / self._at(horizon), self._ended)
-        return weights
+        return self.own_weight * np.where(alive, 1 / self._at(horizon), self._ended)
 
     def influence(self, horizon: float, moved: Floats) -> Floats:
         """Return each row's influence on a statistic by way of G.
@@ -95,8 +94,7 @@ class Censoring:
         by_place[:, until + 1 :] = by_place[0, until]
         by_place[1, : until + 1] = by_place[0, : until + 1]
         by_place[1, 1 : until + 1] += rate
-        influence: Floats = self.own_weight * by_place.reshape(-1)[self._place]
-        return influence
+        return self.own_weight * by_place.reshape(-1)[self._place]
 
     @cached_property
     def _ended(self) -> Floats:

@@ -110,8 +110,7 @@ class CoxFit(CoxEstimate, Result):
         values = validator.matrix("X", X, self.names)
         validator.no_gaps(values, self.names)
         validator.close()
-        eta: Floats = values @ self.coef
-        return eta
+        return values @ self.coef
 
     def baseline(self) -> Baseline:
         """Return the baseline hazard of each stratum, and predictions from it."""

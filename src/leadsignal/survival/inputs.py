@@ -355,10 +355,7 @@ def snapped(requested: Floats, times: Floats) -> Floats:
     at = np.searchsorted(distinct, requested)
     below, above = distinct[np.maximum(at - 1, 0)], distinct[np.minimum(at, len(distinct) - 1)]
     nearest = np.where(np.abs(requested - below) <= np.abs(above - requested), below, above)
-    close: Floats = np.where(
-        np.abs(nearest - requested) <= _tolerance(distinct), nearest, requested
-    )
-    return close
+    return np.where(np.abs(nearest - requested) <= _tolerance(distinct), nearest, requested)
 
 
 BLOCK = 2**15
@@ -418,8 +415,7 @@ def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
 
 def sums_by_code(codes: Ints, values: Floats | None, size: int) -> Floats:
     """Return the sums of ``values`` (None: 1 each) over the rows of each code 0 … size-1."""
-    sums: Floats = np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
-    return sums
+    return np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
 
 
 def one_label(rows: int) -> Labels:

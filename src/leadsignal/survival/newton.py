@@ -227,8 +227,7 @@ class _Search:
             if decrement <= self.close and (small or at_rounding):
                 if self._faded():
                     self._refuse_separation(step)
-                coef: Floats = self.now.coef + step
-                return coef
+                return self.now.coef + step
             if not self._climb(step, rise):
                 self._refuse_separation(step)
                 break

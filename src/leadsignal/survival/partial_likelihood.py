@@ -66,8 +66,7 @@ class GroupTerms:
     @property
     def expected_total(self) -> Floats:
         """Expected covariate totals of the events of each group (G × p)."""
-        total: Floats = self.a[:, None] * self.S1 - self.b[:, None] * self.D1
-        return total
+        return self.a[:, None] * self.S1 - self.b[:, None] * self.D1
 
     @cached_property
     def mean_covariate(self) -> Floats:
@@ -270,8 +269,7 @@ class PartialLikelihood:
         square = np.asarray(self.X[self.sets.events], dtype=np.float64) ** 2
         if self.centre is not None:
             square += self.centre**2
-        constant: Floats = least**2 * (self._event_weights @ square)
-        return constant
+        return least**2 * (self._event_weights @ square)
 
     def score_residuals(self, terms: GroupTerms | RiskSetTerms) -> Iterator[tuple[slice, Floats]]:
         """Yield the rows' score residuals block by block (Therneau & Grambsch 2000, §7.1).
@@ -343,8 +341,7 @@ class PartialLikelihood:
         tied = terms.c2[:, None] * terms.D1 - terms.c1[:, None] * terms.S1
         if weights is not None:
             at_risk, tied = at_risk * weights[:, None], tied * weights[:, None]
-        part: Floats = terms.S1.T @ at_risk + terms.D1.T @ tied
-        return part
+        return terms.S1.T @ at_risk + terms.D1.T @ tied
 
     def _tied_sums(self, event_risk: Floats) -> Floats:
         self._tied.data[:] = event_risk

@@ -159,8 +159,7 @@ def _mid_ranks(fit: CoxEstimate) -> Floats:
     """Return the mean rank of each group's time among the stops of all rows, as R does."""
     stops, time = np.sort(fit.rows.stop), fit.rows.likelihood.sets.time
     before, through = (np.searchsorted(stops, time, side=side) for side in ("left", "right"))
-    ranks: Floats = (before + through + 1) / 2
-    return ranks
+    return (before + through + 1) / 2
 
 
 def _failed_before(fit: CoxEstimate) -> Floats:
@@ -170,5 +169,4 @@ def _failed_before(fit: CoxEstimate) -> Floats:
     at_risk = pooled.at_risk(np.ones(len(rows.stop)))
     survival = np.cumprod(1 - pooled.deaths / at_risk)
     before = np.concatenate(([1.0], survival[:-1]))
-    failed: Floats = 1 - before[np.searchsorted(pooled.time, rows.likelihood.sets.time)]
-    return failed
+    return 1 - before[np.searchsorted(pooled.time, rows.likelihood.sets.time)]

@@ -181,5 +181,4 @@ def _time_weights(
     for begin, end in zip(sets.first[:-1], sets.first[1:], strict=True):
         survival = np.cumprod(1 - events[begin:end] / at_risk[begin:end])
         before[begin + 1 : end] = survival[:-1]
-    weight: Floats = before**rho * (1 - before) ** gamma
-    return weight
+    return before**rho * (1 - before) ** gamma

@@ -291,8 +291,7 @@ class _Pairs:
         """Return, for each event, the weight of the rows it is compared with."""
         sets = self.sets
         others = sets.at_risk(self.weights) - sets.at_events(self.weights)
-        beside: Floats = np.maximum(others, 0.0)[sets.group]
-        return beside
+        return np.maximum(others, 0.0)[sets.group]
 
     def _of_events(self) -> tuple[Floats, Floats]:
         """Return, for each event, the weight of compared rows with lower and with equal score.

@@ -85,14 +85,12 @@ class RiskSets:
     def over_rows(self, values: Floats) -> Floats:
         """Return, for each row, the sum of ``values`` (G or G × k) over the row's groups."""
         running = from_the_first(values)
-        total: Floats = running[self.upper] - running[self.lower]
-        return total
+        return running[self.upper] - running[self.lower]
 
 
 def from_the_last(values: Floats) -> Floats:
     """Return the sums of ``values`` from each position to the end (along the first axis)."""
-    total: Floats = np.cumsum(values[::-1], axis=0)[::-1]
-    return total
+    return np.cumsum(values[::-1], axis=0)[::-1]
 
 
 def from_the_first(values: Floats) -> Floats:
@@ -145,8 +143,7 @@ def _times_through(time: Floats, moments: Floats) -> Ints:
         return np.searchsorted(time, moments, side="right")
     low, high = moments.min(), moments.max()
     table = np.searchsorted(time, np.arange(low, high + 1), side="right")
-    ranks: Ints = table[whole]
-    return ranks
+    return table[whole]
 
 
 def _whole_from_the_lowest(moments: Floats) -> Ints | None:

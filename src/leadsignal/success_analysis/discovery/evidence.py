@@ -175,8 +175,7 @@ def stays_if_ever(exposures: Exposures, chances: Chances, place: int) -> tuple[f
 def _corrected(statistics: Floats, maxima: Floats) -> Floats:
     """Return p-values corrected by permutation of the maximum (Westfall & Young 1993)."""
     beyond = len(maxima) - np.searchsorted(np.sort(maxima), statistics, side="left")
-    p: Floats = (beyond + 1) / (len(maxima) + 1)
-    return p
+    return (beyond + 1) / (len(maxima) + 1)
 
 
 def _critical(maxima: Floats, level: float) -> float:

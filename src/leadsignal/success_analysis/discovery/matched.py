@@ -50,8 +50,7 @@ class MatchedSets:
 
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the sums over the members of each set (sets × columns)."""
-        total: NDArray[Any] = np.add.reduceat(values, self.first[:-1], axis=0)
-        return total
+        return np.add.reduceat(values, self.first[:-1], axis=0)
 
 
 def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:

@@ -202,5 +202,4 @@ def _freed(values: Floats, adjusters: Floats) -> Floats:
     gram = adjusters.T @ adjusters
     scale = np.trace(gram) / len(gram)
     solved = np.linalg.solve(gram + 1e-9 * scale * np.eye(len(gram)), adjusters.T @ values)
-    rest: Floats = values - adjusters @ solved
-    return rest
+    return values - adjusters @ solved

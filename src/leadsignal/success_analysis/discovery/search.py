@@ -315,5 +315,4 @@ def _ever(states: Bools, account: Ints) -> Bools:
     rows = np.arange(len(account), dtype=np.int32)[:, None]
     begins = np.searchsorted(account, account).astype(np.int32)[:, None]
     last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)
-    ever: Bools = last >= begins
-    return ever
+    return last >= begins

@@ -332,8 +332,7 @@ def _of_process(tables: Tables, process: Process) -> str:
 
 
 def _query(tables: Tables, sql: str) -> pd.DataFrame:
-    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
-    return frame
+    return tables.connection.cursor().execute(sql).df()
 
 
 def _ordinals(column: pd.Series[Any]) -> Days:
