@@ -152,12 +152,7 @@ class Retention(Result):
 
 @checked
 def retention_table(
-    tables: Tables,
-    *,
-    by: str = START,
-    every: str = "quarter",
-    unit: str = "account",
-    over: int = 1,
+    tables: Tables, *, by: str = START, every: str = "quarter", unit: str = "account", over: int = 1
 ) -> Retention:
     """Return retention by calendar period and cohort, for complete periods only.
 

@@ -61,10 +61,7 @@ def _cells(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
 
 
 def markdown_of(
-    contrasts: Sequence[Contrast],
-    verdict: str,
-    cautions: Sequence[str],
-    above: Sequence[str] = (),
+    contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str], above: Sequence[str] = ()
 ) -> str:
     """Return lines ``above``, the contrasts as a Markdown table, the verdict and the cautions."""
     lines = [part for line in above for part in (_escaped(line), "")]

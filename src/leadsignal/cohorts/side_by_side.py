@@ -19,13 +19,7 @@ from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.evidence import CLAIM_LAG
-from leadsignal.cohorts.measures import (
-    Groups,
-    distinct,
-    groups_of,
-    hazard_ratio,
-    median_day,
-)
+from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day
 from leadsignal.cohorts.rates import rates_at_equal_tenure
 from leadsignal.cohorts.renewals import follow_from_renewals
 from leadsignal.cohorts.risk_intervals import (
@@ -245,12 +239,7 @@ def _contrasts(
 
 
 def _contrast(
-    design: Design,
-    method: str,
-    k: int,
-    adjusted: bool,
-    groups: Groups,
-    weighting: Weighting | None,
+    design: Design, method: str, k: int, adjusted: bool, groups: Groups, weighting: Weighting | None
 ) -> Contrast:
     cohorts, level = design.cohorts, design.level
     rows = groups.intervals

@@ -24,12 +24,7 @@ from leadsignal.stats.estimates import Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTITIES = (
-    "hazard ratio",
-    "difference in mean days",
-    "ratio of mean days",
-    "immortal-time bias",
-)
+QUANTITIES = ("hazard ratio", "difference in mean days", "ratio of mean days", "immortal-time bias")
 """Headings of the numbers of a contrast."""
 
 

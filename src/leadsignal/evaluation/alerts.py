@@ -134,9 +134,7 @@ def find_episodes(evaluation: EvaluationRows, alerted: Bools) -> Episodes:
     begins = alerted & ~before
     number = np.cumsum(begins) - 1
     return Episodes(
-        np.flatnonzero(begins),
-        np.flatnonzero(alerted & ~after),
-        np.where(alerted, number, NOWHERE),
+        np.flatnonzero(begins), np.flatnonzero(alerted & ~after), np.where(alerted, number, NOWHERE)
     )
 
 
@@ -233,10 +231,7 @@ def catch(evaluation: EvaluationRows, episodes: Episodes, churns: EvaluableChurn
     dropped, head = _caught(evaluation, episodes, churns.before_drop, churns.drop, since)
     evaluated = churns.before_drop >= 0
     return Catches(
-        in_time,
-        np.where(evaluated, dropped, np.nan),
-        lead,
-        np.where(evaluated, head, np.nan),
+        in_time, np.where(evaluated, dropped, np.nan), lead, np.where(evaluated, head, np.nan)
     )
 
 

@@ -366,11 +366,7 @@ def _settings(
 
 
 def _check(
-    panel: Panel,
-    methods: Sequence[str],
-    origins: int,
-    share: float,
-    segment: str | None,
+    panel: Panel, methods: Sequence[str], origins: int, share: float, segment: str | None
 ) -> None:
     problems = [f"{name!r} is not a method" for name in methods if name not in METHODS]
     remedy = one_of(METHODS, str(methods[0]) if methods else "")

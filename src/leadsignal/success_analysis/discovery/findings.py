@@ -22,12 +22,7 @@ from leadsignal.results import Result, or_dash
 from leadsignal.stats.negative_controls import MIN_CONTROLS
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.evidence import ENOUGH_ACCOUNTS, Evidence, Exposures
-from leadsignal.success_analysis.discovery.selection import (
-    ESSENTIAL,
-    TWIN,
-    RatedCandidate,
-    Rules,
-)
+from leadsignal.success_analysis.discovery.selection import ESSENTIAL, TWIN, RatedCandidate, Rules
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,11 +26,7 @@ from leadsignal.success_analysis.discovery.at_risk import (
     rows_at_risk,
     whose,
 )
-from leadsignal.success_analysis.discovery.candidates import (
-    Candidate,
-    Definitions,
-    definitions_of,
-)
+from leadsignal.success_analysis.discovery.candidates import Candidate, Definitions, definitions_of
 from leadsignal.success_analysis.discovery.events import NO_USER, SPAN, Events, read_events
 from leadsignal.success_analysis.discovery.evidence import Exposures
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
