@@ -15,7 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
-from leadsignal.cohorts.confounding import e_value
+from leadsignal.cohorts.contrasts import e_value
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.cohorts.small_groups import shrink
@@ -199,7 +199,7 @@ def test_cautions_count_what_they_say() -> None:
 
 def test_e_values_are_those_of_the_paper() -> None:
     # VanderWeele & Ding (2017): a risk ratio of 3.9 has 7.26, its limit 1.8 has 3.0.
-    from leadsignal.cohorts.confounding import _e_value
+    from leadsignal.cohorts.contrasts import _e_value
 
     def hazard_of(risk: float) -> float:
         tried = np.linspace(1, 60, 200_000)

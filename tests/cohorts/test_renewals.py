@@ -7,8 +7,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts import DatedCohorts, compare_dated, dated_cohorts
-from leadsignal.cohorts.contract_terms import ContractTerms
-from leadsignal.cohorts.renewals import follow_from_renewals
+from leadsignal.cohorts.dated import ContractTerms
+from leadsignal.cohorts.risk_intervals import follow_from_renewals
 from leadsignal.datasets import simulate
 
 LEVELS = ("no change", "expansion")

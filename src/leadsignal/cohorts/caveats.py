@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.cohorts.balance import gap_at_equal_tenure
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast, best_of, cohorts_of
-from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.covariates import columns_of, gap_at_equal_tenure
 from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.measures import hazard_ratio

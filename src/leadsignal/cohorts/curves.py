@@ -1,4 +1,4 @@
-"""Corrected retention curves of a comparison, with those of the usual chart beside them.
+"""Retention of a comparison: corrected and usual curves, and the grid by start quarter.
 
 The corrected curves are standardised: all accounts share one churn hazard by tenure, which is
 multiplied in each cohort by the hazard ratio of the verdict. The shared hazard is Breslow's
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Contrast, best_of, cohorts_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import MIN_AT_RISK, last_day_with
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, follow_naively
@@ -140,3 +140,61 @@ def _kaplan_meier(rows: RiskIntervals, cohorts: DatedCohorts, days: Floats) -> F
     share = there / there[0] if there[0] > 0 else np.full(len(days), np.nan)
     share[days > last_day_with(MIN_AT_RISK, rows.start, rows.stop)] = np.nan
     return np.asarray(share, dtype=np.float64)
+
+
+AGES = (3, 6, 9, 12, 18, 24, 36)
+"""Numbers of months after the start in the grid."""
+DAYS_IN_MONTH = 365.25 / 12
+
+
+def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
+    """Return the share of accounts still there, by start quarter and months since the start.
+
+    An account is there until its end is known. A cell is missing if some accounts of the quarter
+    have not been followed that long. Quarters with fewer than five accounts are left out, and so
+    are accounts not observed from their start: those that left earlier are not in the data.
+
+    Returns
+    -------
+    DataFrame or None
+        Columns quarter (such as "2023 Q1"), accounts, and one per number of months. None if the
+        start days are unknown.
+    """
+    import pandas as pd
+
+    seen = cohorts.entry <= 0
+    if cohorts.zero_days is None or cohorts.since != "the start" or not seen.any():
+        return None
+    zero, stop, cause = cohorts.zero_days[seen], cohorts.stop[seen], cohorts.cause[seen]
+    weight = cohorts.weights[seen]
+    last_day = (zero + stop).max()
+    months = np.floor(zero).astype(np.int64).astype("datetime64[D]").astype("datetime64[M]")
+    quarter = months.astype(np.int64) // 3
+    rows = []
+    for one in np.unique(quarter):
+        mine = quarter == one
+        if mine.sum() < MIN_ACCOUNTS:
+            continue
+        latest = zero[mine].max()
+        row: dict[str, object] = {
+            "quarter": f"{1970 + one // 4} Q{one % 4 + 1}",
+            "accounts": int(mine.sum()),
+        }
+        for age in AGES:
+            day = round(age * DAYS_IN_MONTH)
+            row[f"{age} months"] = (
+                _share(stop[mine], cause[mine], weight[mine], day)
+                if latest + day <= last_day
+                else np.nan
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _share(stop: np.ndarray, cause: np.ndarray, weight: np.ndarray, day: int) -> float:
+    """Return the share still there after a day, among accounts whose state then is known."""
+    there = (stop > day) | ((stop == day) & (cause == 0))
+    known = there | (cause > 0)
+    if known.sum() < MIN_ACCOUNTS:
+        return float("nan")
+    return float(weight[there].sum() / weight[known].sum())

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.contract_terms import ContractTerms
-from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.dated import CHURN, OTHER_END, ContractTerms, DatedCohorts
 from leadsignal.cohorts.named_comparisons import (
     Changes,
     changes_from_frame,

@@ -1,4 +1,4 @@
-"""``compare_cohorts`` for tables, all ready comparisons at once, and the effect of one process."""
+"""``compare_cohorts`` for tables, all ready comparisons, segments, and one process's effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from leadsignal.cohorts.evidence import Evidence, evidence_for_claim, weigh_evid
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.plots import overview_picture
-from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.cohorts.side_by_side import MAX_LEVELS, compare_dated
 from leadsignal.cohorts.verdict import in_digits
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from leadsignal.tables import Tables
-
 
 MAX_LINES = 12
 """Maximum number of cohorts in a printed overview; those with the lowest p-values are shown."""
@@ -489,3 +488,55 @@ def process_effect(
         return None
     found = comparison.contrast("time_dependent", adjusted=bool(adjust))
     return None if found is None else found.hazard_ratio
+
+
+MIN_SEGMENT = 30
+"""Minimum number of accounts in a segment that is compared."""
+SEGMENT_METHODS = ("naive", "time_dependent")
+"""Methods that are computed within segments."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Accounts with one value of an attribute at their start, and their comparison."""
+
+    attribute: str
+    value: str
+    comparison: Comparison
+
+    @property
+    def title(self) -> str:
+        """The attribute and its value."""
+        return f"{self.attribute.replace('_', ' ')}: {self.value}"
+
+
+def compare_segments(comparison: Comparison) -> Iterator[Segment]:
+    """Yield a comparison within each value of every attribute with two to six values.
+
+    Values with fewer than 30 accounts, or with nothing to compare, are skipped. So are numeric
+    attributes and the compared attribute itself.
+    """
+    dated = comparison.dated
+    if not comparison.contrasts:
+        return
+    for attribute, values in dated.covariates.items():
+        if values.dtype.kind not in "OUST" or attribute in (comparison.by, dated.name):
+            continue
+        texts = values.astype(str)
+        found = np.unique(texts[[value == value and value is not None for value in values]])
+        if not 2 <= len(found) <= MAX_LEVELS:
+            continue
+        for value in found.tolist():
+            inside = texts == value
+            if inside.sum() < MIN_SEGMENT:
+                continue
+            try:
+                yield Segment(
+                    attribute,
+                    value,
+                    compare_dated(
+                        dated.chosen(inside).with_levels_present(), methods=SEGMENT_METHODS
+                    ),
+                )
+            except ModelError:
+                continue

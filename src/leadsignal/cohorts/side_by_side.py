@@ -12,20 +12,24 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.comparison import Comparison
-from leadsignal.cohorts.comparison_options import chosen_covariates, chosen_methods
-from leadsignal.cohorts.confounding import e_value
-from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Cohort, Contrast
+from leadsignal.cohorts.contrasts import (
+    MIN_ACCOUNTS,
+    Cohort,
+    Contrast,
+    best_of,
+    e_value,
+    finite_or_none,
+)
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.design import Design
+from leadsignal.cohorts.design import Design, chosen_covariates, chosen_methods
 from leadsignal.cohorts.evidence import CLAIM_LAG
-from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day
-from leadsignal.cohorts.rates import rates_at_equal_tenure
-from leadsignal.cohorts.renewals import follow_from_renewals
+from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day, rate
 from leadsignal.cohorts.risk_intervals import (
     RiskIntervals,
     compared_in_time,
     follow_from_landmark,
+    follow_from_renewals,
     follow_in_time,
     follow_naively,
     with_states_of,
@@ -37,6 +41,39 @@ from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import without_rounding
 from leadsignal.survival.inputs import Floats
 from leadsignal.survival.rank_tests import logrank
+
+
+def rates_at_equal_tenure(
+    cohorts: DatedCohorts, contrasts: Sequence[Contrast], small: SmallGroups | None
+) -> list[float | None]:
+    """Return the churns per 1,000 account-months of each cohort; None if unknown.
+
+    Churns divided by days would be misleading: accounts have their event at a later tenure, at
+    which the churn rate differs. The first cohort's rate times a hazard ratio is the rate that the
+    other cohort would have at the tenure of the first, so that rates and verdict always agree.
+    Small groups that are not compared one by one are standardised indirectly, by observed over
+    expected.
+    """
+    if not contrasts:
+        whole = _rate(cohorts, np.ones(len(cohorts.row_state), dtype=bool))
+        raw = [np.nan] * len(cohorts.levels) if small is None else [g.raw for g in small]
+        return [finite_or_none(whole * ratio) for ratio in raw]
+    first = _rate(cohorts, cohorts.row_state == 0)
+    ratios = [_ratio(contrasts, name) for name in cohorts.levels[1:]]
+    known = first > 0 and any(np.isfinite(ratio) for ratio in ratios)
+    return [finite_or_none(first * ratio) if known else None for ratio in (1.0, *ratios)]
+
+
+def _rate(cohorts: DatedCohorts, mine: np.ndarray) -> float:
+    weight = cohorts.weights[cohorts.row_account[mine]]
+    days = float(weight @ (cohorts.row_stop - cohorts.row_start)[mine])
+    return rate(days, float(weight @ (cohorts.row_cause[mine] == CHURN)))
+
+
+def _ratio(contrasts: Sequence[Contrast], cohort: str) -> float:
+    best = best_of(contrasts, cohort)
+    return np.nan if best is None or best.hazard_ratio is None else best.hazard_ratio.estimate
+
 
 HORIZONS = (730, 547, 365, 182, 91)
 """Horizons, in days, of restricted means; the first that all methods support is used."""

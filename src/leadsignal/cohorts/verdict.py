@@ -1,9 +1,10 @@
-"""The verdict of a comparison in one sentence, and the contrasts shown with it."""
+"""The verdict of a comparison in one sentence, and the lines printed below it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from math import isfinite, log
+from typing import TYPE_CHECKING, NamedTuple
 
 from leadsignal.cohorts.contrasts import (
     CORRECTED,
@@ -13,12 +14,18 @@ from leadsignal.cohorts.contrasts import (
     cohorts_of,
     find_contrast,
 )
+from leadsignal.cohorts.curves import YEARS, curve_frame
+from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG, Evidence, Rung
-from leadsignal.cohorts.wording import bias_of_naive, opposite_of
+from leadsignal.cohorts.small_groups import SmallGroups
+from leadsignal.cohorts.wording import aligned, bias_of_naive, opposite_of, share_there
+from leadsignal.errors import ModelError
 from leadsignal.phrases import how_often, how_often_between, share_text
 from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leadsignal.cohorts.small_groups import SmallGroup
 
 MAX_ROWS = 4
@@ -208,3 +215,141 @@ def method_words(contrast: Contrast, landmark: int) -> str:
     words = METHOD_WORDS[contrast.method].format(day=landmark)
     adjusted = f", adjusted for {', '.join(contrast.adjusted_for)}"
     return words + (adjusted if contrast.adjusted_for else "")
+
+
+WIDTH = 30
+"""Width of a line, in characters."""
+LIMITS = (0.05, 20.0)
+"""Hazard ratios at which the axis ends."""
+TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "1/4"), (0.5, "1/2"), (1.0, "same"), (2.0, "x2"),
+         (4.0, "x4"), (10.0, "x10"), (20.0, "x20"))  # fmt: skip
+
+
+def ratio_lines(ratios: Sequence[tuple[Estimate | None, bool]]) -> list[str]:
+    """Return the axis, then a line per ratio; the flag marks those of the usual chart.
+
+    >>> lines = ratio_lines([(Estimate(0.5, 0.25, 1.0, 0.05), False), (None, True)])
+    >>> lines[1].strip(" "), lines[2].strip(" ")
+    ('--------------*-------------|', '|')
+    """
+    values = [
+        min(max(value, LIMITS[0]), LIMITS[1])
+        for ratio, _ in ratios
+        if ratio is not None
+        for value in (ratio.estimate, ratio.low, ratio.high)
+        if isfinite(value)
+    ]
+    low, high = log(min([*values, 0.5])), log(max([*values, 1.0])) + 0.05
+
+    def at(value: float) -> int:
+        inside = min(max(log(min(max(value, LIMITS[0]), LIMITS[1])), low), high)
+        return round((inside - low) / (high - low) * (WIDTH - 1))
+
+    return [_axis(at, low, high), *(_line(ratio, usual, at) for ratio, usual in ratios)]
+
+
+def _axis(at: Callable[[float], int], low: float, high: float) -> str:
+    signs = [" "] * (WIDTH + 4)
+    first = sorted(TICKS, key=lambda tick: tick[0] != 1.0)
+    for value, words in first:
+        begin = max(0, at(value) - len(words) // 2)
+        taken = signs[max(0, begin - 2) : begin + len(words) + 2]
+        if low <= log(value) <= high and not "".join(taken).strip():
+            signs[begin : begin + len(words)] = words
+    return "".join(signs).rstrip()
+
+
+def _line(ratio: Estimate | None, usual: bool, at: Callable[[float], int]) -> str:
+    signs = [" "] * WIDTH
+    if ratio is not None and isfinite(ratio.estimate):
+        for place in range(at(ratio.low), at(ratio.high) + 1):
+            signs[place] = "-"
+    signs[at(1.0)] = "|"
+    if ratio is not None and isfinite(ratio.estimate):
+        signs[at(ratio.estimate)] = "o" if usual else "*"
+    return "".join(signs).rstrip()
+
+
+class Row(NamedTuple):
+    """A line of the table below the verdict; ``usual`` marks the usual chart."""
+
+    name: str
+    ratio: Estimate | None
+    usual: bool = False
+    instead: str = "not known"
+
+    @property
+    def words(self) -> str:
+        """How much less or more often accounts leave, or why that is not stated."""
+        return self.instead if self.ratio is None else how_often(self.ratio.estimate)
+
+    @property
+    def digits(self) -> str:
+        """The hazard ratio with its interval; empty if there is none."""
+        return "" if self.ratio is None else in_digits(self.ratio)
+
+
+def main_rows(
+    contrasts: Sequence[Contrast], groups: SmallGroups | None, landmark: int
+) -> tuple[str, list[Row]]:
+    """Return the heading of the first column, and the rows of the table below the verdict."""
+    if not contrasts:
+        return "farthest from the average", [] if groups is None else _group_rows(groups)
+    chosen = main_contrasts(contrasts)
+    several = len({c.cohort for c in chosen}) > 1
+    return "counted by", [
+        Row(
+            f"{c.cohort}: {method_words(c, landmark)}" if several else method_words(c, landmark),
+            None if c.suppressed else c.hazard_ratio,
+            c.method == "naive",
+            f"fewer than {MIN_ACCOUNTS} accounts" if c.suppressed else "not known",
+        )
+        for c in chosen
+    ]
+
+
+def _group_rows(groups: SmallGroups) -> list[Row]:
+    """Return the groups that differ most from the average."""
+    public = [g for g in groups.groups if g.accounts >= MIN_ACCOUNTS]
+    apart = sorted(public, key=lambda g: -max(g.rate, 1 / g.rate))[:MAX_ROWS]
+    return [
+        Row(
+            f"{g.name} ({g.ended} of {g.accounts} left)",
+            Estimate(g.rate, g.low, g.high, float("nan")),
+        )
+        for g in apart
+    ]
+
+
+def main_lines(head: str, rows: Sequence[Row]) -> list[str]:
+    """Return the table printed below the verdict, with each row's interval drawn as a line."""
+    if not rows:
+        return []
+    axis, *lines = ratio_lines([(row.ratio, row.usual) for row in rows])
+    printed = [(head, "accounts leave", "hazard ratio", axis)]
+    printed += [
+        (row.name, row.words, row.digits, line) for row, line in zip(rows, lines, strict=True)
+    ]
+    return aligned(printed)
+
+
+def main_frame(head: str, rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the same table for a notebook."""
+    import pandas as pd
+
+    columns = [head, "accounts leave", "hazard ratio"]
+    return pd.DataFrame([(row.name, row.words, row.digits) for row in rows], columns=columns)
+
+
+def retention_line(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> list[str]:
+    """Return the share still there after a year, corrected and by the usual chart."""
+    try:
+        found = share_there(curve_frame(cohorts, contrasts), YEARS[0])
+    except ModelError:
+        return []
+    if not found:
+        return []
+    corrected = ", ".join(f"{name} {share_text(share)}" for name, share, _ in found)
+    usual = ", ".join(share_text(share) for _, _, share in found)
+    line = f"  still there after 12 months: {corrected} (the usual chart: {usual})"
+    return ["", line]

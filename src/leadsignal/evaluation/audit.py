@@ -112,7 +112,8 @@ class Audit(Result):
         """Plot the AUC by days before churn, with one line per indicator and families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
-        return audit_curves(self.frame, self.curves, self.warning_time, ax)
+        named = strongest(self.frame)
+        return audit_curves(self.frame, named, self.curves, self.warning_time, ax)
 
     def _head(self) -> list[str]:
         """Return the warnings, and the numbers of compared indicators and churns."""

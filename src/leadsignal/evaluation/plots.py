@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.evaluation.audit_text import strongest
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import (
     COLOURS,
@@ -31,14 +30,17 @@ BANDS = ("green", "yellow", "red")
 
 
 def audit_curves(
-    indicators: pd.DataFrame, curves: pd.DataFrame, warning_time: int, ax: Axes | None = None
+    indicators: pd.DataFrame,
+    named: pd.DataFrame,
+    curves: pd.DataFrame,
+    warning_time: int,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Plot the AUC by days before churn for the strongest indicator of each family.
+    """Plot the AUC by days before churn for the indicators ``named``.
 
     ``indicators`` and ``curves`` are the ``frame`` and ``curves`` of an `Audit`.
     """
     axes = axes_of(ax, (9.2, 5.4))
-    named = strongest(indicators)
     families = list(dict.fromkeys(named["family"]))
     ends = []
     for name in named["name"]:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
-from leadsignal.cohorts.overview import Line, Overview
-from leadsignal.cohorts.segments import Segment, compare_segments
+from leadsignal.cohorts.overview import Line, Overview, Segment, compare_segments
 from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE

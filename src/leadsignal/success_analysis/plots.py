@@ -20,7 +20,7 @@ from leadsignal.picture_style import (
     percent_axis,
     write_title,
 )
-from leadsignal.success_analysis.criteria import SelectionCriterion
+from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,13 +62,14 @@ def _literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axes:
+def plot_criterion(
+    frame: pd.DataFrame, name: str, miss: Share, miss_all: Share, ax: Axes | None = None
+) -> Axes:
     """Plot results against another selection criterion, and the accounts that each chooses."""
-    frame = criterion.frame
     axes = axes_of(ax, (7.4, 4.8))
     axes.axhline(0, color=GREY, linewidth=1)
     x = frame["value"].to_numpy(dtype=float)
-    if criterion.name == "happiest":  # jitter the scores, which are few whole numbers, reproducibly
+    if name == "happiest":  # jitter the scores, which are few whole numbers, reproducibly
         x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
     parts: list[tuple[Any, dict[str, Any], str]] = [
         (~frame["chosen"], {"facecolor": FAINT, "edgecolor": "none", "s": 20}, "other accounts"),
@@ -82,13 +83,13 @@ def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axe
     good = frame["successful"].to_numpy()
     axes.scatter(x[good], frame.loc[good, "mean_gap"], s=95, facecolor="none", edgecolor=COLOURS[2],
                  linewidth=1.4, label="best by results", zorder=3)  # fmt: skip
-    axes.set(xlabel=AXIS_NAMES[criterion.name], ylabel="beyond target, last three results")
+    axes.set(xlabel=AXIS_NAMES[name], ylabel="beyond target, last three results")
     percent_axis(axes.yaxis)
-    low, high = criterion.miss.interval
+    low, high = miss.interval
     write_title(
         axes,
-        f"{share_between(criterion.miss.estimate, low, high)} of the {criterion.name} miss"
-        f" their target;\n{share_text(criterion.miss_all.estimate)} of all {criterion.among}",
+        f"{share_between(miss.estimate, low, high)} of the {name} miss"
+        f" their target;\n{share_text(miss_all.estimate)} of all {len(frame)}",
     )
     axes.legend(frameon=False, fontsize=SMALL, ncols=4, loc="upper left", columnspacing=0.9,
                 bbox_to_anchor=(-0.02, -0.13), handletextpad=0.1)  # fmt: skip

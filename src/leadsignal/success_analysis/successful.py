@@ -96,7 +96,8 @@ class SuccessfulAccounts(Result):
         if not found:
             compared = ", ".join(criterion.name for criterion in self.criteria) or "none"
             raise OptionError(f"{name!r} was not compared", f"Compared here: {compared}")
-        return draw_criterion(found[0], ax)
+        one = found[0]
+        return draw_criterion(one.frame, one.name, one.miss, one.miss_all, ax)
 
 
 @checked

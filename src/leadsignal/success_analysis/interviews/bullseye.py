@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import Html, join, page, tag
-from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line
-from leadsignal.success_analysis.interviews.plots import plot_bullseye
+from leadsignal.picture_style import BLUES, COLOURS, GREY, LABEL, TITLE, axes_of
+from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,18 +146,12 @@ def _rings(analysis: SuccessAnalysis) -> Iterator[Ring]:
     single = {  # one entry for each named combination of attribute values
         tuple((name, value) for name, value in zip(attributes_named, values, strict=True)): None
         for attributes_named in apart
-        for values in _combinations(list(attributes_named.values()))
+        for values in product(*attributes_named.values())
     }
     for combination in single:
         attributes = dict(combination)
         whose = ", ".join(f"{name} {value}" for name, value in combination)
         yield Ring(whose, analysis.bullseye_of(attributes), analysis.processes_of(attributes))
-
-
-def _combinations(values: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    from itertools import product
-
-    return product(*values)
 
 
 def _problems(ring: Ring) -> Iterator[str]:
@@ -230,3 +225,52 @@ def _process(process: Process) -> Html:
     why = [tag("br"), tag("i", one_line(process.why))] if process.why else []
     return tag("li", tag("b", one_line(title_of(process))), tag("br"),
                one_line(rule_of(process)), *why)  # fmt: skip
+
+
+def plot_bullseye(
+    bullseye: Bullseye,
+    processes: Sequence[tuple[str, str]],
+    whose: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot the rings of a bullseye with their texts next to them.
+
+    ``processes`` has the title and definition of each process; ``whose`` names the accounts.
+    """
+    from matplotlib.patches import Circle
+
+    axes = axes_of(ax, (10.0, 5.2))
+    axes.set(xlim=(-1.05, 3.2), ylim=(-1.12, 1.12))
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    for radius, fill in zip((1.0, 0.75, 0.5, 0.25), BLUES, strict=True):
+        axes.add_patch(Circle((0, 0), radius, facecolor=fill, edgecolor="white", linewidth=2))
+    elements = (
+        ("Objective", [wrapped(bullseye.objective, 52)], (0.06, 0.1)),
+        ("Measure of success", [wrapped(bullseye.success_metric, 52)], (0.33, 0.18)),
+        ("Essential processes", _process_lines(processes), (0.62, 0.0)),
+        ("Who succeeds", [wrapped(trait, 52) for trait in bullseye.traits], (0.75, -0.45)),
+    )
+    top = 1.08
+    for title, lines, point in elements:
+        if not lines:
+            continue
+        axes.annotate(
+            title, xy=point, xytext=(1.22, top), fontsize=LABEL, color=COLOURS[0], weight="bold",
+            va="top", arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8,
+                                  "relpos": (0, 0.5)},
+        )  # fmt: skip
+        body = "\n".join(lines)
+        axes.text(1.22, top - 0.1, body, fontsize=TITLE, va="top", linespacing=1.25)
+        top -= 0.24 + 0.098 * (body.count("\n") + 1)
+    if whose:
+        axes.text(0, -1.1, wrapped(whose), ha="center", va="top", fontsize=TITLE, color=GREY)
+    return axes
+
+
+def _process_lines(processes: Sequence[tuple[str, str]]) -> list[str]:
+    lines = []
+    for title, rule in processes:
+        lines.append(wrapped(title, 52))
+        lines += [f"   {line}" for line in wrapped(rule, 50).splitlines()]
+    return lines

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from leadsignal.arguments import checked
@@ -16,6 +17,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
+from leadsignal.picture_style import COLOURS, GREY, LABEL, SMALL, axes_of, write_title
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.agreement import (
     Agreement,
@@ -24,8 +26,7 @@ from leadsignal.success_analysis.interviews.agreement import (
     with_own_names,
 )
 from leadsignal.success_analysis.interviews.answers import Interview, Interviews
-from leadsignal.success_analysis.interviews.form import MAX_ITEMS
-from leadsignal.success_analysis.interviews.plots import plot_agreement
+from leadsignal.success_analysis.interviews.form import MAX_ITEMS, wrapped
 from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
@@ -409,3 +410,42 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
         merged += [replace(p, applies_to={by: tuple(names)}) for p, names in distinct]
     listed = [Agreement("process", p.name, (), 0, (), p) for p in merged]
     return tuple(answer.process for answer in with_own_names(listed) if answer.process is not None)
+
+
+KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}
+"""The colour of each kind of answer in a plot."""
+MAX_OF_A_KIND = 6
+"""Maximum number of answers of each kind in a plot."""
+
+
+def plot_agreement(
+    kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
+) -> Axes:
+    """Plot the number of accounts that gave each answer, by kind, and the required share."""
+    from matplotlib.ticker import MaxNLocator
+
+    answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
+    labels = [wrapped(answer.text.replace("_", " ")) for answer in answers]
+    tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
+    axes = axes_of(ax, (8.0, 1.6 + tall))
+    y = np.arange(len(answers))
+    for kind, colour in KINDS.items():
+        places = [n for n, answer in enumerate(answers) if answer.kind == kind]
+        counts = [len(answers[n].accounts) for n in places]
+        axes.barh(y[places], counts, color=COLOURS[colour], height=0.62,
+                  label=kind.replace("_", " "))  # fmt: skip
+    line = agree * interviews
+    axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
+    axes.annotate(share_text(agree), (line, 1), (3, -2), xycoords=("data", "axes fraction"),
+                  textcoords="offset points", color=GREY, fontsize=SMALL, va="top")  # fmt: skip
+    axes.set_yticks(y, labels, fontsize=LABEL)
+    axes.set_ylim(len(answers) - 0.4, -0.6)
+    axes.set_xlim(0, interviews)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
+    write_title(axes, f"What {interviews} interviews say", room=24)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.legend(frameon=False, fontsize=LABEL, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
+                borderaxespad=0.1)  # fmt: skip
+    return axes

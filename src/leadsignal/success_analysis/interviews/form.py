@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -137,3 +138,8 @@ def one_line(text: str) -> str:
     """Return a text without line breaks, control characters and text-direction marks."""
     kept = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(kept.split())
+
+
+def wrapped(text: str, width: int = 44) -> str:
+    """Return a text in lines of ``width`` characters for a plot, with dollar signs escaped."""
+    return "\n".join(textwrap.wrap(one_line(text).replace("$", r"\$"), width))
