@@ -18,7 +18,7 @@ from leadsignal.survival import (
     probability_at,
     restricted_mean,
 )
-from leadsignal.survival.censoring import Censoring
+from leadsignal.survival.risk_sets import Censoring
 
 # Ends at 1 and, exactly at the horizon, 2; one still there after it.
 STOP, EVENT, SCORE = [1.0, 2.0, 3.0], [1, 1, 0], [0.9, 0.2, 0.4]

@@ -9,8 +9,8 @@ import pytest
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.horizon_risks import brier, calibration, dynamic_auc
+from leadsignal.survival.risk_sets import Censoring
 
 from .by_counting import auc, staying, weights_at
 from .conftest import close

@@ -39,8 +39,8 @@ from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import without_rounding
+from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.inputs import Floats
-from leadsignal.survival.rank_tests import logrank
 
 
 def rates_at_equal_tenure(

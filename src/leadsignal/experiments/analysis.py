@@ -16,8 +16,8 @@ from leadsignal.phrases import share_between
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.proportions import Share
+from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.cox import fit_cox
-from leadsignal.survival.rank_tests import logrank
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from leadsignal.phrases import level_text, share_text
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.scores import Scores
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.rank_tests import logrank
+from leadsignal.survival.contrasts import logrank
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -20,15 +20,22 @@ from leadsignal.errors import ModelError
 from leadsignal.phrases import level_in_name
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile, two_sided_p
-from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
-from leadsignal.survival.cox_estimate import CoxEstimate, CoxRows
+from leadsignal.survival.cox_estimate import (
+    Baseline,
+    CoxEstimate,
+    CoxRows,
+    ProportionalityTest,
+    Residuals,
+    baseline_of,
+    exp_of,
+    proportionality_of,
+    residuals_of,
+)
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.plots import forest
-from leadsignal.survival.proportionality import ProportionalityTest, proportionality_of
-from leadsignal.survival.residuals import Residuals, residuals_of
 from leadsignal.survival.risk_sets import RiskSets
 from leadsignal.survival.with_lifelines import CrossCheck, cross_check
 from leadsignal.threads import one_thread

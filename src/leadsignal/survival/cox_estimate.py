@@ -1,17 +1,50 @@
-"""Coefficients of a Cox model, with their covariance and the rows used in the fit."""
+"""The estimate of a Cox model: its baseline, residuals, and test of proportional hazards.
+
+The baseline hazard of a Cox fit by stratum, and survival along a covariate path.
+
+Breslow's (1972) estimate, with Efron's weights if the fit used them: each event group adds a = w̄ Σ
+1/den_k. Variance after Tsiatis (1981) and Therneau & Grambsch (2000, §10.2).
+
+Test of proportional hazards: whether a coefficient changes with (a function of) time.
+
+Grambsch & Therneau (1994), as an exact score test of adding x · (g(t) − ḡ) for each column. With
+V_g a group's part of the information, the added columns have information Σ g² V_g and covariance Σ
+g V_g with the original ones, so three weighted information matrices suffice.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from leadsignal.errors import OptionError
+from leadsignal.phrases import level_text
+from leadsignal.results import Result
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.inputs import Bools, Floats, Labels
+from leadsignal.survival.estimates import ArrayResult, ChiSquare
+from leadsignal.survival.inputs import (
+    ArrayValidator,
+    Bools,
+    Floats,
+    Ints,
+    Labels,
+    length_of,
+    snapped,
+    sums_by_code,
+)
 from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
+from leadsignal.survival.plots import StepLine, coefficient_over_time, step_lines
+from leadsignal.survival.risk_sets import RiskSets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +117,453 @@ class CoxEstimate:
     def terms(self) -> GroupTerms | RiskSetTerms:
         """Risk-set sums at ``coef``, used for residuals and the baseline."""
         return self.rows.likelihood.terms(self.coef)
+
+
+CERTAIN = 300.0  # log hazard above which survival is 0; exp(2 × 300) still fits a double
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Baseline(ArrayResult):
+    """Baseline hazard of each stratum.
+
+    Attributes: ``names`` (p) and ``coef`` (p) of the model; ``cov``, the covariance of ``coef``
+    (robust if the fit was clustered); ``strata`` (s); ``first`` (s + 1), where each stratum's event
+    times begin; ``time`` (G); ``reference`` (p), the mean covariates of the events; ``log_hazard``
+    and ``log_variance`` (G), logarithms of the hazard at each time and of its variance, at the
+    reference and with an offset of zero; ``mean`` (G × p), the mean covariates of the rows at risk
+    minus the reference.
+
+    Predictions use these logarithms. ``hazard``, ``cumulative``, the frame and ``reference_hazard``
+    are hazards at fixed covariates for all times; they overflow or underflow (infinity or 0) if the
+    covariates of the rows at risk change a lot over time.
+    """
+
+    names: tuple[str, ...]
+    coef: Floats
+    cov: Floats
+    strata: tuple[object, ...]
+    first: Ints
+    time: Floats
+    reference: Floats
+    log_hazard: Floats
+    log_variance: Floats
+    mean: Floats
+
+    @property
+    def hazard(self) -> Floats:
+        """Increments of the hazard at covariates of zero (G)."""
+        return exp_of(self.log_hazard - self.reference @ self.coef)
+
+    @property
+    def reference_hazard(self) -> Floats:
+        """Increments of the hazard at the reference (G)."""
+        return exp_of(self.log_hazard)
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of each increment at the reference, with the coefficients taken as known (G)."""
+        return exp_of(self.log_variance)
+
+    @property
+    def mean_increment(self) -> Floats:
+        """Increments at the reference times ``mean`` (G × p)."""
+        return self.mean * self.reference_hazard[:, None]
+
+    def cumulative(self, stratum: object = None) -> tuple[Floats, Floats]:
+        """Return the event times and cumulative hazard of a stratum (None: the only one)."""
+        part = self._part(stratum)
+        return self.time[part], np.cumsum(self.hazard[part])
+
+    def along(
+        self,
+        X: ArrayLike,
+        start: ArrayLike,
+        stop: ArrayLike,
+        *,
+        stratum: object = None,
+        level: float = 0.95,
+    ) -> PathPrediction:
+        """Return survival along a covariate path with values X[k] (m × p) on (start[k], stop[k]].
+
+        Intervals may have gaps, during which nobody is at risk, but must not overlap. Survival is
+        returned at each stop, conditional on surviving to the first start. Raises OptionError,
+        which lists all faults.
+
+        >>> from leadsignal.survival import fit_cox
+        >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0])
+        >>> fit.baseline().along([[0.0], [1.0]], [0, 2], [2, 4]).survival.round(4)
+        array([0.3981, 0.3006])
+        """
+        paths, starts, stops = self._checked(X, start, stop, level)
+        part = self._part(stratum)
+        time = self.time[part]
+        lower = np.searchsorted(time, snapped(starts, time), side="right")
+        upper = np.searchsorted(time, snapped(stops, time), side="right")
+        paths = paths - self.reference
+        # Intervals do not overlap, so each event time is in at most one of them.
+        spell, at = _inside(lower, upper)
+        at += part.start
+        risk = (paths @ self.coef)[spell]
+        step = np.exp(np.minimum(risk + self.log_hazard[at], CERTAIN))
+        hazard = sums_by_code(spell, step, len(stops))
+        square = np.exp(np.minimum(2 * risk + self.log_variance[at], 2 * CERTAIN))
+        own = sums_by_code(spell, square, len(stops))
+        # Derivative of the path's cumulative hazard with respect to coef: ∫ (x − x̄) dH.
+        slope = np.zeros_like(paths)
+        np.add.at(slope, spell, (paths[spell] - self.mean[at]) * step[:, None])
+        slope = np.cumsum(slope, axis=0)
+        variance = np.cumsum(own) + np.einsum("ij,jk,ik->i", slope, self.cov, slope)
+        return PathPrediction(stops, np.cumsum(hazard), np.sqrt(variance), level)
+
+    def _table(self) -> pd.DataFrame:
+        """Return one row per event time and stratum: hazard and cumulative hazard."""
+        counts = np.diff(self.first)
+        stratum = np.repeat(np.arange(len(self.strata)), counts)
+        return pd.DataFrame(
+            {
+                "stratum": [self.strata[s] for s in stratum],
+                "time": self.time,
+                "hazard": self.hazard,
+                "cumulative_hazard": np.concatenate(
+                    [np.cumsum(self.hazard[slice(*cut)]) for cut in self._cuts()]
+                ),
+            }
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the baseline as a plain dictionary, ready for JSON."""
+        derived = ("reference_hazard", "variance", "mean_increment")
+        values = {**self.__dict__, **{name: getattr(self, name) for name in derived}}
+        return {
+            name: list(value) if isinstance(value, tuple) else value.tolist()
+            for name, value in values.items()
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot the cumulative baseline hazard by stratum and return the Axes."""
+        lines = [
+            StepLine(str(stratum), *self.cumulative(stratum), colour=k, style=k)
+            for k, stratum in enumerate(self.strata)
+        ]
+        return step_lines(lines, "cumulative baseline hazard", ax, title="stratum")
+
+    def __repr__(self) -> str:
+        return (
+            f"Baseline hazard at covariates of zero: {len(self.time):,} event times in "
+            f"{len(self.strata):,} {'stratum' if len(self.strata) == 1 else 'strata'}"
+        )
+
+    def _cuts(self) -> list[tuple[int, int]]:
+        return list(zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True))
+
+    def _part(self, stratum: object) -> slice:
+        if stratum is None and len(self.strata) == 1:
+            return slice(0, len(self.time))
+        if stratum not in self.strata:
+            allowed = ", ".join(map(repr, self.strata[:12]))
+            raise OptionError(f"stratum is {stratum!r}; it must be one of {allowed}")
+        return slice(*self._cuts()[self.strata.index(stratum)])
+
+    def _checked(
+        self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
+    ) -> tuple[Floats, Floats, Floats]:
+        validator = ArrayValidator("along", length_of("along", "stop", stop))
+        stops, starts = validator.times(stop, start)
+        paths = validator.matrix("X", X, self.names).astype(np.float64, copy=False)
+        validator.no_gaps(paths, self.names)
+        if starts is not None and (starts[1:] < stops[:-1]).any():
+            validator.refuse("intervals overlap or are out of order; sort them by start")
+        validator.level(level)
+        validator.close()
+        return paths, np.zeros(0) if starts is None else starts, stops
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PathPrediction(ArrayResult):
+    """Survival along a path: ``time`` (m), ``cumulative_hazard`` and its ``std_err`` (m)."""
+
+    COLUMNS = ("time", "survival", "lower", "upper", "cumulative_hazard", "std_err")
+
+    time: Floats
+    cumulative_hazard: Floats
+    std_err: Floats
+    level: float = 0.95
+
+    @property
+    def survival(self) -> Floats:
+        """exp(−cumulative hazard) (m)."""
+        return np.exp(-self.cumulative_hazard)
+
+    @property
+    def lower(self) -> Floats:
+        """Lower limit of survival (m), symmetric on the cumulative-hazard scale."""
+        return np.exp(-self.cumulative_hazard - normal_quantile(self.level) * self.std_err)
+
+    @property
+    def upper(self) -> Floats:
+        """Upper limit of survival (m), at most 1."""
+        margin = normal_quantile(self.level) * self.std_err
+        return np.exp(-np.maximum(self.cumulative_hazard - margin, 0.0))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the prediction as a plain dictionary, ready for JSON."""
+        return {name: getattr(self, name).tolist() for name in self.COLUMNS}
+
+    def __repr__(self) -> str:
+        return (
+            f"Survival along a path: {self.survival[-1]:.4g} at {self.time[-1]:g} "
+            f"({level_text(self.level)} {self.lower[-1]:.4g} to {self.upper[-1]:.4g})"
+        )
+
+
+def baseline_of(fit: CoxEstimate) -> Baseline:
+    """Return the baseline of a fit."""
+    likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
+    centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre
+    reference = likelihood.event_X.mean(axis=0)
+    # The steps are at the centre of the covariates; shift them to the reference.
+    move = float(reference @ fit.coef)
+    return Baseline(
+        names=fit.names,
+        coef=fit.coef,
+        cov=fit.cov if fit.robust_cov is None else fit.robust_cov,
+        strata=fit.rows.strata.names,
+        first=sets.first,
+        time=sets.time,
+        reference=centre + reference,
+        log_hazard=terms.log_step + move,
+        log_variance=terms.log_square + 2 * move,
+        mean=terms.step_mean - reference,
+    )
+
+
+def exp_of(logs: Floats) -> Floats:
+    """Return exp of ``logs``, infinite without a warning where it overflows."""
+    with np.errstate(over="ignore"):
+        values: Floats = np.exp(logs)
+    return values
+
+
+def _inside(lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
+    """Return interval number and position for every position in the ranges [lower, upper).
+
+    >>> _inside(np.array([0, 4]), np.array([2, 5]))
+    (array([0, 0, 1]), array([0, 1, 4]))
+    """
+    counts = np.maximum(upper - lower, 0)
+    interval = np.repeat(np.arange(len(lower)), counts)
+    return interval, np.arange(len(interval)) + np.repeat(
+        lower - (np.cumsum(counts) - counts), counts
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Residuals(ArrayResult):
+    """Residuals of a Cox fit.
+
+    Attributes: ``names`` (p); ``martingale`` (n), events minus expected events of each row;
+    ``score`` (n × p), each row's contribution to the score, times its weight; ``influence`` (n ×
+    p), score @ cov, approximately the change in the coefficients when a row is left out;
+    ``schoenfeld`` (d × p), covariates of each event minus their mean over those at risk, with
+    ``event_row``, ``event_time`` and ``event_weight`` (d), ordered by stratum and time;
+    ``scaled_schoenfeld`` (d × p), coef + d · cov @ schoenfeld, whose trend over time is that of the
+    coefficient.
+
+    Therneau & Grambsch (2000), chapters 4 and 6; ties as in their §4.6.
+    """
+
+    names: tuple[str, ...]
+    martingale: Floats
+    score: Floats
+    influence: Floats
+    schoenfeld: Floats
+    scaled_schoenfeld: Floats
+    event_row: Ints
+    event_time: Floats
+    event_weight: Floats
+
+    def _table(self) -> pd.DataFrame:
+        """Return one row per event: time and scaled Schoenfeld residuals by column."""
+        frame = pd.DataFrame(self.scaled_schoenfeld, columns=list(self.names))
+        frame.insert(0, "row", self.event_row)
+        frame.insert(1, "time", self.event_time)
+        return frame
+
+    def __repr__(self) -> str:
+        return (
+            f"Cox residuals: {len(self.martingale):,} rows, {len(self.event_row):,} events, "
+            f"columns {', '.join(self.names)}"
+        )
+
+
+def residuals_of(fit: CoxEstimate) -> Residuals:
+    """Return the residuals of a fit."""
+    likelihood, terms = fit.rows.likelihood, fit.terms
+    sets = likelihood.sets
+    weights = fit.rows.weights
+    expected = likelihood.hazards(terms)
+    martingale: Floats = fit.rows.event - np.divide(
+        expected, weights, out=np.zeros_like(expected), where=weights > 0
+    )
+    score = np.empty((fit.n_rows, len(fit.coef)))
+    for block, part in likelihood.score_residuals(terms):
+        score[block] = part
+    schoenfeld = likelihood.event_X - terms.mean_covariate[sets.group]
+    return Residuals(
+        names=fit.names,
+        martingale=martingale,
+        score=score,
+        influence=score @ fit.cov,
+        schoenfeld=schoenfeld,
+        scaled_schoenfeld=fit.coef + len(sets.events) * schoenfeld @ fit.cov,
+        event_row=sets.events,
+        event_time=sets.time[sets.group],
+        event_weight=weights[sets.events],
+    )
+
+
+TRANSFORMS = ("km", "rank", "identity", "log")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProportionalityTest(Result):
+    """A test of proportional hazards for each term, and one overall.
+
+    Attributes: ``transform`` of time; ``tests``, one per term; ``overall``; ``time``,
+    ``transformed`` (d) and ``scaled_schoenfeld`` (d × p) of the events, with the ``coef`` and
+    ``names`` of the columns, for the plot.
+    """
+
+    transform: str
+    tests: tuple[ChiSquare, ...]
+    overall: ChiSquare
+    names: tuple[str, ...]
+    coef: Floats
+    time: Floats
+    transformed: Floats
+    scaled_schoenfeld: Floats
+
+    def _table(self) -> pd.DataFrame:
+        """Return one row per term and a last one, ``GLOBAL``: chisq, df, p."""
+        rows = [*self.tests, self.overall]
+        return pd.DataFrame(
+            {
+                "chisq": [test.statistic for test in rows],
+                "df": [test.df for test in rows],
+                "p": [test.p for test in rows],
+            },
+            index=pd.Index([test.name for test in rows], name="term"),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return transform and tests as a plain dictionary, ready for JSON."""
+        return {
+            "transform": self.transform,
+            "tests": [test.to_dict() for test in self.tests],
+            "overall": self.overall.to_dict(),
+        }
+
+    def plot(self, name: str, ax: Axes | None = None) -> Axes:
+        """Plot how the coefficient of column ``name`` changes over time and return the Axes."""
+        if name not in self.names:
+            raise OptionError(f"no column {name!r}; there are {', '.join(map(repr, self.names))}")
+        column = self.names.index(name)
+        residual, coef = self.scaled_schoenfeld[:, column], float(self.coef[column])
+        return coefficient_over_time(self.time, residual, coef, name, ax)
+
+    def __repr__(self) -> str:
+        lines = "\n".join(f"  {test!r}" for test in (*self.tests, self.overall))
+        return f"Proportional hazards, time as {self.transform}\n{lines}"
+
+
+def proportionality_of(
+    fit: CoxEstimate, transform: str = "km", terms: Sequence[object] | None = None
+) -> ProportionalityTest:
+    """Test whether hazard ratios are constant over time.
+
+    ``transform`` of time: ``"km"`` (one minus Kaplan-Meier before the event), ``"rank"``,
+    ``"identity"`` or ``"log"``; ``terms`` (p), one label per column, tests columns of the same term
+    together, such as the indicators of a factor. Raises OptionError for an unknown transform, or
+    for ``"log"`` if an event is at time 0 or earlier.
+
+    >>> from leadsignal.survival import fit_cox
+    >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])
+    >>> fit.test_proportionality("identity").overall
+    GLOBAL: chi-square 0.08226 on 1 df, p = 0.774
+    """
+    likelihood, sets = fit.rows.likelihood, fit.rows.likelihood.sets
+    g = _transformed(fit, transform)
+    weights = np.bincount(sets.group, weights=fit.rows.weights[sets.events], minlength=len(sets))
+    g = g - np.average(g, weights=weights)
+    residuals = likelihood.event_X - fit.terms.mean_covariate[sets.group]
+    score = (fit.rows.weights[sets.events] * g[sets.group]) @ residuals
+    plain, cross, squared = (
+        likelihood.weighted_information(fit.terms, power) for power in (np.ones_like(g), g, g * g)
+    )
+    # With a ridge, the score of the original columns is ridge · coef rather than 0, so the prior's
+    # information is added to them; otherwise a large coefficient would look like a change.
+    information = np.block([[plain + np.diag(fit.ridge), cross], [cross, squared]])
+    labels = _terms(fit, terms)
+    tests = [
+        _score_test(str(label), information, score, np.flatnonzero(labels.codes == code))
+        for code, label in enumerate(labels.names)
+    ]
+    overall = _score_test("GLOBAL", information, score, np.arange(len(score)))
+    return ProportionalityTest(
+        transform, tuple(tests), overall, fit.names, fit.coef, sets.time[sets.group],
+        _transformed(fit, transform)[sets.group],
+        fit.coef + len(sets.events) * residuals @ fit.cov,
+    )  # fmt: skip
+
+
+def _score_test(name: str, information: Floats, score: Floats, columns: np.ndarray) -> ChiSquare:
+    p = len(score)
+    chosen = np.concatenate((np.arange(p), p + columns))
+    u = np.concatenate((np.zeros(p), score[columns]))
+    matrix = information[np.ix_(chosen, chosen)]
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    solved = np.linalg.lstsq(matrix * scale[:, None] * scale, u * scale, rcond=1e-12)[0]
+    return ChiSquare.of(name, float(u * scale @ solved), len(columns))
+
+
+def _terms(fit: CoxEstimate, terms: Sequence[object] | None) -> Labels:
+    listed = isinstance(terms, str) or not hasattr(terms, "__iter__")
+    labels = fit.names if terms is None else () if listed else tuple(terms)
+    if len(labels) != len(fit.names):
+        raise OptionError(f"terms has {len(labels)} labels; the fit has {len(fit.names)} columns")
+    order = list(dict.fromkeys(labels))
+    return Labels(tuple(order), np.array([order.index(label) for label in labels], dtype=np.intp))
+
+
+def _transformed(fit: CoxEstimate, transform: str) -> Floats:
+    """Return g at the time of each event group."""
+    if not isinstance(transform, str) or transform not in TRANSFORMS:
+        allowed = ", ".join(map(repr, TRANSFORMS))
+        raise OptionError(f"transform is {transform!r}; it must be one of {allowed}")
+    time = fit.rows.likelihood.sets.time
+    if transform == "identity":
+        return time
+    if transform == "log":
+        if time.min() <= 0:
+            raise OptionError('transform="log" needs event times above 0; use "rank" or "km"')
+        return np.log(time)
+    if transform == "rank":
+        return _mid_ranks(fit)
+    return _failed_before(fit)
+
+
+def _mid_ranks(fit: CoxEstimate) -> Floats:
+    """Return the mean rank of each group's time among the stops of all rows, as R does."""
+    stops, time = np.sort(fit.rows.stop), fit.rows.likelihood.sets.time
+    before, through = (np.searchsorted(stops, time, side=side) for side in ("left", "right"))
+    return (before + through + 1) / 2
+
+
+def _failed_before(fit: CoxEstimate) -> Floats:
+    """Return 1 − Kaplan-Meier just before each group's time, ignoring strata and weights."""
+    rows = fit.rows
+    pooled = RiskSets.of(rows.stop, rows.event, rows.start)
+    at_risk = pooled.at_risk(np.ones(len(rows.stop)))
+    survival = np.cumprod(1 - pooled.deaths / at_risk)
+    before = np.concatenate(([1.0], survival[:-1]))
+    return 1 - before[np.searchsorted(pooled.time, rows.likelihood.sets.time)]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.array_results import ArrayResult
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,

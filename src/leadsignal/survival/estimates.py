@@ -1,9 +1,9 @@
-"""Results that several modules of ``survival`` return: tests, estimates, contrasts."""
+"""Results that several modules of ``survival`` return: arrays, tests, estimates, contrasts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,25 @@ from leadsignal.results import Result
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile, p_value, without_rounding
 from leadsignal.survival.inputs import Floats
+
+
+class ArrayResult(Result):
+    """Base class of dataclasses whose arrays, all of one length, are the columns of a table.
+
+    A subclass names these columns in ``COLUMNS``, or overrides `_table`.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame({name: getattr(self, name) for name in self.COLUMNS})
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as a plain dictionary, ready for JSON."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in self.__dict__.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from scipy.special import expit, logit
 from leadsignal.errors import ModelError
 from leadsignal.stats.normal import ROUNDING, normal_quantile
 from leadsignal.stats.proportions import logit_limits, wilson_limits
-from leadsignal.survival.array_results import ArrayResult
-from leadsignal.survival.censoring import Censoring
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -32,7 +31,7 @@ from leadsignal.survival.inputs import (
     sums_by_label,
 )
 from leadsignal.survival.plots import auc_over_time, brier_over_time, calibration_plot
-from leadsignal.survival.risk_sets import from_the_first
+from leadsignal.survival.risk_sets import Censoring, from_the_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

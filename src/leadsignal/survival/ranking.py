@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from leadsignal.errors import ModelError
 from leadsignal.phrases import level_text
 from leadsignal.stats.proportions import logit_limits
-from leadsignal.survival.array_results import ArrayResult
-from leadsignal.survival.censoring import Censoring
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -26,7 +25,7 @@ from leadsignal.survival.inputs import (
     sums_by_label,
 )
 from leadsignal.survival.plots import auc_over_time
-from leadsignal.survival.risk_sets import RiskSets, from_the_first
+from leadsignal.survival.risk_sets import Censoring, RiskSets, from_the_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.picture_style import COLOURS, axes_of
-from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.curves import kaplan_meier
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
 from leadsignal.survival.plots import numbers_at_risk
 
