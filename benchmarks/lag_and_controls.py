@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from leadsignal.cohorts import DatedCohorts
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_in_time
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.negative_controls import empirical_null
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate, empirical_null
 
 Floats = NDArray[np.float64]
 ACCOUNTS, WEEKS, CONTROLS = 800, 104, 10

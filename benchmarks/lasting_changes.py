@@ -19,8 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import leadsignal as ls
-from leadsignal.monitoring.feeds import LOSS, _active_accounts, assess_loss
-from leadsignal.monitoring.lasting_change import limit_for, run_cusum
+from leadsignal.monitoring.lasting_change import (
+    LOSS,
+    _active_accounts,
+    assess_loss,
+    limit_for,
+    run_cusum,
+)
 from leadsignal.monitoring.monitor import LASTING
 from leadsignal.scoring.feeds import daily_records
 

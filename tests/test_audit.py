@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedSets, match_ends
-from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import holm
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,23 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.project import Behaviors
 from leadsignal.ingestion.dialect import day_number
-from leadsignal.success_analysis.discovery.at_risk import KnownBefore, in_order, rows_at_risk, whose
+from leadsignal.success_analysis.discovery.at_risk import (
+    KnownBefore,
+    chances_of,
+    in_order,
+    matched_sets,
+    rows_at_risk,
+    whose,
+)
 from leadsignal.success_analysis.discovery.candidates import (
     Candidate,
     Definitions,
     definitions_of,
     process_name,
+    read_events,
 )
-from leadsignal.success_analysis.discovery.events import read_events
-from leadsignal.success_analysis.discovery.evidence import _corrected, _critical
+from leadsignal.success_analysis.discovery.evidence import _corrected, _critical, measured_results
 from leadsignal.success_analysis.discovery.findings import _apart, _comments, _controls_line
-from leadsignal.success_analysis.discovery.matched import chances_of, matched_sets
-from leadsignal.success_analysis.discovery.measured import measured_results
 from leadsignal.success_analysis.discovery.search import adoption_states
 from leadsignal.success_analysis.discovery.selection import _correlations, _highest_correlations
 

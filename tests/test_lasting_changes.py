@@ -10,10 +10,17 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.calendar_calibration import by_quarter
-from leadsignal.monitoring.churn_change import assess_churn, churn_changes, count_churn
-from leadsignal.monitoring.feeds import assess_loss, feed_losses
-from leadsignal.monitoring.lasting_change import LastingChange, limit_for, run_cusum
+from leadsignal.evaluation.method_tables import by_quarter
+from leadsignal.monitoring.lasting_change import (
+    LastingChange,
+    assess_churn,
+    assess_loss,
+    churn_changes,
+    count_churn,
+    feed_losses,
+    limit_for,
+    run_cusum,
+)
 from leadsignal.monitoring.monitor import LASTING
 from leadsignal.monitoring.realised import find_outcomes
 

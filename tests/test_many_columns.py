@@ -19,7 +19,7 @@ from leadsignal.model.learners import (
 )
 from leadsignal.model.person_period import Layout, design
 from leadsignal.model.trees import Node, Split
-from leadsignal.stats.row_estimates import auc_of
+from leadsignal.stats.proportions import auc_of
 
 ENDS = np.array([30])
 SIGNAL, NOISE = 3, 100

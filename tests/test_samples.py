@@ -18,7 +18,7 @@ from benchmark_modules import benchmark_module
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.evaluation.alerts import raise_alerts, rows_to_evaluate
-from leadsignal.stats.row_estimates import auc_of, mean_of
+from leadsignal.stats.proportions import auc_of, mean_of
 from leadsignal.survival import brier, calibration, dynamic_auc
 
 

@@ -24,7 +24,7 @@ from leadsignal.model.effects.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
 from leadsignal.success_analysis.customer_fit import _reaching
 from leadsignal.success_analysis.discovery.at_risk import KnownBefore, rows_at_risk
-from leadsignal.success_analysis.later_outcomes import _with_outcome
+from leadsignal.success_analysis.successful import _with_outcome
 from leadsignal.success_analysis.tracking.adoption import LEFT
 from leadsignal.success_analysis.tracking.milestones import _past
 

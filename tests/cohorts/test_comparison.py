@@ -22,7 +22,7 @@ from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import holm
 
 mpl.use("Agg")
 

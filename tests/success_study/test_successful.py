@@ -14,7 +14,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.result_status import results_over_time, standings
 from leadsignal.stats.proportions import Share
-from leadsignal.success_analysis.criteria import best, spearman
+from leadsignal.success_analysis.successful import best, spearman
 
 
 def tables_of(

@@ -13,8 +13,7 @@ import pytest
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate
-from leadsignal.stats.proportions import logit_limits
-from leadsignal.stats.row_estimates import auc_of, mean_of
+from leadsignal.stats.proportions import auc_of, logit_limits, mean_of
 from leadsignal.survival import (
     Estimates,
     aalen_johansen,

@@ -15,7 +15,7 @@ from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import compared_in_time, follow_in_time
 from leadsignal.errors import ModelError
 from leadsignal.phrases import share_text
-from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import holm
 
 MIN_CHURNS = 10
 """Contrasts with fewer churns in either cohort get a caution."""

@@ -22,8 +22,7 @@ from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import Result
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.negative_controls import MIN_CONTROLS, empirical_null
+from leadsignal.stats.estimates import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
 
 if TYPE_CHECKING:
     import pandas as pd

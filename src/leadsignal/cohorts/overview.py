@@ -28,7 +28,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_l
 from leadsignal.phrases import how_often, p_text
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
-from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import holm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,9 +4,9 @@ from .backtest import Backtest as Backtest
 from .backtest import run_backtest as run_backtest
 from .event_order import OrderInTime as OrderInTime
 from .event_order import order_in_time as order_in_time
-from .folds import PanelFolds as PanelFolds
-from .folds import panel_folds as panel_folds
 from .health_score import HealthAudit as HealthAudit
 from .health_score import audit_health as audit_health
+from .tuning import PanelFolds as PanelFolds
 from .tuning import Tuning as Tuning
+from .tuning import panel_folds as panel_folds
 from .tuning import tune_model as tune_model

@@ -22,7 +22,6 @@ from leadsignal.evaluation.alerts import (
     churns_to_evaluate,
     rows_to_evaluate,
 )
-from leadsignal.evaluation.calendar_calibration import methods_by_quarter
 from leadsignal.evaluation.doubts import doubt_of_auc, doubt_of_expected
 from leadsignal.evaluation.evaluation_rows import (
     MethodEvaluation,
@@ -38,6 +37,7 @@ from leadsignal.evaluation.method_tables import (
     churns_by_method,
     counts_of,
     differences_from_context,
+    methods_by_quarter,
 )
 from leadsignal.evaluation.methods import (
     METHODS,

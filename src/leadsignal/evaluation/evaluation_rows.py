@@ -21,7 +21,7 @@ from leadsignal.evaluation.alerts import (
     raise_alerts,
 )
 from leadsignal.evaluation.methods import Ranked
-from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
+from leadsignal.stats.proportions import RowEstimate, auc_of, mean_of
 from leadsignal.survival.horizon_risks import Calibration, brier, calibration, dynamic_auc
 from leadsignal.survival.ranking import concordance
 

@@ -24,7 +24,7 @@ from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.stats.row_estimates import mean_of
+from leadsignal.stats.proportions import mean_of
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
 

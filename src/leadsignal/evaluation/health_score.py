@@ -15,7 +15,7 @@ from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluat
 from leadsignal.panel import Panel
 from leadsignal.phrases import share_between
 from leadsignal.results import Result, or_dash
-from leadsignal.stats.row_estimates import mean_of
+from leadsignal.stats.proportions import mean_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

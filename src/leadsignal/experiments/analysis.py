@@ -11,7 +11,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.experiments.arms import CONTROL, TREATED
+from leadsignal.experiments.plan import CONTROL, TREATED
 from leadsignal.phrases import share_between
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate

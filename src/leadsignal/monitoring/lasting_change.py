@@ -1,4 +1,4 @@
-"""Lasting changes: CUSUM charts of counts, and what monitoring reports of them.
+"""Lasting changes: CUSUM charts of ends against scores and of feeds; and the health of feeds.
 
 The log-likelihood ratio of a lasting change is accumulated and never falls below 0 (Page 1954,
 Biometrika 41, 100-115; for counts, Lucas 1985, Technometrics 27, 129-144). For Poisson counts
@@ -13,15 +13,26 @@ from which ``limit_for`` follows.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import date
-from math import log
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from math import ceil, log
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.ingestion.feed_health import (
+    FeedHealth,
+    assess_feed,
+    chance_of_silence,
+    detected_after,
+)
+from leadsignal.monitoring.realised import Outcomes
 from leadsignal.phrases import share_text
+from leadsignal.scoring.feeds import daily_records
+from leadsignal.tables import Tables
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -135,3 +146,301 @@ class LastingChange:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a plain dictionary, ready for JSON."""
         return {**asdict(self), "since": self.since.isoformat()}
+
+
+REFERENCES = (("more than expected", 2.0), ("fewer than expected", 0.5))
+"""Changes that the CUSUM is designed to detect: churn that doubles, or halves."""
+MAX_DAYS = 30
+"""Maximum number of days after a run that are counted; fewer if the next run is earlier."""
+MIN_ACTIVE = 1e-9
+"""Lower limit of probabilities of being active, before their logarithms are taken."""
+
+
+def churn_changes(
+    scores: pd.DataFrame, outcomes: Outcomes, alarms: float
+) -> tuple[LastingChange, ...]:
+    """Return whether persistently more, or fewer, accounts end than the scores predicted.
+
+    At most ``alarms`` false alarms are expected per year, by the bound of `limit_for`. Returns
+    nothing if no day after a run has passed yet.
+    """
+    runs = count_churn(scores, outcomes)
+    if not len(runs):
+        return ()
+    limit = limit_for(alarms / len(REFERENCES), float(runs["days"].median()))
+    return assess_churn(runs, accounts_a_customer(outcomes.frame), limit)
+
+
+def active_columns(scores: pd.DataFrame) -> dict[int, str]:
+    """Return the columns still_active_…d of scores by number of days, the smallest first."""
+    named = [str(name) for name in scores.columns if str(name).startswith("still_active_")]
+    return dict(
+        sorted((int(name.removeprefix("still_active_").removesuffix("d")), name) for name in named)
+    )
+
+
+def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
+    """Return the expected number of ends of each run, and those known before the next run.
+
+    Columns: snapshot_on, model_version, ``days`` counted (up to 30), expected, observed. Ends from
+    all causes count, since still_active_…d includes all.
+
+    Notes
+    -----
+    Scores predict the end of contracts, which notice makes known earlier: hardly any account
+    without notice ends in the next 30 days. Once the time from notice to end has passed, as many
+    accounts end per day as become known. The expected rate of an account is therefore that of its
+    ends in the second half of the horizon.
+    """
+    keys = ["account_id", "snapshot_on"]
+    rate = scores[[*keys, "model_version"]].assign(rate=_rate_a_day(scores)).dropna()
+    rows = rate.merge(outcomes.frame[[*keys, "known_on"]], on=keys, how="inner")
+    runs = pd.DataFrame({"snapshot_on": np.sort(rows["snapshot_on"].unique())})
+    until = [*runs["snapshot_on"].iloc[1:], pd.Timestamp(outcomes.as_of_date)]
+    gap = (pd.Series(until, dtype="datetime64[ns]") - runs["snapshot_on"]).dt.days
+    runs["days"] = gap.clip(upper=MAX_DAYS).to_numpy()
+    rows = rows.merge(runs[runs["days"] > 0], on="snapshot_on")
+    ahead = (rows["known_on"] - rows["snapshot_on"]).dt.days
+    return (
+        rows.assign(
+            expected=1 - np.exp(-rows["rate"] * rows["days"]),
+            observed=(ahead >= 0) & (ahead < rows["days"]),
+        )
+        .groupby("snapshot_on")
+        .agg(
+            model_version=("model_version", "first"),
+            days=("days", "first"),
+            expected=("expected", "sum"),
+            observed=("observed", "sum"),
+        )
+        .reset_index()
+    )
+
+
+def _rate_a_day(scores: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the rate of ends per day of each account in the second half of the horizon."""
+    columns = active_columns(scores)
+    horizon = max(columns)
+    middle = max((days for days in columns if days <= horizon / 2), default=0)
+    active = {days: scores[name].to_numpy(dtype=float) for days, name in columns.items()}
+    active[0] = np.ones(len(scores))
+    begin, end = (np.maximum(active[days], MIN_ACTIVE) for days in (middle, horizon))
+    rate: NDArray[np.float64] = np.maximum(np.log(begin / end), 0.0) / (horizon - middle)
+    return rate
+
+
+def assess_churn(
+    runs: pd.DataFrame, accounts_a_customer: float, limit: float
+) -> tuple[LastingChange, ...]:
+    """Return whether there are persistently more, or fewer, ends than the runs expected.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        As returned by `count_churn`. A new model ends a change that was found.
+    accounts_a_customer : float
+        Overdispersion of the counts, since accounts of one customer end together.
+    limit : float
+        Limit of the CUSUM, from `limit_for`.
+    """
+    observed, expected = (runs[name].to_numpy(dtype=float) for name in ("observed", "expected"))
+    versions = runs["model_version"].to_numpy()
+    renewed = np.append(False, versions[1:] != versions[:-1])
+    changes = []
+    for subject, ratio in REFERENCES:
+        found = run_cusum(
+            observed, expected, ratio, limit, dispersion=accounts_a_customer, renewed=renewed
+        )
+        at = int(found.since[-1])
+        day = runs["snapshot_on"].iloc[min(at, len(runs) - 1)].date()
+        changes.append(
+            LastingChange(
+                "churn", subject, ratio, float(found.level[-1]), limit, bool(found.found[-1]),
+                day, float(observed[at:].sum()), float(expected[at:].sum()),
+            )
+        )  # fmt: skip
+    return tuple(changes)
+
+
+def accounts_a_customer(rows: pd.DataFrame) -> float:
+    """Return the mean number of accounts of an account's customer: Σ n² / Σ n over customers.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"account_id": ["1", "2", "3", "3"], "customer": list("abbb")})
+    >>> accounts_a_customer(rows)
+    1.6666666666666667
+    """
+    sizes = rows.groupby("customer")["account_id"].nunique().to_numpy(dtype=float)
+    return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0
+
+
+LOSS = 0.4
+"""Share of records left in a feed: the change that the CUSUM is designed to detect."""
+WINDOWS = (1, 4, 13)
+"""Weeks whose records are counted together, for weekly, monthly and quarterly feeds."""
+BASE, MIN_BASE, GAP = 52, 26, 26
+"""Maximum and minimum number of weeks over which a usual rate is averaged, and the number of weeks
+between them and the week compared, so that a recent change does not count as usual."""
+MIN_STEPS = 4
+"""Weeks that a loss must last to be found, so that holidays are not reported."""
+
+
+def feed_losses(tables: Tables, names: Collection[str], alarms: float) -> tuple[LastingChange, ...]:
+    """Return which of the tables ``names`` permanently have fewer records than before.
+
+    At most ``alarms`` false alarms per year are expected over all tables. Tables without enough
+    history are left out.
+    """
+    limit = limit_for(alarms / max(len(names), 1), 7)
+    found = []
+    for name in names:
+        first, counts = daily_records(tables, name)
+        if first is not None:
+            active = _active_accounts(tables, first, len(counts))
+            found.append(assess_loss(name, first, counts, active, limit))
+    return tuple(one for one in found if one is not None)
+
+
+def _active_accounts(tables: Tables, first: date, days: int) -> Floats:
+    """Return the number of active accounts on each of the days from ``first``."""
+    accounts = tables.frame("accounts")
+    begun, over = (
+        np.sort(accounts[name].dropna().to_numpy().astype("datetime64[D]"))
+        for name in ("started_on", "ended_on")
+    )
+    day = np.datetime64(first, "D") + np.arange(days)
+    return (np.searchsorted(begun, day, "right") - np.searchsorted(over, day, "right")).astype(
+        np.float64
+    )
+
+
+def assess_loss(
+    table: str, first: date, counts: Floats, active: Floats, limit: float
+) -> LastingChange | None:
+    """Return whether a table permanently has fewer records per active account than before.
+
+    Parameters
+    ----------
+    table : str
+    first : date
+        The first day of ``counts``.
+    counts, active : array of shape (days,)
+        Number of records that became known on each day, and of active accounts.
+    limit : float
+        Limit of the CUSUM, from `limit_for`.
+
+    Returns
+    -------
+    LastingChange or None
+        None if the history is too short.
+
+    Notes
+    -----
+    The expectation of a week is its active accounts times the records per active account of the
+    52 weeks that end 26 weeks before it. Records are counted over 1, 4 or 13 weeks, whichever
+    detects a loss of 60 % soonest; each window has the weight 1 / weeks, so that a record counts
+    once. The dispersion is that of the windows' counts in the year before, or that of the counts
+    over more weeks if larger, since counts of single weeks may vary little.
+    """
+    weeks = len(counts) // 7
+    if weeks < MIN_BASE + GAP + 1:
+        return None
+    records, mean_active = (_weekly(values, weeks) for values in (counts, active))
+    expected = _expected(records, mean_active)
+    begin = int(np.argmax(~np.isnan(expected)))
+    past = slice(max(weeks - GAP - BASE, 0), weeks - GAP)
+    dispersions = _dispersions(records[past], mean_active[past])
+    rate = float(np.nanmean(expected[-BASE:]))
+    delays = {
+        over: _delay(over, rate, dispersion, limit) for over, dispersion in dispersions.items()
+    }
+    over = min(delays, key=lambda one: (delays[one], one))
+    if not np.isfinite(delays[over]) or weeks - begin < over:
+        return None
+    counted, due = (moving_sums(values[begin:], over) for values in (records, expected))
+    found = run_cusum(
+        counted / over, due / over, LOSS, limit,
+        dispersion=dispersions[over], max_step=limit / MIN_STEPS,
+    )  # fmt: skip
+    since = begin + int(found.since[-1])
+    start = first + timedelta(days=len(counts) - 7 * (weeks - since))
+    return LastingChange(
+        "feed_loss", table, LOSS, float(found.level[-1]), limit, bool(found.found[-1]),
+        start, float(records[since:].sum()), float(expected[since:].sum()), int(delays[over]),
+    )  # fmt: skip
+
+
+def _weekly(values: Floats, weeks: int) -> Floats:
+    """Return sums of the last ``weeks`` weeks."""
+    sums: Floats = values[len(values) - 7 * weeks :].reshape(weeks, 7).sum(axis=1)
+    return sums
+
+
+def _expected(records: Floats, active: Floats) -> Floats:
+    """Return the expected number of records of each week; NaN if the history is too short."""
+    came, there = (np.concatenate(([0.0], np.cumsum(one))) for one in (records, active))
+    end = np.arange(len(records)) - GAP
+    begin = np.maximum(end - BASE, 0)
+    known = end >= MIN_BASE
+    end = np.maximum(end, 0)
+    rate = (came[end] - came[begin]) / np.maximum(there[end] - there[begin], 1.0)
+    return np.where(known, rate * active, np.nan)
+
+
+def _dispersions(records: Floats, active: Floats) -> dict[int, float]:
+    """Return the dispersion (variance over that of Poisson counts) by weeks counted together.
+
+    That of one week is at least that of several weeks.
+    """
+    due = records.sum() / max(active.sum(), 1.0) * active
+    found: dict[int, float] = {}
+    larger = 1.0
+    for over in sorted(WINDOWS, reverse=True):
+        apart, mean = moving_sums(records - due, over), moving_sums(due, over)
+        independent = len(records) / over
+        if independent < MIN_STEPS or not mean.sum() > 0:
+            continue
+        squares = float((apart**2).sum() / mean.sum())
+        larger = max(larger, squares * independent / (independent - 1))
+        found[over] = larger
+    return found
+
+
+def _delay(over: int, rate: float, dispersion: float, limit: float) -> float:
+    """Return the average number of weeks until a loss of 60 % is detected."""
+    a_week = rate * (LOSS * log(LOSS) - (LOSS - 1)) / dispersion
+    if not a_week > 0:
+        return np.inf
+    return max(ceil(limit / a_week), MIN_STEPS) + (over - 1) / 2
+
+
+def assess_feeds(
+    tables: Tables, *, chance: float | None = None, known: Collection[str] = ()
+) -> tuple[FeedHealth, ...]:
+    """Return the health of each table of events at the tables' as_of, in the order of the tables.
+
+    ``chance`` is the probability below which a silence of independent records counts as broken
+    (default: that of a weekly run with one false alarm per year, as in scoring). ``known`` names
+    the tables of past runs; those that are no longer there are reported as missing.
+
+    >>> import leadsignal as ls
+    >>> feeds = assess_feeds(ls.read_tables(ls.sample_folder()))
+    >>> [health.table for health in feeds if health.broken]
+    []
+    """
+    names = [name for name in tables.names if name != "accounts"]
+    chance = chance_of_silence(len(names)) if chance is None else chance
+    healths = [_pace(tables, name, chance) for name in names]
+    gone = sorted(set(known) - set(tables.names))
+    return (*healths, *(FeedHealth(name, "missing") for name in gone))
+
+
+def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
+    source = tables.project.tables.get(name)
+    if source is not None and source.complete_through is not None:
+        return FeedHealth(name, "ended", source.complete_through)
+    first, counts = daily_records(tables, name)
+    if first is None:
+        return FeedHealth(name, "empty")
+    health = assess_feed(name, first, counts, chance)
+    return replace(health, detected_after=detected_after(first, counts, chance))

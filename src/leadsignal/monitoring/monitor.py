@@ -18,9 +18,12 @@ from leadsignal.files.records import json_rows
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
-from leadsignal.monitoring.churn_change import churn_changes
-from leadsignal.monitoring.feeds import assess_feeds, feed_losses
-from leadsignal.monitoring.lasting_change import LastingChange
+from leadsignal.monitoring.lasting_change import (
+    LastingChange,
+    assess_feeds,
+    churn_changes,
+    feed_losses,
+)
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,

@@ -13,11 +13,10 @@ from scipy.special import bdtr
 
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
-from leadsignal.evaluation.calendar_calibration import by_quarter
+from leadsignal.evaluation.method_tables import by_quarter
 from leadsignal.phrases import share_between, share_text
 from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.stats.proportions import Share
-from leadsignal.stats.row_estimates import mean_of
+from leadsignal.stats.proportions import Share, mean_of
 from leadsignal.survival.horizon_risks import calibration
 from leadsignal.tables import Tables
 

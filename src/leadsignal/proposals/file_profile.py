@@ -17,8 +17,7 @@ from leadsignal.ingestion.cells import Reading, read_cell
 from leadsignal.ingestion.opened_files import open_file, unpacking_in
 from leadsignal.ingestion.store import Store, memory_bytes, with_steps
 from leadsignal.phrases import plain_name
-from leadsignal.proposals.column_words import COLUMN_WORDS
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS
+from leadsignal.proposals.known_exports import COLUMN_WORDS, KNOWN_EXPORTS
 from leadsignal.schema import Column, Kind
 from leadsignal.sources.formats import FileFormat, known_format
 from leadsignal.sources.parts import Part, UnreadableError, quoted

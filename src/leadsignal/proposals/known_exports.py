@@ -1,4 +1,4 @@
-"""Exports of common systems, recognised by their headers and described in exports/."""
+"""Common names of columns and files, and the exports of common systems."""
 
 from __future__ import annotations
 
@@ -7,6 +7,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
+
+_WORDS = tomllib.loads(
+    files("leadsignal.proposals").joinpath("column_words.toml").read_text(encoding="utf-8")
+)
+ACCOUNT_ID = tuple(_WORDS["account_id"])
+"""Names of the column with the account of a row."""
+RECORDED = tuple(_WORDS["recorded_at"])
+"""Names of the column with the time at which a version of a row was written."""
+CHARGE_WORDS = tuple(_WORDS["charges"])
+"""Parts of the names of files of charges, for which the schema has no table."""
+FILE_WORDS: Mapping[str, tuple[str, ...]] = _WORDS["files"]
+"""Parts of file names that suggest a table."""
+
+
+def _columns(words: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    columns = {column: tuple(names) for column, names in words.items()}
+    return columns | {"account_id": (*columns.get("account_id", ()), *ACCOUNT_ID)}
+
+
+COLUMN_WORDS = {table: _columns(words) for table, words in _WORDS["columns"].items()}
+"""Names of the columns of each table, the most specific first."""
+USER_TABLE = _columns(_WORDS["users"])
+"""Names of the two columns of a table that maps users to accounts."""
+
 
 ACCOUNT_KEYS = (
     "account_id", "company_id", "organization_id", "org_id", "workspace_id", "tenant_id",

@@ -18,8 +18,15 @@ from leadsignal.ingestion.store import Store
 from leadsignal.phrases import share_text
 from leadsignal.proposals.file_profile import FileProfile, Files
 from leadsignal.proposals.known_exports import QUESTIONS
-from leadsignal.proposals.links import Ids, account_header, linked, shared
-from leadsignal.proposals.settled import attribute_headers, refused, settled
+from leadsignal.proposals.settled import (
+    Ids,
+    account_header,
+    attribute_headers,
+    linked,
+    refused,
+    settled,
+    shared,
+)
 from leadsignal.proposals.table_proposal import (
     USERS,
     ColumnProposal,

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leadsignal.phrases import plain_name
-from leadsignal.proposals.column_words import (
+from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
+from leadsignal.proposals.known_exports import (
     ACCOUNT_ID,
     CHARGE_WORDS,
     COLUMN_WORDS,
     FILE_WORDS,
+    KNOWN_EXPORTS,
+    QUESTIONS,
     RECORDED,
     USER_TABLE,
+    KnownExport,
 )
-from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS, QUESTIONS, KnownExport
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.wide_tables import unpivoting_query

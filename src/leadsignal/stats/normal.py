@@ -1,4 +1,4 @@
-"""Quantiles and p-values of the normal distribution, and differences without rounding errors."""
+"""The normal distribution, p-values corrected for their number, and rounding errors."""
 
 from __future__ import annotations
 
@@ -59,3 +59,29 @@ def without_rounding(difference: ArrayLike, *scales: ArrayLike) -> Floats:
     size = max(float(np.max(np.abs(scale), initial=0.0)) for scale in scales)
     value = np.asarray(difference, dtype=np.float64)
     return np.where(np.abs(value) <= ROUNDING * size, 0.0, value)
+
+
+def holm(p: Floats) -> Floats:
+    """Return p-values corrected for the number of tests by Holm's (1979) method.
+
+    Parameters
+    ----------
+    p : ndarray of shape (k,)
+        P-values; missing ones (NaN) stay missing and do not count as tests.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        Corrected p-values, at most 1.
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.04, np.nan, 0.03])).round(3)
+    array([0.03, 0.06,  nan, 0.06])
+    """
+    corrected = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factor = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factor))
+    return corrected

@@ -14,9 +14,9 @@ from .interviews.distilling import Distilled as Distilled
 from .interviews.distilling import distil as distil
 from .interviews.kit import InterviewKit as InterviewKit
 from .interviews.kit import write_interview_kit as write_interview_kit
-from .later_outcomes import LaterRetention as LaterRetention
-from .later_outcomes import later_retention as later_retention
+from .successful import LaterRetention as LaterRetention
 from .successful import SuccessfulAccounts as SuccessfulAccounts
+from .successful import later_retention as later_retention
 from .successful import most_successful as most_successful
 from .tracking.adoption import Adoption as Adoption
 from .tracking.adoption import AdoptionCurves as AdoptionCurves

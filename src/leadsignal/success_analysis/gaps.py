@@ -20,9 +20,8 @@ from leadsignal.indicators import Indicator
 from leadsignal.phrases import p_phrase, share_text
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import Result
-from leadsignal.stats.multiple_testing import holm
-from leadsignal.stats.proportions import Share
-from leadsignal.stats.row_estimates import auc_of
+from leadsignal.stats.normal import holm
+from leadsignal.stats.proportions import Share, auc_of
 from leadsignal.success_analysis.plots import plot_gap_differences
 from leadsignal.success_analysis.successful import current_status
 from leadsignal.tables import Tables

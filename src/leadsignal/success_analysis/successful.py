@@ -1,10 +1,10 @@
-"""Selection of the most successful accounts by results relative to target."""
+"""The most successful accounts by results, other criteria, and their later retention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,19 +14,135 @@ from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
-from leadsignal.errors import OptionError
+from leadsignal.end_of_risk import known_ends
+from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.indicators import Indicator
+from leadsignal.phrases import share_between
 from leadsignal.results import Result
-from leadsignal.success_analysis.criteria import CRITERIA, SelectionCriterion, compare_criterion
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.proportions import Share, mean_of
 from leadsignal.success_analysis.plots import plot_criterion as draw_criterion
-from leadsignal.success_analysis.plots import plot_successful
+from leadsignal.success_analysis.plots import plot_later_retention, plot_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CRITERIA = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
 TENTH = 0.1
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SelectionCriterion(Result):
+    """Accounts selected by another criterion, compared with the selection by results.
+
+    Among the ``among`` accounts that have a current result and a value of this criterion, each
+    criterion selects the ``size`` best. ``overlap`` is the number of accounts in both selections,
+    ``by_chance`` the number expected for two random selections. ``miss`` is the share of this
+    selection that misses its target, ``miss_all`` the share of all accounts. ``correlation`` is
+    Spearman's correlation of the criterion with the mean distance to target of the last three
+    results (``mean_gap``), with limits ``low`` and ``high``. ``frame`` has account_id, value,
+    mean_gap, chosen (by this criterion), successful (chosen by results), on_target.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    overlap: int
+    by_chance: float
+    miss: Share
+    miss_all: Share
+    correlation: float
+    low: float
+    high: float
+
+    @property
+    def among(self) -> int:
+        """Number of accounts with both values."""
+        return len(self.frame)
+
+    @property
+    def size(self) -> int:
+        """Number of accounts that each criterion selects."""
+        return int(self.frame["chosen"].sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison, ready for JSON."""
+        numbers = {"correlation": self.correlation, "low": self.low, "high": self.high}
+        return {
+            "name": self.name,
+            "by": CRITERIA[self.name],
+            "among": self.among,
+            "size": self.size,
+            "overlap": self.overlap,
+            "overlap_by_chance": self.by_chance,
+            "miss_target": self.miss.to_dict(),
+            "miss_target_all": self.miss_all.to_dict(),
+            **{key: None if np.isnan(value) else value for key, value in numbers.items()},
+        }
+
+    def __repr__(self) -> str:
+        if not self.size:
+            return f"{self.name}: no account has both a result and a value"
+        return (
+            f"{self.name}, by {CRITERIA[self.name]}: {self.overlap} of the best {self.size} are"
+            f" also among the {self.size} best by results (by chance {self.by_chance:.1f});"
+            f" {self.miss} miss their target, of all {self.miss_all}; correlation"
+            f" {self.correlation:.2f} ({self.low:.2f} to {self.high:.2f})"
+        )
+
+
+def compare_criterion(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
+    """Compare the selection by another criterion with the selection by results.
+
+    ``everyone`` has account_id, mean_gap, on_target, score (missing if the account does not
+    qualify) and a column named after the criterion. Each selection is the best tenth of the
+    accounts, but at least ``at_least`` of them and at most half.
+    """
+    frame = everyone[everyone[name].notna() & everyone["on_target"].notna()]
+    frame = frame.sort_values("account_id", ignore_index=True)
+    size = min(max(at_least, int(np.ceil(TENTH * len(frame)))), len(frame) // 2)
+    chosen = best(frame[name], size)
+    good = best(frame["score"], size)
+    on = frame["on_target"].eq(True).to_numpy()
+    compared = frame[["account_id", "mean_gap"]].assign(
+        value=frame[name], chosen=chosen, successful=good, on_target=on
+    )
+    rho, low, high = spearman(compared["value"].to_numpy(), compared["mean_gap"].to_numpy())
+    expected = chosen.sum() * good.sum() / len(frame) if len(frame) else 0.0
+    return SelectionCriterion(
+        name, compared, int((chosen & good).sum()), float(expected),
+        Share(int((chosen & ~on).sum()), int(chosen.sum())), Share(int((~on).sum()), len(on)),
+        rho, low, high,
+    )  # fmt: skip
+
+
+def best(values: Any, size: int) -> Any:
+    """Return a mask (n) of the ``size`` highest values; ties go to the earlier row."""
+    order = np.argsort(-np.asarray(values, dtype=float), kind="stable")[:size]
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[order] = True
+    return chosen & np.isfinite(np.asarray(values, dtype=float))
+
+
+def spearman(x: Any, y: Any) -> tuple[float, float, float]:
+    """Return Spearman's correlation with its 95 % interval; NaN for fewer than ten pairs.
+
+    The interval uses Fisher's transformation with the variance (1 + ρ²/2)/(n − 3) of Bonett &
+    Wright (2000).
+    """
+    from scipy.stats import rankdata
+
+    known = np.isfinite(x) & np.isfinite(y)
+    n = int(known.sum())
+    if n < 10 or len(set(x[known])) < 2 or len(set(y[known])) < 2:
+        return float("nan"), float("nan"), float("nan")
+    rho = float(np.corrcoef(rankdata(x[known]), rankdata(y[known]))[0, 1])
+    reach = normal_quantile(0.95) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    return rho, float(np.tanh(middle - reach)), float(np.tanh(middle + reach))
+
+
 COLUMNS = (
     "account_id", "customer_id", "metric", "value", "target", "higher_is_better", "measured_on",
     "results", "level", "mean_gap", "since", "days_on_target", "slope", "slope_low", "slope_high",
@@ -261,3 +377,173 @@ def _notes(
     notes += [f"there is no table {name}" for name in ("surveys", "usage")
               if name not in tables.names]  # fmt: skip
     return tuple(notes)
+
+
+SUCCESSFUL, EVERYONE = "successful", "everyone"
+RESULT_TABLE_DAYS = 270
+"""Days after the first result before which hardly any account can have been on target for long."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LaterRetention(Result):
+    """Share of each list that stayed ``follow_days`` later, over all replayed ``dates``.
+
+    ``frame`` has one row per list (successful, happiest, heaviest, everyone): ``chosen``, the
+    number of accounts (an account chosen on two dates counts twice); ``customers``; ``stayed``, the
+    share that stayed, with limits ``low`` and ``high`` (95 %, clustered by customer); and ``less``,
+    its difference from the successful accounts, with limits ``less_low`` and ``less_high``.
+    ``rows`` has every account on every date.
+    """
+
+    frame: pd.DataFrame
+    rows: pd.DataFrame
+    dates: tuple[date, ...]
+    follow_days: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return dates and retention by list, ready for JSON."""
+        return {
+            "dates": [day.isoformat() for day in self.dates],
+            "follow_days": self.follow_days,
+            "lists": json_rows(self.frame),
+        }
+
+    def __repr__(self) -> str:
+        dates = ", ".join(map(str, self.dates))
+        lines = [f"Contract not ended {self.follow_days} days later, chosen on {dates}:"]
+        for row in self.frame.to_dict("records"):
+            stayed = share_between(row["stayed"], row["low"], row["high"], 1)
+            less = share_between(row["less"], row["less_low"], row["less_high"], 1, signed=True)
+            lines.append(
+                f"  {row['list']}: {stayed} of"
+                f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else f'; {less}'}"
+            )
+        return "\n".join(lines)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot the share of each list that stayed and return the Axes."""
+        return plot_later_retention(self.frame, len(self.dates), self.follow_days, ax)
+
+
+@checked
+def later_retention(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    follow: Duration = "365d",
+    every: Duration = "182d",
+    at_least: int = 10,
+    progress: Callable[[int, int], None] | None = None,
+) -> LaterRetention:
+    """Compare later retention by the criterion that would have chosen the accounts in the past.
+
+    On each past date, lists of equal length are chosen from the same accounts by results,
+    satisfaction and usage, using only what was known on that date. An account stayed if its
+    contract had not ended. Ends that are not churn are left out.
+
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis, optional
+        The success analysis, which names the success metrics.
+    follow : Duration, default "365d"
+        Time after each date until retention is measured.
+    every : Duration, default "182d"
+        Time between the dates; the last is ``follow`` before ``as_of_date``.
+    at_least : int, default 10
+        Minimum length of a list.
+    progress : callable, optional
+        Called with the number of dates done and the total.
+
+    Returns
+    -------
+    LaterRetention
+        Retention by criterion, with intervals.
+
+    Raises
+    ------
+    ModelError
+        If no date has enough data.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> len(later_retention(tables, analysis, every="365d").frame)
+    4
+    """
+    days = days_in(follow)
+    dates = _dates(tables, days, days_in(every))
+    parts = []
+    for number, day in enumerate(dates):
+        rows = _replayed(tables.as_of(day), analysis, at_least)
+        if rows is not None:
+            parts.append(rows.assign(date=pd.Timestamp(day)))
+        if progress:
+            progress(number + 1, len(dates))
+    if not parts:
+        raise ModelError(
+            f"on no date {days} days ago or earlier were {at_least} accounts on target for long",
+            "Give a shorter follow=, or wait for a longer history of results",
+        )
+    rows = _with_outcome(pd.concat(parts, ignore_index=True), tables, days)
+    lists = [name for name in (SUCCESSFUL, *CRITERIA, EVERYONE) if name in rows]
+    used = tuple(sorted(day.date() for day in rows["date"].unique()))
+    return LaterRetention(_shares(rows, lists), rows, used, days)
+
+
+def _dates(tables: Tables, follow: int, every: int) -> list[date]:
+    """Return the dates to replay, earliest first."""
+    first = tables.coverage["results"].complete_from if "results" in tables.names else None
+    if first is None:
+        return []
+    latest = tables.as_of_date - timedelta(days=follow)
+    room = (latest - first).days - RESULT_TABLE_DAYS
+    return [latest - timedelta(days=back) for back in range(0, room + 1, every)][::-1]
+
+
+def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -> Any:
+    """Return which accounts are on which list; None if too few were on target long enough."""
+    chosen = most_successful(tables, analysis, at_least=at_least)
+    if len(chosen) < at_least:
+        return None
+    everyone, size = chosen.everyone, len(chosen)
+    names = [name for name in CRITERIA if name in everyone]
+    among = everyone[everyone[names].notna().all(axis=1)] if names else everyone
+    among = among.sort_values("account_id", ignore_index=True)
+    lists = {SUCCESSFUL: best(among["score"], size)}
+    lists |= {name: best(among[name], size) for name in names}
+    lists[EVERYONE] = np.ones(len(among), dtype=bool)
+    return among[["account_id"]].assign(**lists)
+
+
+def _with_outcome(rows: pd.DataFrame, tables: Tables, follow: int) -> pd.DataFrame:
+    """Add customer and whether the account stayed; leave out ends that are not churn."""
+    accounts = tables.frame("accounts")
+    accounts = accounts.assign(churns=known_ends(tables, accounts)["is_churn"])
+    accounts = accounts.set_index("account_id")
+    ended = rows["account_id"].map(accounts["ended_on"])
+    gone = (ended - rows["date"]).dt.days <= follow
+    other = ~rows["account_id"].isin(accounts.index[accounts["churns"]])
+    customer = rows["account_id"].map(accounts["customer_id"]).fillna(rows["account_id"])
+    return rows.assign(customer_id=customer, stayed=~gone)[~(gone & other)]
+
+
+def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
+    cluster = pd.factorize(rows["customer_id"])[0].astype(np.int64)
+    stayed = rows["stayed"].to_numpy(dtype=float)
+    means = {name: mean_of(stayed, rows[name].to_numpy(dtype=float)) for name in lists}
+    shares = []
+    for name, mean in means.items():
+        low, high = mean.interval(cluster)
+        less = mean - means[SUCCESSFUL]
+        less_low, less_high = less.interval(cluster)
+        shares.append(
+            {"list": name, "chosen": int(rows[name].sum()),
+             "customers": int(rows.loc[rows[name], "customer_id"].nunique()),
+             "stayed": mean.estimate, "low": low, "high": high, "less": less.estimate,
+             "less_low": less_low, "less_high": less_high}
+        )  # fmt: skip
+    return pd.DataFrame(shares)

@@ -12,8 +12,7 @@ from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE, Column
 from leadsignal.model.effects.design import Design, with_careful_errors
 from leadsignal.phrases import level_in_name
-from leadsignal.stats.multiple_testing import holm
-from leadsignal.stats.normal import normal_quantile, two_sided_p
+from leadsignal.stats.normal import holm, normal_quantile, two_sided_p
 from leadsignal.stats.shrinkage import shrunken_means
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Floats

@@ -19,7 +19,7 @@ from leadsignal.phrases import p_text, share_text
 from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, or_dash
-from leadsignal.stats.negative_controls import MIN_CONTROLS
+from leadsignal.stats.estimates import MIN_CONTROLS
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.evidence import ENOUGH_ACCOUNTS, Evidence, Exposures
 from leadsignal.success_analysis.discovery.selection import ESSENTIAL, TWIN, RatedCandidate, Rules

@@ -23,15 +23,21 @@ from leadsignal.success_analysis.discovery.at_risk import (
     KnownBefore,
     in_order,
     is_compared,
+    matched_sets,
     rows_at_risk,
     whose,
 )
-from leadsignal.success_analysis.discovery.candidates import Candidate, Definitions, definitions_of
-from leadsignal.success_analysis.discovery.events import NO_USER, SPAN, Events, read_events
-from leadsignal.success_analysis.discovery.evidence import Exposures
+from leadsignal.success_analysis.discovery.candidates import (
+    NO_USER,
+    SPAN,
+    Candidate,
+    Definitions,
+    Events,
+    definitions_of,
+    read_events,
+)
+from leadsignal.success_analysis.discovery.evidence import Exposures, measured_results
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
-from leadsignal.success_analysis.discovery.matched import matched_sets
-from leadsignal.success_analysis.discovery.measured import measured_results
 from leadsignal.success_analysis.discovery.selection import Rules, name_processes
 from leadsignal.survival.inputs import Bools, Floats, Ints
 

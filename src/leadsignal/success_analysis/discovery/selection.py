@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from leadsignal.stats.estimates import Estimate
-from leadsignal.stats.negative_controls import MIN_CONTROLS, EmpiricalNull, empirical_null
+from leadsignal.stats.estimates import MIN_CONTROLS, EmpiricalNull, Estimate, empirical_null
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.success_analysis.discovery.at_risk import MIN_INFORMATION, Chances, chances_of
 from leadsignal.success_analysis.discovery.candidates import Candidate
 from leadsignal.success_analysis.discovery.evidence import (
     Evidence,
@@ -30,7 +30,6 @@ from leadsignal.success_analysis.discovery.evidence import (
     rising,
     stays_if_ever,
 )
-from leadsignal.success_analysis.discovery.matched import MIN_INFORMATION, Chances, chances_of
 from leadsignal.survival.inputs import Bools, Floats
 
 

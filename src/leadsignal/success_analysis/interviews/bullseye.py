@@ -17,7 +17,7 @@ from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import Html, join, page, tag
 from leadsignal.picture_style import BLUES, COLOURS, GREY, LABEL, TITLE, axes_of
-from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line, wrapped
+from leadsignal.success_analysis.interviews.kit import MAX_ITEMS, markdown, one_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

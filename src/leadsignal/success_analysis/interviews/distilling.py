@@ -19,14 +19,15 @@ from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import COLOURS, GREY, LABEL, SMALL, axes_of, write_title
 from leadsignal.results import to_html
-from leadsignal.success_analysis.interviews.agreement import (
+from leadsignal.success_analysis.interviews.answers import (
     Agreement,
+    Interview,
+    Interviews,
     count_processes,
     count_texts,
     with_own_names,
 )
-from leadsignal.success_analysis.interviews.answers import Interview, Interviews
-from leadsignal.success_analysis.interviews.form import MAX_ITEMS, wrapped
+from leadsignal.success_analysis.interviews.kit import MAX_ITEMS, wrapped
 from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
