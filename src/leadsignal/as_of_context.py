@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from leadsignal.arguments import refuse_elsewhere
 from leadsignal.config.success import SuccessAnalysis
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leadsignal.account_sample import AccountSample
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,6 +127,13 @@ class AsOfContext:
     def computed(self) -> dict[tuple[object, ...], Any]:
         """A cache of results, by the function that computed them and its arguments."""
         return {}
+
+    def once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """Return the result of ``make``, which is called unless ``key`` was computed before."""
+        if key not in self.computed:
+            self.computed[key] = make()
+        found: T = self.computed[key]
+        return found
 
     def __repr__(self) -> str:
         built = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",

@@ -317,6 +317,12 @@ class Tables:
         )
 
 
+def queried(tables: Tables, sql: str) -> pd.DataFrame:
+    """Return the rows of a SQL query of the tables' store."""
+    rows: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return rows
+
+
 def cut_at(
     loaded: Loaded, as_of: date, attributes: Mapping[str, AttributeKind], d: Dialect
 ) -> tuple[list[str], str]:

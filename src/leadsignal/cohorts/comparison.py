@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
@@ -44,7 +45,6 @@ from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -57,8 +57,6 @@ def bootstrapped(
     level: float,
 ) -> pd.DataFrame:
     """Return percentile intervals of the contrasts from ``times`` cluster resamples."""
-    import pandas as pd
-
     rng = np.random.default_rng(seed)
     resampled: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
     for sample in _resamples(cohorts, times, rng):

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.named_comparisons import Changes, adopted_changes, event_day
 from leadsignal.config.success import Process, SuccessAnalysis
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.survival.inputs import Floats
+from leadsignal.sources.parts import literals
+from leadsignal.survival.inputs import Floats
+from leadsignal.tables import queried
 
 MAX_CONTROLS = 30
 """Maximum number of control behaviours; those shown by most accounts are used."""
@@ -48,7 +47,8 @@ def lasting_controls(
     """
     lives = context.accounts
     whole = float((_last_days(context, lives) - lives["started_on"]).dt.days.clip(lower=0).sum())
-    for name, (days, after) in _event_days(context, names).items():
+    found = context.once(("event days", names), lambda: _event_days(context, names))
+    for name, (days, after) in found.items():
         counts = np.unique(np.geomspace(1, len(after), 40).round().astype(int))
         shares = after[counts - 1] / max(whole, 1.0)
         chosen = counts[np.abs(shares - share).argmin()]
@@ -89,38 +89,28 @@ def _event_days(
 
     Each comes with the total number of days that accounts were customers after their N-th event.
     """
-    key = ("event days", names)
-    if key not in context.computed:
-        events = _numbered_events(context, names)
-        lives = context.accounts[["account_id"]].assign(until=_last_days(context, context.accounts))
-        until = events[["account_id"]].merge(lives, on="account_id", how="left")["until"]
-        after = (until - events["on"]).dt.days.clip(lower=0).to_numpy(dtype=float)
-        context.computed[key] = {
-            str(name): (
-                mine.drop(columns="behavior"),
-                np.bincount(mine["number"] - 1, np.nan_to_num(after[mine.index])),
-            )
-            for name, mine in events.groupby("behavior", sort=False)
-        }
-    found: dict[str, tuple[pd.DataFrame, Floats]] = context.computed[key]
-    return found
-
-
-def _numbered_events(context: AsOfContext, names: tuple[str, ...]) -> pd.DataFrame:
     tables, known = context.tables, event_day("occurred_at")
-    frame = _queried(
-        context,
+    events = queried(
+        tables,
         f'SELECT account_id, behavior, {known} AS "on",'
         f" row_number() OVER (PARTITION BY account_id, behavior ORDER BY {known}) AS number"
-        f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({_listed(names)})"
+        f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({literals(names)})"
         " ORDER BY behavior, account_id, number",
     )
-    return frame.assign(on=frame["on"].astype("datetime64[ns]"))
+    events = events.assign(on=events["on"].astype("datetime64[ns]"))
+    lives = context.accounts[["account_id"]].assign(until=_last_days(context, context.accounts))
+    until = events[["account_id"]].merge(lives, on="account_id", how="left")["until"]
+    after = (until - events["on"]).dt.days.clip(lower=0).to_numpy(dtype=float)
+    return {
+        str(name): (
+            mine.drop(columns="behavior"),
+            np.bincount(mine["number"] - 1, np.nan_to_num(after[mine.index])),
+        )
+        for name, mine in events.groupby("behavior", sort=False)
+    }
 
 
 def _last_days(context: AsOfContext, lives: pd.DataFrame) -> pd.Series[Any]:
-    import pandas as pd
-
     as_of = pd.Timestamp(context.tables.as_of_date)
     ended: pd.Series[Any] = lives["ended_on"].fillna(as_of)
     return ended.where(ended <= as_of, as_of)
@@ -134,29 +124,26 @@ def _window_counts(
     A window is a period of ``within`` days of one account. Counting users is slow, so it is done
     only if ``by_users``; otherwise the number of users is 1.
     """
+    tables = context.tables
+    known = by_users and "user_id" in tables.columns("behaviors")
+    users = "count(DISTINCT user_id)" if known else "1"
+    sql = (
+        "SELECT behavior, events, users, count(*) AS windows FROM ("
+        f" SELECT behavior, account_id, {_WINDOW} // {within} AS window_no,"
+        f" count(*) AS events, {users} AS users"
+        f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({literals(names)})"
+        " GROUP BY ALL) GROUP BY ALL"
+    )
     key = ("window counts", names, within, by_users)
-    if key not in context.computed:
-        tables = context.tables
-        known = by_users and "user_id" in tables.columns("behaviors")
-        users = "count(DISTINCT user_id)" if known else "1"
-        context.computed[key] = _queried(
-            context,
-            "SELECT behavior, events, users, count(*) AS windows FROM ("
-            f" SELECT behavior, account_id, {_WINDOW} // {within} AS window_no,"
-            f" count(*) AS events, {users} AS users"
-            f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({_listed(names)})"
-            " GROUP BY ALL) GROUP BY ALL",
-        )
-    found: pd.DataFrame = context.computed[key]
-    return found
+    return context.once(key, lambda: queried(tables, sql))
 
 
 def _windows_met(context: AsOfContext, rule: Process) -> int:
     """Return the number of windows with the events that a rule requires."""
-    met = _queried(
-        context,
+    met = queried(
+        context.tables,
         f"SELECT 1 FROM ({context.tables.sql('behaviors')}) AS t"
-        f" WHERE behavior IN ({_listed(rule.behaviors)})"
+        f" WHERE behavior IN ({literals(rule.behaviors)})"
         f" GROUP BY account_id, {_WINDOW} // {rule.within} HAVING count(*) >= {rule.at_least}",
     )
     return len(met)
@@ -180,11 +167,3 @@ def _threshold(counts: pd.DataFrame, target: float, by_users: int) -> int:
         return 1
     reached = np.bincount(enough["events"], enough["windows"])[::-1].cumsum()[::-1][1:]
     return 1 + int(np.abs(reached - target).argmin())
-
-
-def _queried(context: AsOfContext, sql: str) -> pd.DataFrame:
-    return context.tables.connection.cursor().execute(sql).df()
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join("'" + name.replace("'", "''") + "'" for name in names)

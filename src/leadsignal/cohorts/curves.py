@@ -14,9 +14,9 @@ small cohort at the start, or of the few accounts left, shifts the curve from th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Contrast, best_of, cohorts_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
@@ -26,9 +26,6 @@ from leadsignal.errors import ModelError
 from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_CURVES = 4
 """Maximum number of cohorts plotted: the reference and the largest others."""
@@ -48,8 +45,6 @@ def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.Data
     ModelError
         If no cohort has a hazard ratio, or none has ten accounts at risk.
     """
-    import pandas as pd
-
     ratios = _ratios(cohorts, contrasts)
     rows = follow_in_time(cohorts).of(tuple(ratios))
     days = _days(cohorts, rows, list(ratios))
@@ -160,8 +155,6 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
         Columns quarter (such as "2023 Q1"), accounts, and one per number of months. None if the
         start days are unknown.
     """
-    import pandas as pd
-
     seen = cohorts.entry <= 0
     if cohorts.zero_days is None or cohorts.since != "the start" or not seen.any():
         return None

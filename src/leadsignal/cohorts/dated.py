@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.phrases import count_of
 from leadsignal.results import Result
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CAUSES = 2
 """The highest code of a cause: 0 still a customer, 1 churn, 2 another end."""
@@ -552,8 +550,6 @@ class DatedCohorts(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per interval: account_id, start, stop (days), cohort, and how it ends."""
-        import pandas as pd
-
         return pd.DataFrame(
             {
                 "account_id": self.accounts[self.row_account],

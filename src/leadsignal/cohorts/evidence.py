@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
@@ -23,13 +24,10 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import Result
 from leadsignal.stats.estimates import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
+from leadsignal.survival.inputs import Floats, Ints
+from leadsignal.tables import Tables
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.survival.inputs import Floats, Ints
-    from leadsignal.tables import Tables
-
+Names = tuple[str, ...]
 LAGS = (0, 30, 60, 90, 120, 180)
 """Number of days by which the exposure is measured earlier."""
 CLAIM_LAG = 90
@@ -185,26 +183,19 @@ class Evidence(Result):
         return self.calibrated or self.lags.get(CLAIM_LAG) or self.lags.get(0)
 
     def _table(self) -> pd.DataFrame:
-        import pandas as pd
-
         rows = [(f"{lag} days earlier", one) for lag, one in self.lags.items()]
         rows += [(name.replace("_", " "), one) for name, one in self.methods.items()]
-        rows += [
-            (name, one)
-            for name, one in (
-                ("early tenure", self.early),
-                ("late tenure", self.late),
-                ("within calendar quarters", self.in_quarters),
-                ("less the bias of the controls", self.calibrated),
-                ("experiment", self.experiment),
-            )
-            if one is not None
-        ]
+        checks = {
+            "early tenure": self.early,
+            "late tenure": self.late,
+            "within calendar quarters": self.in_quarters,
+            "less the bias of the controls": self.calibrated,
+            "experiment": self.experiment,
+        }
+        rows += [(name, one) for name, one in checks.items() if one is not None]
         rows += [(f"control: {name}", one) for name, one in self.controls.items()]
-        columns = ("check", "hazard_ratio", "low", "high")
-        return pd.DataFrame(
-            [(name, one.estimate, one.low, one.high) for name, one in rows], columns=list(columns)
-        )
+        found = [(name, one.estimate, one.low, one.high) for name, one in rows]
+        return pd.DataFrame(found, columns=["check", "hazard_ratio", "low", "high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return all checks as plain dictionaries, ready for JSON."""
@@ -362,40 +353,34 @@ def controlled_effect(context: AsOfContext, by: str) -> Estimate | None:
 
 
 def _by_time_alone(
-    context: AsOfContext,
-    by: str,
-    cohort: str | None,
-    adjust: tuple[str, ...],
-    lags: tuple[int, ...],
+    context: AsOfContext, by: str, cohort: str | None, adjust: Names, lags: tuple[int, ...]
 ) -> Evidence:
     """Return the evidence without control behaviours."""
     key = ("evidence without controls", by, cohort, adjust, lags)
-    if key not in context.computed:
-        context.computed[key] = _weighed(context, by, cohort, adjust, lags)
-    found: Evidence = context.computed[key]
-    return found
+    return context.once(key, lambda: _weighed(context, by, cohort, adjust, lags))
 
 
 def _with_controls(context: AsOfContext, found: Evidence, lags: tuple[int, ...]) -> Evidence:
     """Add the control behaviours, and the effect corrected for the bias that they show."""
-    key = ("evidence", found.by, found.cohort, found.adjusted_for, lags)
-    if key not in context.computed:
+
+    def completed() -> Evidence:
         changes = changes_of(context, found.by)
         k, adjust = _level(changes, found.by, found.cohort), found.adjusted_for
         base = cohorts_from_changes(context, found.by, changes)
         controls = dict(_controls(context, found.by, changes, base, k, adjust))
         claimed = dict(_by_lag(context, found.by, changes, k, adjust, {CLAIM_LAG} & {*lags}))
-        context.computed[key] = replace(
+        return replace(
             found,
             controls={name: one.ratio() for name, one in controls.items()},
             calibrated=_calibrated(claimed.get(CLAIM_LAG), [*controls.values()]),
         )
-    whole: Evidence = context.computed[key]
-    return whole
+
+    key = ("evidence", found.by, found.cohort, found.adjusted_for, lags)
+    return context.once(key, completed)
 
 
 def _weighed(
-    context: AsOfContext, by: str, cohort: str | None, adjust: tuple[str, ...], lags: Iterable[int]
+    context: AsOfContext, by: str, cohort: str | None, adjust: Names, lags: Iterable[int]
 ) -> Evidence:
     changes = changes_of(context, by)
     if changes.table is None:
@@ -412,20 +397,12 @@ def _weighed(
         )
     base = cohorts_from_changes(context, by, changes)
     early, late, change_p = _early_and_late(base, k, adjust)
+    lagged = {lag: one.ratio() for lag, one in by_lag.items()}
+    quarters = _in_quarters(context, by, changes, k, adjust)
     return Evidence(
-        by,
-        changes.levels[k],
-        changes.levels[0],
-        {lag: one.ratio() for lag, one in by_lag.items()},
-        early,
-        late,
-        change_p,
-        {},
-        None,
-        {},
-        _in_quarters(context, by, changes, k, adjust),
-        adjust,
-    )
+        by, changes.levels[k], changes.levels[0], lagged, early, late, change_p, {}, None, {},
+        quarters, adjust,
+    )  # fmt: skip
 
 
 def _fixed_attributes(context: AsOfContext) -> tuple[str, ...]:
@@ -447,7 +424,7 @@ def _calibrated(
 
 
 def _in_quarters(
-    context: AsOfContext, by: str, changes: Changes, k: int, adjust: tuple[str, ...]
+    context: AsOfContext, by: str, changes: Changes, k: int, adjust: Names
 ) -> Estimate | None:
     """Return the hazard ratio at the lag of the claim, within calendar quarters."""
     try:
@@ -469,9 +446,8 @@ def _level(changes: Changes, by: str, cohort: str | None) -> int:
 
 
 def _by_lag(
-    context: AsOfContext, by: str, changes: Changes, k: int, adjust: tuple[str, ...],
-    lags: Iterable[int],
-) -> Iterable[tuple[int, ClusteredEstimate]]:  # fmt: skip
+    context: AsOfContext, by: str, changes: Changes, k: int, adjust: Names, lags: Iterable[int]
+) -> Iterable[tuple[int, ClusteredEstimate]]:
     for lag in lags:
         try:
             cohorts = cohorts_from_changes(context, by, changes.later(lag))
@@ -481,9 +457,8 @@ def _by_lag(
 
 
 def _controls(
-    context: AsOfContext, by: str, changes: Changes, base: DatedCohorts, k: int,
-    adjust: tuple[str, ...],
-) -> Iterable[tuple[str, ClusteredEstimate]]:  # fmt: skip
+    context: AsOfContext, by: str, changes: Changes, base: DatedCohorts, k: int, adjust: Names
+) -> Iterable[tuple[str, ClusteredEstimate]]:
     """Yield the log hazard ratios of the control behaviours, at the lag of the claim."""
     names = control_names(context, _not_controls(context, by))
     if len(names) < MIN_CONTROLS:
@@ -528,23 +503,19 @@ def _exposed(cohorts: DatedCohorts, k: int) -> float:
     return float(days[cohorts.row_state == k].sum() / max(days.sum(), 1.0))
 
 
-def _log_ratio(cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]) -> ClusteredEstimate:
+def _log_ratio(cohorts: DatedCohorts, k: int, adjust: Names) -> ClusteredEstimate:
     return _fitted(follow_in_time(cohorts).of((0, k)), cohorts, k, adjust)
 
 
 def _fitted(
-    rows: RiskIntervals,
-    cohorts: DatedCohorts,
-    k: int,
-    adjust: tuple[str, ...],
-    strata: Ints | None = None,
+    rows: RiskIntervals, cohorts: DatedCohorts, k: int, adjust: Names, strata: Ints | None = None
 ) -> ClusteredEstimate:
     if len(np.unique(rows.group)) < 2:
         raise ModelError("one of the two cohorts has no accounts here")
     return hazard_ratio(rows, cohorts, k, _columns(cohorts, adjust, rows), strata)[0]
 
 
-def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals) -> Floats | None:
+def _columns(cohorts: DatedCohorts, adjust: Names, rows: RiskIntervals) -> Floats | None:
     missing = [name for name in adjust if name not in cohorts.covariates]
     if missing:
         raise OptionError(
@@ -556,7 +527,7 @@ def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals
 
 
 def _early_and_late(
-    cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]
+    cohorts: DatedCohorts, k: int, adjust: Names
 ) -> tuple[Estimate | None, Estimate | None, float]:
     """Return the hazard ratios before and after the median tenure at churn, and a p-value.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.arguments import checked, reads_weights
@@ -23,11 +24,7 @@ from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError
 from leadsignal.phrases import count_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables, queried
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +135,11 @@ def _terms(tables: Tables, accounts: Accounts) -> ContractTerms | None:
     """
     columns = tables.columns("contract_changes")
     term = "max(term_months)" if "term_months" in columns else "NULL"
-    frame: pd.DataFrame = (
-        tables.connection.cursor()
-        .execute(
-            f'SELECT account_id, CAST(changed_at AS DATE) AS "on", {term} AS term'
-            f" FROM ({tables.sql('contract_changes')}) AS t WHERE kind = 'renewal'"
-            " GROUP BY ALL ORDER BY ALL"
-        )
-        .df()
+    frame = queried(
+        tables,
+        f'SELECT account_id, CAST(changed_at AS DATE) AS "on", {term} AS term'
+        f" FROM ({tables.sql('contract_changes')}) AS t WHERE kind = 'renewal'"
+        " GROUP BY ALL ORDER BY ALL",
     )
     at_start = accounts.covariates.get("term_months", np.full(len(accounts.ids), np.nan))
     position, day = _placed(accounts, frame)
@@ -178,10 +172,8 @@ def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> boo
 def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
     """Return the account position (−1: none) and the day since time zero of each change."""
     order = np.argsort(accounts.ids, kind="stable")
-    sorted_ids, requested = (
-        accounts.ids[order],
-        frame["account_id"].to_numpy(dtype=object).astype(str),
-    )
+    sorted_ids = accounts.ids[order]
+    requested = frame["account_id"].to_numpy(dtype=object).astype(str)
     place = np.minimum(np.searchsorted(sorted_ids, requested), len(sorted_ids) - 1)
     found = sorted_ids[place] == requested
     position = np.where(found, order[place], -1)
@@ -191,8 +183,6 @@ def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
 
 def _days(column: Any) -> Floats:
     """Return dates as days since 1970, NaN where empty."""
-    import pandas as pd
-
     # Skip to_datetime for a column of dates: it would convert every value.
     is_dated = isinstance(column, pd.Series) and column.dtype.kind == "M"
     dated = column if is_dated else pd.to_datetime(column)
@@ -203,13 +193,10 @@ def _days(column: Any) -> Floats:
 
 def _flags(tables: Tables) -> pd.DataFrame:
     """Return the first flag of each account, which is time zero of a rescue."""
-    return (
-        tables.connection.cursor()
-        .execute(
-            'SELECT account_id, CAST(min(greatest(flagged_on, known_on)) AS DATE) AS "on"'
-            f" FROM ({tables.sql('flags')}) AS t GROUP BY account_id"
-        )
-        .df()
+    return queried(
+        tables,
+        'SELECT account_id, CAST(min(greatest(flagged_on, known_on)) AS DATE) AS "on"'
+        f" FROM ({tables.sql('flags')}) AS t GROUP BY account_id",
     )
 
 
@@ -225,28 +212,25 @@ class _Lives:
 
 
 def _lives(context: AsOfContext) -> _Lives:
-    """Return the lifetimes of all accounts, computed once per context."""
-    key = ("lives",)
-    if key not in context.computed:
-        frame = context.accounts
-        ends = known_ends(context.tables, frame)
-        over = _days(ends["known_on"])
-        customer = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
-        context.computed[key] = _Lives(
-            frame["account_id"].to_numpy(dtype=object).astype(str),
-            _days(frame["started_on"]),
-            over,
-            np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END)),
-            customer.to_numpy(dtype=object).astype(str),
-        )
-    found: _Lives = context.computed[key]
-    return found
+    """Return the lifetimes of all accounts."""
+    frame = context.accounts
+    ends = known_ends(context.tables, frame)
+    over = _days(ends["known_on"])
+    customer = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
+    return _Lives(
+        frame["account_id"].to_numpy(dtype=object).astype(str),
+        _days(frame["started_on"]),
+        over,
+        np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END)),
+        customer.to_numpy(dtype=object).astype(str),
+    )
 
 
 def _accounts(
     context: AsOfContext, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
-    tables, frame, lives = context.tables, context.accounts, _lives(context)
+    tables, frame = context.tables, context.accounts
+    lives = context.once(("lives",), lambda: _lives(context))
     ids, started, over, cause = lives.ids, lives.started, lives.over, lives.cause
     as_of = float(_days([tables.as_of_date])[0])
     stop = np.fmin(over, as_of)

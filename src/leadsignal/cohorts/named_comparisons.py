@@ -10,22 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies
 from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
-from leadsignal.sources.parts import quoted
+from leadsignal.sources.parts import literals, quoted
+from leadsignal.tables import Tables, queried
 from leadsignal.targets import EVER, attributes_over_time, newest_known, status_changes
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.tables import Tables
 
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
 """Number of days for which a result, commitment, diary entry and survey count."""
@@ -64,8 +61,6 @@ class Changes:
 
     def later(self, days: int) -> Changes:
         """Return the changes shifted by ``days``: the state is the one of ``days`` before."""
-        import pandas as pd
-
         if not days:
             return self
         on = self.frame["on"] + pd.Timedelta(days=days)
@@ -141,11 +136,7 @@ def changes_of(context: AsOfContext, by: str) -> Changes:
     tell a process or attribute from another comparison of the same name. The changes are computed
     once per context.
     """
-    key = ("changes", by)
-    if key not in context.computed:
-        context.computed[key] = _changes_of(context, by)
-    found: Changes = context.computed[key]
-    return found
+    return context.once(("changes", by), lambda: _changes_of(context, by))
 
 
 def _changes_of(context: AsOfContext, by: str) -> Changes:
@@ -220,12 +211,7 @@ def _refuse_two_states(rows: pd.DataFrame) -> None:
 
 
 def _among(column: str, values: tuple[str, ...]) -> str:
-    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{quoted(column)} IN ({listed})"
-
-
-def _query(tables: Tables, sql: str) -> pd.DataFrame:
-    return tables.connection.cursor().execute(sql).df()
+    return f"{quoted(column)} IN ({literals(values)})"
 
 
 def event_day(day: str) -> str:
@@ -239,7 +225,7 @@ def _first(
 ) -> Changes:  # fmt: skip
     tables = context.tables
     # If a row has several versions, the first one with the event counts.
-    frame = _query(
+    frame = queried(
         tables,
         f'SELECT account_id, CAST(min({event_day(day)}) AS DATE) AS "on", 1 AS state'
         f" FROM ({tables.history(table)}) AS t WHERE {day} IS NOT NULL AND {where}"
@@ -259,7 +245,7 @@ def _results(context: AsOfContext) -> Changes:
 
 def _contract(context: AsOfContext) -> Changes:
     tables = context.tables
-    frame = _query(
+    frame = queried(
         tables,
         f'SELECT account_id, CAST(changed_at AS DATE) AS day, {event_day("changed_at")} AS "on",'
         " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
@@ -278,10 +264,8 @@ def _commitments(owner: str | None, context: AsOfContext) -> Changes:
     A due date counts until it is moved. If it is moved later, the commitment was due on the old day
     until then; otherwise accounts that stay long enough to move a date would never miss one.
     """
-    import pandas as pd
-
     tables, mine = context.tables, "TRUE" if owner is None else _among("owner", (owner,))
-    listed = _query(
+    listed = queried(
         tables,
         "SELECT account_id, CAST(greatest(due_on, known_on) AS DATE) + 1 AS comes,"
         f" CAST(least(due_on + {KEPT_DAYS}, coalesce(superseded_on, DATE '9999-01-01')) AS DATE)"
@@ -307,7 +291,7 @@ def _commitments(owner: str | None, context: AsOfContext) -> Changes:
 
 def _diary(behaviors: tuple[str, ...], context: AsOfContext) -> Changes:
     tables = context.tables
-    frame = _query(
+    frame = queried(
         tables,
         "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS day,"
         f' {event_day("occurred_at")} AS "on", 1 AS state'
@@ -321,7 +305,7 @@ def _diary(behaviors: tuple[str, ...], context: AsOfContext) -> Changes:
 
 def _satisfied(context: AsOfContext) -> Changes:
     tables, known = context.tables, event_day("answered_on")
-    frame = _query(
+    frame = queried(
         tables,
         f'SELECT DISTINCT account_id, CAST(answered_on AS DATE) AS day, {known} AS "on",'
         f" avg(score) OVER (PARTITION BY account_id, answered_on ORDER BY {known}) AS score"
@@ -338,8 +322,6 @@ def _satisfied(context: AsOfContext) -> Changes:
 
 def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
     """Return changes into and out of adoption of one process, or of any process that applies."""
-    import pandas as pd
-
     chosen = [p for p in context.analysis.processes if name in (None, p.name)]
     turns = pd.concat([_turns_of(process, context) for process in chosen], ignore_index=True)
     turns = turns.groupby(["account_id", "on"], as_index=False).last()
@@ -369,8 +351,6 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
 
 def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
     """Return when accounts adopt a process, when it lapses, and when it begins to apply."""
-    import pandas as pd
-
     episodes = context.episodes[context.episodes["process"] == process.name]
     turns = pd.concat(
         [
@@ -394,8 +374,6 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
 
     Changes recorded after they have lapsed, or after a newer one, are ignored.
     """
-    import pandas as pd
-
     # An event on day d is in the last `days` days until midnight of d + days.
     frame = frame.assign(end=frame["day"] + pd.Timedelta(days=days))
     frame = frame[frame["on"] < frame["end"]].sort_values(["account_id", "day"])
@@ -408,8 +386,6 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
 
 def _attribute(name: str, context: AsOfContext) -> Changes:
     """Return an attribute at the start, with its dated changes if account_changes has them."""
-    import pandas as pd
-
     tables = context.tables
     if tables.attributes[name] == "number":
         values = _thirds(context.accounts[name])
@@ -426,8 +402,6 @@ def _attribute(name: str, context: AsOfContext) -> Changes:
 
 def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return the third that each number falls into, as a label."""
-    import pandas as pd
-
     cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))
     if len(cuts) < 3:
         return values.astype(str)

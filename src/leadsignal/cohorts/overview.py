@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import checked, reads_weights
@@ -29,12 +30,11 @@ from leadsignal.phrases import how_often, p_text
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import holm
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.tables import Tables
 
 MAX_LINES = 12
 """Maximum number of cohorts in a printed overview; those with the lowest p-values are shown."""
@@ -250,8 +250,6 @@ class Overview(Result):
     sample: AccountSample | None = None
 
     def _table(self) -> pd.DataFrame:
-        import pandas as pd
-
         rows = []
         for line in self.lines:
             plain = line.to_dict()

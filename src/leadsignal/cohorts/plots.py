@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.errors import ModelError
 from leadsignal.phrases import level_text, p_phrase
@@ -22,7 +23,6 @@ from leadsignal.picture_style import (
 from leadsignal.survival.plots import plain_log_ticks
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 MARKS = {

@@ -61,6 +61,15 @@ class RiskIntervals:
         later = replace(self, start=np.maximum(self.start, day), origin=day)
         return later.where(self.stop > day)
 
+    def split(self, part: Ints, start: Floats, stop: Floats) -> RiskIntervals:
+        """Return parts of the rows: ``part`` is the row of each, at risk on (start, stop]."""
+        cause = np.where(stop == self.stop[part], self.cause[part], 0)
+        return replace(
+            self, account=self.account[part], start=start, stop=stop, cause=cause,
+            group=self.group[part], weight=self.weight[part],
+            stratum=None if self.stratum is None else self.stratum[part],
+        )  # fmt: skip
+
     def weighted(self, weight: Floats) -> RiskIntervals:
         """Return the rows with other weights."""
         return replace(self, weight=weight)
@@ -99,14 +108,8 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
     start = np.maximum(rows.start[mine], other.row_start[theirs])
     stop = np.minimum(rows.stop[mine], other.row_stop[theirs])
     lasts = start < stop
-    mine, theirs, start, stop = mine[lasts], theirs[lasts], start[lasts], stop[lasts]
-    cause = np.where(stop == rows.stop[mine], rows.cause[mine], 0)
-    split = replace(
-        rows, account=rows.account[mine], start=start, stop=stop, cause=cause,
-        group=rows.group[mine], weight=rows.weight[mine],
-        stratum=None if rows.stratum is None else rows.stratum[mine],
-    )  # fmt: skip
-    return split, other.row_state[theirs]
+    split = rows.split(mine[lasts], start[lasts], stop[lasts])
+    return split, other.row_state[theirs[lasts]]
 
 
 def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
@@ -166,12 +169,7 @@ def within_quarters(rows: RiskIntervals, cohorts: DatedCohorts) -> tuple[RiskInt
     if cohorts.zero_days is None or not len(rows.account):
         return rows, np.zeros(len(rows.account), dtype=np.intp)
     part, start, stop, quarter = in_quarters(cohorts.zero_days, rows.account, rows.start, rows.stop)
-    cause = np.where(stop == rows.stop[part], rows.cause[part], 0)
-    split = replace(
-        rows, account=rows.account[part], start=start, stop=stop, cause=cause,
-        group=rows.group[part], weight=rows.weight[part],
-    )  # fmt: skip
-    return split, quarter
+    return rows.split(part, start, stop), quarter
 
 
 def compared_in_time(cohorts: DatedCohorts, levels: tuple[int, ...]) -> RiskIntervals:

@@ -188,9 +188,7 @@ def _with_horizon(
                     continue
                 try:
                     rows, weighting = _follow(design, method, k, adjusted)
-                    groups[method, k, adjusted] = (
-                        groups_of(rows, design.cohorts, k), weighting,
-                    )  # fmt: skip
+                    groups[method, k, adjusted] = groups_of(rows, design.cohorts, k), weighting
                 except (ModelError, OptionError) as error:
                     notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
     # The naive groups are ignored: hardly any long-lived account is left in the first one.
@@ -239,10 +237,10 @@ def _follow(
 def _at_renewals(cohorts: DatedCohorts, k: int) -> RiskIntervals:
     """Return the trials at renewals of level ``k`` against the first, if both have accounts."""
     rows = follow_from_renewals(cohorts, CLAIM_LAG).of((0, k))
-    counts = [distinct(rows.account[rows.group == group]) for group in (0, k)]
-    if min(counts) < MIN_ACCOUNTS:
+    had, had_not = _count(rows, k)
+    if min(had, had_not) < MIN_ACCOUNTS:
         raise ModelError(
-            f"{CLAIM_LAG} days before a renewal {counts[1]:,} accounts had it, {counts[0]:,} had"
+            f"{CLAIM_LAG} days before a renewal {had:,} accounts had it, {had_not:,} had"
             " not: too few to compare"
         )
     return rows
@@ -283,7 +281,7 @@ def _contrast(
     counted = rows if weighting is None else rows.where(rows.stop > design.landmark)
     bare = Contrast(
         cohorts.levels[k], cohorts.levels[0], method, design.adjust if adjusted else (),
-        _count(counted, k), _ends(counted, k), origin=rows.origin,
+        _count(counted, k), _count(counted.where(counted.cause == CHURN), k), origin=rows.origin,
     )  # fmt: skip
     if bare.suppressed or not groups.churned:
         return bare
@@ -333,15 +331,8 @@ def _log_ratio(
 
 
 def _count(rows: RiskIntervals, k: int) -> tuple[int, int]:
+    """Return the number of accounts in each of the two groups."""
     inside, outside = (distinct(rows.account[rows.group == group]) for group in (k, 0))
-    return inside, outside
-
-
-def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
-    """Return the number of churned accounts in each of the two groups."""
-    inside, outside = (
-        distinct(rows.account[(rows.group == group) & (rows.cause == CHURN)]) for group in (k, 0)
-    )
     return inside, outside
 
 
@@ -424,9 +415,8 @@ def _curve_of(
     two = len(design.cohorts.levels) == 2
     order = ("target_trial", "landmark") if two else ("landmark",)
     for method in ("time_dependent",) if design.cohorts.since_the_start else order:
-        by_level = {
-            k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted
-        }
+        found = groups.items()
+        by_level = {k: g for (m, k, adjusted), (g, _) in found if m == method and not adjusted}
         if by_level:
             return method, by_level
     return "none", {}
@@ -441,22 +431,15 @@ def _cohort(
     ended = int((cohorts.row_cause[mine] == CHURN).sum())
     method, by_level = curve
     groups = by_level.get(k) or next(iter(by_level.values()), None)
-    read = groups is not None and groups.churned and (k == 0 or k in by_level)
-    median = (
-        median_day(groups.intervals, cohorts, k) if groups is not None and read else float("inf")
-    )
+    median = float("inf")
+    retention: list[Estimate | None] = [None, None]
+    if groups is not None and groups.churned and (k == 0 or k in by_level):
+        median = median_day(groups.intervals, cohorts, k)
+        retention = [_at(groups, k, day, design.level) for day in (YEAR, TWO_YEARS)]
     return Cohort(
-        cohorts.levels[k],
-        distinct(cohorts.row_account[mine]),
-        days,
-        ended,
-        rate,
-        _at(groups, k, YEAR, design.level) if read and groups is not None else None,
-        _at(groups, k, TWO_YEARS, design.level) if read and groups is not None else None,
-        median if np.isfinite(median) else None,
-        method,
-        cohorts.share_before(k),
-    )
+        cohorts.levels[k], distinct(cohorts.row_account[mine]), days, ended, rate, *retention,
+        median if np.isfinite(median) else None, method, cohorts.share_before(k),
+    )  # fmt: skip
 
 
 def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
@@ -466,9 +449,8 @@ def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
 
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
     levels = len(cohorts.levels)
-    if levels <= 2 or not (cohorts.since_the_start or levels > MAX_LEVELS):
-        return None
-    if cohorts.weight is not None:
+    many = levels > 2 and (cohorts.since_the_start or levels > MAX_LEVELS)
+    if not many or cohorts.weight is not None:
         return None
     ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
     accounts = [distinct(cohorts.row_account[cohorts.row_state == k]) for k in range(levels)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
@@ -26,7 +27,6 @@ from leadsignal.survival.curves import nelson_aalen
 from leadsignal.survival.inputs import ArrayValidator, Floats
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -61,8 +61,6 @@ class SmallGroups(Result):
         return iter(self.groups)
 
     def _table(self) -> pd.DataFrame:
-        import pandas as pd
-
         return pd.DataFrame(self.to_dict()["groups"])
 
     def to_dict(self) -> dict[str, Any]:

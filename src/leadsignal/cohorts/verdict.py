@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite, log
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from leadsignal.cohorts.contrasts import (
     CORRECTED,
@@ -17,16 +19,11 @@ from leadsignal.cohorts.contrasts import (
 from leadsignal.cohorts.curves import YEARS, curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG, Evidence, Rung
-from leadsignal.cohorts.small_groups import SmallGroups
+from leadsignal.cohorts.small_groups import SmallGroup, SmallGroups
 from leadsignal.cohorts.wording import aligned, bias_of_naive, opposite_of, share_there
 from leadsignal.errors import ModelError
 from leadsignal.phrases import how_often, how_often_between, share_text
 from leadsignal.stats.estimates import Estimate
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.cohorts.small_groups import SmallGroup
 
 MAX_ROWS = 4
 """Maximum number of contrasts shown with the verdict; the details list all of them."""
@@ -335,8 +332,6 @@ def main_lines(head: str, rows: Sequence[Row]) -> list[str]:
 
 def main_frame(head: str, rows: Sequence[Row]) -> pd.DataFrame:
     """Return the same table for a notebook."""
-    import pandas as pd
-
     columns = [head, "accounts leave", "hazard ratio"]
     return pd.DataFrame([(row.name, row.words, row.digits) for row in rows], columns=columns)
 

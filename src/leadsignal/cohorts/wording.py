@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.cohorts.contrasts import (
     CORRECTED,
@@ -25,9 +26,6 @@ from leadsignal.files.spreadsheets import safe_frame, safe_text
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
 from leadsignal.stats.estimates import Estimate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 QUANTITIES = ("hazard ratio", "difference in mean days", "ratio of mean days", "immortal-time bias")
 """Headings of the numbers of a contrast."""
@@ -223,8 +221,6 @@ HEAD = ("cohort", "against", "method", "adjusted for", "accounts", *QUANTITIES)
 
 def frame_of(contrasts: Sequence[Contrast]) -> pd.DataFrame:
     """Return one row per contrast, with each confidence limit in a column of its own."""
-    import pandas as pd
-
     return pd.DataFrame([_row(contrast) for contrast in contrasts])
 
 
@@ -312,7 +308,5 @@ def _require_openpyxl() -> None:
 
 
 def _write_xlsx(frame: pd.DataFrame, part: Path) -> None:
-    import pandas as pd
-
     with pd.ExcelWriter(part, engine="openpyxl") as book:
         safe_frame(frame).to_excel(book, index=False, sheet_name="cohorts")

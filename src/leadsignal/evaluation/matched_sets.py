@@ -12,9 +12,11 @@ mean of a set is then unbiased, however few controls it has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.frames import in_order
@@ -24,12 +26,8 @@ from leadsignal.evaluation.methods import ROWS_AT_ONCE, thinned
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.panel import Panel
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
-    Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 TENURE_WITHIN = 45
 DECILES = 10
@@ -86,8 +84,6 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     If there are too few churns to fit a model of context, sets are matched without it and
     ``on_risk`` is False. Raises ModelError if no churn has a control.
     """
-    import pandas as pd
-
     rows = in_order(on_grid(panel))
     account, ids = pd.factorize(rows["account_id"])
     day = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
@@ -140,8 +136,6 @@ def _equally_likely(weight: Floats, customer: Ints, seed: int) -> NDArray[np.boo
 
 def _strata(rows: pd.DataFrame, risk: Floats, weight: Floats) -> Ints:
     """Return a number by row that is equal for rows of the same snapshot, term and risk decile."""
-    import pandas as pd
-
     decile = np.minimum(
         (_ranks(rows["snapshot_on"], risk, weight) * DECILES).astype(int), DECILES - 1
     )
@@ -152,8 +146,6 @@ def _strata(rows: pd.DataFrame, risk: Floats, weight: Floats) -> Ints:
 
 def _ranks(day: pd.Series[Any], risk: Floats, weight: Floats) -> Floats:
     """Return the mean rank of each row among those of its day, as a share of the total weight."""
-    import pandas as pd
-
     frame = pd.DataFrame({"day": day.to_numpy(), "risk": risk, "weight": weight})
     equal = frame.groupby(["day", "risk"])["weight"].sum().rename("equal").reset_index()
     equal["below"] = equal.groupby("day")["equal"].cumsum() - equal["equal"]

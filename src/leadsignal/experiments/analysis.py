@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.end_of_risk import known_ends
@@ -19,9 +20,6 @@ from leadsignal.stats.proportions import Share
 from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.cox import fit_cox
 from leadsignal.tables import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ("account_id", "customer_id", "stratum", "arm", "assigned_on")
 
@@ -121,8 +119,6 @@ def analyse_experiment(
     ModelError
         If nobody churned.
     """
-    import pandas as pd
-
     last = pd.Timestamp(stop_on)
     _refuse_arms(arms)
     if pd.Timestamp(tables.as_of_date) <= last:
@@ -175,8 +171,6 @@ def _refuse_arms(arms: pd.DataFrame) -> None:
 
 
 def _by_arm(arm: pd.Series[str], event: np.ndarray[Any, np.dtype[np.bool_]]) -> pd.DataFrame:
-    import pandas as pd
-
     rows = []
     for name in (TREATED, CONTROL):
         inside = (arm == name).to_numpy()

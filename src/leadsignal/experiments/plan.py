@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
@@ -16,12 +17,8 @@ from leadsignal.scoring.holdout import HELD_OUT, chance_of
 from leadsignal.scoring.scores import Scores
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.contrasts import logrank
+from leadsignal.survival.inputs import Floats
 from leadsignal.tables import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.survival.inputs import Floats
 
 CONTROL, TREATED = "control", "treated"
 
@@ -135,8 +132,6 @@ def _as_held_out(scores: Scores, chosen: pd.DataFrame) -> dict[str, str]:
 
 
 def _day(day: date) -> pd.Timestamp:
-    import pandas as pd
-
     return pd.Timestamp(day)
 
 
@@ -306,8 +301,6 @@ def _durations(
     hazards: Floats, months: list[int], reduction: float, share: float, z: tuple[float, float],
     design: float,
 ) -> pd.DataFrame:  # fmt: skip
-    import pandas as pd
-
     rows = []
     for duration in months:
         days = duration * DAYS_A_MONTH

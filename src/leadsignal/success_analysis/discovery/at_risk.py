@@ -16,23 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError
+from leadsignal.indicators.declare import Indicator
 from leadsignal.model.effects.columns import SKEWED, skewness
 from leadsignal.panel import Panel
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.indicators.declare import Indicator
 
 LAGGED = ("activity", "usage")
 """Families of indicators of how active an account was; taken at the earlier day, like the
@@ -101,8 +98,6 @@ def rows_at_risk(
     Churn is dated by the day it was known. ``match`` names context columns that risk sets match on,
     in addition to the contract term. Raises OptionError for an unknown column.
     """
-    import pandas as pd
-
     frame = in_order(panel)
     account, accounts, day = whose(frame)
     customers = pd.factorize(frame["customer_id"])[0][~frame["account_id"].duplicated()]
@@ -151,8 +146,6 @@ def in_order(panel: Panel) -> pd.DataFrame:
 
 def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
     """Return each row's account as a code, the account ids by code, and each row's day."""
-    import pandas as pd
-
     account, accounts = pd.factorize(frame["account_id"])
     day = frame["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     return account.astype(np.int64), np.asarray(accounts, dtype=object), day

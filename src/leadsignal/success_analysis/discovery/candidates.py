@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.config.success import Process
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.survival.inputs import Floats, Ints
-
-if TYPE_CHECKING:
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables
 
 AT_LEAST = (1, 2, 4, 8)
 BY_USERS = (1, 2, 3)
@@ -162,8 +160,6 @@ def read_events(tables: Tables, accounts: np.ndarray) -> dict[str, Events]:
 
     Raises OptionError if there is no behaviors table.
     """
-    import pandas as pd
-
     if "behaviors" not in tables.names:
         raise OptionError(
             "there is no behaviors table, so there is nothing to discover",

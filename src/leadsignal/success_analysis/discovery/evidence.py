@@ -22,11 +22,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.cohorts.covariates import columns_of
+from leadsignal.panel import Panel
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.at_risk import (
     LAGGED,
@@ -42,12 +43,7 @@ from leadsignal.success_analysis.discovery.at_risk import (
 from leadsignal.success_analysis.discovery.candidates import Candidate
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.panel import Panel
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables
 
 CANDIDATES_AT_ONCE = 64
 MIN_ACCOUNTS = 30
@@ -78,8 +74,6 @@ def measured_results(
     tables: Tables, panel: Panel, accounts: np.ndarray, warning_time: int
 ) -> Measured | None:
     """Return the results of accounts with at least two; None if there are too few such accounts."""
-    import pandas as pd
-
     if "results" not in tables.names:
         return None
     found = tables.frame("results").dropna(subset=["value"])
@@ -116,8 +110,6 @@ def _adjusted(panel: Panel) -> list[str]:
 
 def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.DataFrame:
     """Join the latest panel row at least one warning time before each result."""
-    import pandas as pd
-
     rows = in_order(panel)
     account, _, earlier = whose(rows)
     known = pd.DataFrame({

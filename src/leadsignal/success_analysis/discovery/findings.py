@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
@@ -25,7 +26,6 @@ from leadsignal.success_analysis.discovery.evidence import ENOUGH_ACCOUNTS, Evid
 from leadsignal.success_analysis.discovery.selection import ESSENTIAL, TWIN, RatedCandidate, Rules
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -236,8 +236,6 @@ def findings(
     not_kept: int,
 ) -> Discovery:
     """Return the discovery from the rated candidates."""
-    import pandas as pd
-
     frame = pd.DataFrame([_row(one) for one in rated])
     at_risk, measured = exposures.at_risk, exposures.measured
     accounts = len(np.unique(at_risk.account))
@@ -307,8 +305,6 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
 
 def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
     """Return every definition compared, with its statistics from the first round."""
-    import pandas as pd
-
     rows = [asdict(exposures.candidates[n]) for n in first.place]
     frame = pd.DataFrame(rows).rename(columns={"within": "within_days"})
     frame["hazard_ratio"] = first.scores.ratio()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,9 +39,7 @@ from leadsignal.success_analysis.discovery.evidence import Exposures, measured_r
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
 from leadsignal.success_analysis.discovery.selection import Rules, name_processes
 from leadsignal.survival.inputs import Bools, Floats, Ints
-
-if TYPE_CHECKING:
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables
 
 ROWS_AT_ONCE = 20_000
 

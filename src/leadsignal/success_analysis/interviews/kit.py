@@ -24,9 +24,9 @@ from leadsignal.panel import adoption_episodes
 from leadsignal.phrases import money
 from leadsignal.result_status import results_over_time
 from leadsignal.results import Result
-from leadsignal.sources.parts import literal
+from leadsignal.sources.parts import literals
 from leadsignal.success_analysis.successful import SuccessfulAccounts
-from leadsignal.tables import Tables
+from leadsignal.tables import Tables, queried
 from leadsignal.targets import attributes_on
 
 MAX_ITEMS = 3
@@ -309,26 +309,23 @@ def _behaviors(tables: Tables, accounts: tuple[str, ...]) -> pd.DataFrame | None
     """
     if "behaviors" not in tables.names:
         return None
-    listed = ", ".join(literal(account) for account in accounts) or "''"
+    listed = literals(accounts) or "''"
     day = f"DATE '{tables.as_of_date}'"
     users = "user_id" in tables.columns("behaviors")
     people = "count(DISTINCT user_id)" if users else "CAST(NULL AS BIGINT)"
-    frame: pd.DataFrame = (
-        tables.connection.cursor()
-        .execute(
-            f"WITH here AS (SELECT account_id FROM ({tables.sql('accounts')}) AS a WHERE ended_on"
-            f" IS NULL AND started_on < {day} - {RECENT}), counted AS (SELECT account_id, behavior,"
-            f" CAST(sum(quantity) AS DOUBLE) AS n, {people} AS people"
-            f" FROM ({tables.sql('behaviors')}) AS b"
-            f" WHERE CAST(occurred_at AS DATE) >= {day} - {RECENT} GROUP BY ALL), every AS (SELECT"
-            " account_id, behavior, coalesce(n, 0) AS n FROM here CROSS JOIN"
-            " (SELECT DISTINCT behavior FROM counted) AS k LEFT JOIN counted USING"
-            " (account_id, behavior)), usual AS (SELECT behavior, median(n) AS usual FROM every"
-            " GROUP BY behavior) SELECT account_id, behavior, n, people, usual FROM counted"
-            f" JOIN usual USING (behavior) WHERE account_id IN ({listed})"
-            " ORDER BY account_id, n DESC, behavior"
-        )
-        .df()
+    frame = queried(
+        tables,
+        f"WITH here AS (SELECT account_id FROM ({tables.sql('accounts')}) AS a WHERE ended_on"
+        f" IS NULL AND started_on < {day} - {RECENT}), counted AS (SELECT account_id, behavior,"
+        f" CAST(sum(quantity) AS DOUBLE) AS n, {people} AS people"
+        f" FROM ({tables.sql('behaviors')}) AS b"
+        f" WHERE CAST(occurred_at AS DATE) >= {day} - {RECENT} GROUP BY ALL), every AS (SELECT"
+        " account_id, behavior, coalesce(n, 0) AS n FROM here CROSS JOIN"
+        " (SELECT DISTINCT behavior FROM counted) AS k LEFT JOIN counted USING"
+        " (account_id, behavior)), usual AS (SELECT behavior, median(n) AS usual FROM every"
+        " GROUP BY behavior) SELECT account_id, behavior, n, people, usual FROM counted"
+        f" JOIN usual USING (behavior) WHERE account_id IN ({listed})"
+        " ORDER BY account_id, n DESC, behavior",
     )
     per = 30 / RECENT
     return frame.assign(rate=frame["n"] * per, usual=pd.to_numeric(frame["usual"]) * per)

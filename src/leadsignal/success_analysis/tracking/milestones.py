@@ -26,9 +26,9 @@ from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.phrases import day_text, share_text
 from leadsignal.results import Result
-from leadsignal.sources.parts import literal
+from leadsignal.sources.parts import literals
 from leadsignal.stats.proportions import wilson_limits
-from leadsignal.tables import Tables
+from leadsignal.tables import Tables, queried
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -299,7 +299,7 @@ def _events(tables: Tables, process: Process, places: Sequence[int]) -> _Events:
     """Return the individual events of some accounts."""
     within = ", ".join(map(str, places)) or "NULL"
     sql = f"SELECT * FROM ({_of_process(tables, process)}) WHERE place IN ({within}) ORDER BY ALL"
-    return _events_in(process, _query(tables, sql))
+    return _events_in(process, queried(tables, sql))
 
 
 def _days_of_events(tables: Tables, process: Process) -> _Events:
@@ -307,7 +307,7 @@ def _days_of_events(tables: Tables, process: Process) -> _Events:
     events = _of_process(tables, process)
     sums = "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
     sql = f"{sums} FROM ({events}) GROUP BY place, day ORDER BY place, day"
-    return _events_in(process, _query(tables, sql).assign(user_id=None))
+    return _events_in(process, queried(tables, sql).assign(user_id=None))
 
 
 def _events_in(process: Process, frame: pd.DataFrame) -> _Events:
@@ -322,17 +322,12 @@ def _events_in(process: Process, frame: pd.DataFrame) -> _Events:
 
 def _of_process(tables: Tables, process: Process) -> str:
     """Return SQL for a process's events with the position of their account in the table."""
-    listed = ", ".join(map(literal, process.behaviors))
     return (
         "SELECT place, greatest(occurred_at, e.known_on) AS day, quantity, user_id"
         f" FROM ({tables.sql('behaviors')}) AS e JOIN (SELECT account_id,"
         f" row_number() OVER (ORDER BY account_id) - 1 AS place FROM ({tables.sql('accounts')}))"
-        f" USING (account_id) WHERE behavior IN ({listed})"
+        f" USING (account_id) WHERE behavior IN ({literals(process.behaviors)})"
     )
-
-
-def _query(tables: Tables, sql: str) -> pd.DataFrame:
-    return tables.connection.cursor().execute(sql).df()
 
 
 def _ordinals(column: pd.Series[Any]) -> Days:
