@@ -5,6 +5,7 @@ Colours and line styles can be distinguished without colour vision.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.phrases import share_text
@@ -42,3 +43,32 @@ def write_title(axes: Axes, finding: str, *, room: float | None = None, wrap: bo
 def percent_axis(axis: Any) -> None:
     """Format an axis of proportions in percent."""
     axis.set_major_formatter(lambda value, _: share_text(value))
+
+
+def whole_numbers(axis: Any) -> None:
+    """Label an axis of counts with whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def name_rows(
+    axes: Axes, names: Sequence[str], below: float = 0.5, above: float = 0.5, **style: Any
+) -> None:
+    """Name the rows of a plot, the first at the top, without ticks and without a line."""
+    axes.set_yticks(range(len(names)), names, **style)
+    axes.set_ylim(len(names) - below, -above)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def write_beside(axes: Axes, row: float, text: str, **style: Any) -> None:
+    """Write a text to the right of a row of a plot."""
+    options = {"fontsize": SMALL, "va": "center", **style}
+    axes.annotate(text, (1.02, row), xycoords=("axes fraction", "data"), **options)
+
+
+def legend_above(axes: Axes, *handles: Any, left: float = 0.0, **options: Any) -> None:
+    """Draw the legend between the title and the Axes."""
+    where = {"loc": "lower left", "bbox_to_anchor": (left, 1)}
+    axes.legend(*handles, frameon=False, fontsize=LABEL, **where, **options)

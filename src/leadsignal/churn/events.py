@@ -19,7 +19,14 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
 from leadsignal.phrases import share_between
-from leadsignal.picture_style import COLOURS, FAINT, LABEL, axes_of, write_title
+from leadsignal.picture_style import (
+    COLOURS,
+    FAINT,
+    axes_of,
+    legend_above,
+    whole_numbers,
+    write_title,
+)
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, to_html
 from leadsignal.stats.proportions import mean_of
@@ -40,8 +47,6 @@ def churns_by_quarter(
 
     ``quarters`` is indexed by quarter, with a column of account counts for each verdict.
     """
-    from matplotlib.ticker import MaxNLocator
-
     axes = axes_of(ax, (7.6, 3.8))
     rows = quarters.tail(MAX_QUARTERS)
     names, below = [str(quarter) for quarter in rows.index], np.zeros(len(rows))
@@ -51,11 +56,11 @@ def churns_by_quarter(
             colour = HUES.get(verdict, FAINT)
             axes.bar(names, height, bottom=below, color=colour, label=verdict, edgecolor="white")
             below += height
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.yaxis)
     axes.tick_params(axis="x", rotation=45)
     axes.set(xlabel="quarter in which the end was known", ylabel="churned accounts")
     write_title(axes, title, room=24)
-    axes.legend(frameon=False, fontsize=LABEL, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    legend_above(axes, ncols=4)
     return axes
 
 

@@ -17,7 +17,10 @@ from leadsignal.picture_style import (
     SMALL,
     STYLES,
     axes_of,
+    legend_above,
+    name_rows,
     percent_axis,
+    write_beside,
     write_title,
 )
 from leadsignal.survival.plots import plain_log_ticks
@@ -89,26 +92,19 @@ def forest_picture(
             ecolor=colour, markersize=6, elinewidth=1.6, label=titles[method],
             markerfacecolor="white" if method == "naive" else colour,
         )  # fmt: skip
-        text = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-        ax.annotate(
-            text, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL
-        )
+        write_beside(ax, y, f"{ratio:.2f} ({low:.2f} to {high:.2f})")
     ax.set_xscale("log")
     limits = plotted[["hazard_ratio_low", "hazard_ratio_high"]].clip(*RATIO_LIMITS)
     plain_log_ticks(ax, min(limits.min().min(), 0.8), max(limits.max().max(), 1.25))
     against = plotted["against"].iloc[0]
-    ax.set_yticks(range(len(cohorts)), [f"{name}\nagainst {against}" for name in cohorts])
-    ax.set_ylim(len(cohorts) - 0.45, -0.55)
+    name_rows(ax, [f"{name}\nagainst {against}" for name in cohorts], 0.45, 0.55)
     ax.set_xlabel(f"hazard ratio, {level_text(level)} interval (below 1: fewer leave)")
     title = f"By {by.replace('_', ' ')}: churn, naive beside corrected"
     write_title(ax, title, room=24)
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    ax.legend(unique.values(), unique.keys(), frameon=False, ncols=min(len(unique), 4),
-              loc="lower left", bbox_to_anchor=(0, 1), fontsize=LABEL,
-              handletextpad=0.2)  # fmt: skip
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
+    columns = min(len(unique), 4)
+    legend_above(ax, unique.values(), unique.keys(), ncols=columns, handletextpad=0.2)
     return ax
 
 
@@ -132,23 +128,19 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     ax.plot(naive, at - 0.22, "o", color=GREY, markerfacecolor="white", label="naive")
     for place, p in enumerate(plotted["p_holm"]):
         text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), {p_phrase(p)}"
-        ax.annotate(
-            text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL
-        )
+        write_beside(ax, place, text)
     ax.set_xscale("log")
     limits = np.clip(np.concatenate([low, high, naive[~np.isnan(naive)]]), *RATIO_LIMITS)
     plain_log_ticks(ax, min(float(limits.min()), 0.8), max(float(limits.max()), 1.25))
     named = zip(plotted["by"], plotted["cohort"], plotted["against"], strict=True)
-    ax.set_yticks(at, [f"{_plain(by)}\n{one} against {other}" for by, one, other in named])
-    ax.tick_params(axis="y", length=0, labelsize=8.5)
-    ax.set_ylim(len(plotted) - 0.5, -0.6)
+    names = [f"{_plain(by)}\n{one} against {other}" for by, one, other in named]
+    name_rows(ax, names, above=0.6, fontsize=SMALL)
     label = "hazard ratio of churn, 95 % interval; p corrected for all (Holm)"
     if len(plotted) < len(lines):
         label += "\nthe cohorts with the lowest p"
     ax.set_xlabel(label)
     write_title(ax, _overview_title(lines), room=24)
-    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=LABEL)
-    ax.spines["left"].set_visible(False)
+    legend_above(ax, ncols=2)
     return ax
 
 
@@ -194,8 +186,7 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
     ax.set_xlim(0, most)
     write_title(ax, f"Churn of {len(groups)} groups, beside what chance allows", room=24)
-    ax.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
-              columnspacing=1.2)  # fmt: skip
+    legend_above(ax, ncols=4, columnspacing=1.2)
     return ax
 
 

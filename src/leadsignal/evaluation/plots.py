@@ -17,7 +17,9 @@ from leadsignal.picture_style import (
     SMALL,
     STYLES,
     axes_of,
+    legend_above,
     percent_axis,
+    whole_numbers,
     write_title,
 )
 
@@ -114,8 +116,6 @@ def bands_before_churn(
 
     ``bands`` has the bands as index, and the columns ``early`` and ``last``.
     """
-    from matplotlib.ticker import MaxNLocator
-
     axes = axes_of(ax, (7.2, 1.2 + 0.62 * len(bands)))
     order = [*BANDS, *(band for band in bands.index if band not in BANDS)]
     bands = bands.reindex([band for band in order if band in bands.index])
@@ -131,11 +131,11 @@ def bands_before_churn(
                           va="center", fontsize=LABEL)  # fmt: skip
     axes.set_yticks(y, [str(band) for band in bands.index])
     axes.set_ylim(len(bands) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.margins(x=0.1)
     axes.set_xlabel("churned accounts")
     write_title(axes, title, room=24)
-    axes.legend(frameon=False, fontsize=LABEL, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    legend_above(axes, ncols=2)
     return axes
 
 

@@ -34,7 +34,14 @@ from leadsignal.monitoring.realised import (
     find_outcomes,
     outcomes_by_quarter,
 )
-from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
+from leadsignal.monitoring.shifts import (
+    Levels,
+    RatedShift,
+    Shift,
+    draw_drift,
+    find_shifts,
+    levels_of,
+)
 from leadsignal.panel import Panel
 from leadsignal.phrases import count_of, share_text
 from leadsignal.progress import log_warnings
@@ -152,8 +159,6 @@ class Monitoring(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the changes since the last run that came closest to their tolerance or exceed it."""
-        from leadsignal.monitoring.shifts import draw_drift
-
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
 
     def __repr__(self) -> str:

@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from leadsignal.picture_style import COLOURS, FAINT, GREY, SMALL, axes_of, name_rows, write_title
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -367,8 +369,6 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
     """Plot changes relative to their tolerance as dots, the largest first."""
-    from leadsignal.picture_style import COLOURS, FAINT, GREY, SMALL, axes_of, write_title
-
     rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
     order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
     rows = rows.loc[order.index].head(shown)
@@ -385,14 +385,11 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
         if mine.any():
             axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=label, zorder=3)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-    axes.set_yticks(y, rows["series"])
-    axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+    name_rows(axes, list(rows["series"]), 0.4, 0.6)
     widest = max([0.3, *tolerance, *np.abs(change)])
     axes.set_xlim(-1.08 * widest, 1.08 * widest)
     axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
     write_title(axes, f"Drift on {as_of}")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
     if len(rows):
         axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes

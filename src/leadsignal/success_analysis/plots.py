@@ -17,7 +17,10 @@ from leadsignal.picture_style import (
     LABEL,
     SMALL,
     axes_of,
+    legend_above,
+    name_rows,
     percent_axis,
+    write_beside,
     write_title,
 )
 from leadsignal.stats.proportions import Share
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 12
 """Maximum number of accounts in a plot; the frame has all."""
+LEGEND: dict[str, Any] = {
+    "left": -0.01, "ncols": 2, "borderaxespad": 0.1, "handletextpad": 0.2,
+}  # fmt: skip
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
 
 
@@ -43,17 +49,14 @@ def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -
                  zorder=3, label="last three results")  # fmt: skip
     for place, row in enumerate(rows.to_dict("records")):
         text = f"since {month_text(row['since'])}, {row['trend']}"
-        axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center",
-                      fontsize=SMALL)  # fmt: skip
-    axes.set_yticks(y, list(rows["account_id"].map(_literal)))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+        write_beside(axes, place, text)
+    name_rows(axes, list(rows["account_id"].map(_literal)), 0.4, 0.6)
+    axes.spines["left"].set_visible(True)
     axes.set_xlabel("beyond target, as a share of it")
     percent_axis(axes.xaxis)
-    axes.tick_params(axis="y", length=0)
     more = f", the first {MAX_ROWS}" if len(chosen) > MAX_ROWS else ""
     write_title(axes, f"{len(chosen)} most successful accounts, {as_of}{more}", room=22)
-    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
-                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    legend_above(axes, **LEGEND)
     return axes
 
 
@@ -101,28 +104,18 @@ def plot_later_retention(
 ) -> Axes:
     """Plot the share of each list that stayed, with intervals."""
     axes = axes_of(ax, (7.0, 2.6))
-    _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
+    stayed, low, high = rows["stayed"], rows["low"], rows["high"]
+    axes.errorbar(
+        stayed, np.arange(len(rows)), xerr=[stayed - low, high - stayed], fmt="s", markersize=6,
+        color=COLOURS[0], elinewidth=1.6,
+    )  # fmt: skip
+    name_rows(axes, [_literal(name) for name in rows["list"]])
     percent_axis(axes.xaxis)
     axes.set_xlabel(f"contract not ended {follow_days} days later")
     write_title(axes, f"Chosen on {dates} past dates")
     for place, row in enumerate(rows.to_dict("records")):
-        text = f"{share_text(row['stayed'])} of {row['chosen']}"
-        axes.annotate(text, (1.02, place), fontsize=LABEL, xycoords=("axes fraction", "data"),
-                      va="center")  # fmt: skip
+        write_beside(axes, place, f"{share_text(row['stayed'])} of {row['chosen']}", fontsize=LABEL)
     return axes
-
-
-def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> None:
-    """Plot one interval per line, the first on top."""
-    y = np.arange(len(names))
-    axes.errorbar(
-        estimate, y, xerr=[estimate - low, high - estimate], fmt="s", markersize=6,
-        color=COLOURS[0], elinewidth=1.6,
-    )  # fmt: skip
-    axes.set_yticks(y, [_literal(name) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
 def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None) -> Axes:
@@ -142,20 +135,17 @@ def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None)
                  label="does the same, on target")  # fmt: skip
     sure = rows["p_holm"].to_numpy() < 0.05
     names = [f"{_literal(r['what'])}: {_literal(r['value'])}" for r in rows.to_dict("records")]
-    axes.set_yticks(y, names)
+    name_rows(axes, names)
+    axes.spines["left"].set_visible(True)
     for label, yes in zip(axes.get_yticklabels(), sure, strict=True):
         label.set_fontweight("bold" if yes else "normal")
     for place, p in enumerate(rows["p_holm"]):
-        axes.annotate(p_phrase(min(p, 1.0)), (1.02, place), fontsize=SMALL, va="center",
-                      xycoords=("axes fraction", "data"))  # fmt: skip
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+        write_beside(axes, place, p_phrase(min(p, 1.0)))
     axes.set_xlim(-0.03, 1.03)
     percent_axis(axes.xaxis)
     axes.set_xlabel("share of the group (p corrected for all comparisons)")
     write_title(axes, f"What sets {gaps} success gaps apart", room=22)
-    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
-                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
-    axes.tick_params(axis="y", length=0)
+    legend_above(axes, **LEGEND)
     return axes
 
 
@@ -171,8 +161,7 @@ def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None)
         axes.errorbar(row["churn"], n - 0.11, fmt="s", markersize=6, color=colour, elinewidth=2,
                       xerr=[[row["churn"] - row["churn_low"]], [row["churn_high"] - row["churn"]]],
                       )  # fmt: skip
-        axes.annotate(row["verdict"], (1.02, n), xycoords=("axes fraction", "data"), fontsize=LABEL,
-                      va="center", color=colour)  # fmt: skip
+        write_beside(axes, n, row["verdict"], fontsize=LABEL, color=colour)
     if "success" in rows and rows["success"].notna().any():
         axes.errorbar(
             rows["success"], y + 0.16, fmt="o", markersize=4.5, color=COLOURS[0], elinewidth=1,
@@ -186,12 +175,8 @@ def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None)
         f"{_literal(row['attribute'])}: {_literal(row['value'])}" if several
         else _literal(row["value"]) for row in rows.to_dict("records")
     ]  # fmt: skip
-    axes.set_yticks(y, names)
-    axes.set_ylim(len(rows) - 0.45, -0.55)
+    name_rows(axes, names, 0.45, 0.55)
     axes.set_xlim(left=0)
     axes.set_xlabel(f"relative to the average, {level_text(level)} interval, shrunken")
-    axes.legend(frameon=False, fontsize=LABEL, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
-                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    legend_above(axes, **LEGEND)
     return axes

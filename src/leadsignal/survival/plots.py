@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from leadsignal.picture_style import COLOURS, GREY, LABEL, STYLES, axes_of, write_title
+from leadsignal.picture_style import (
+    COLOURS,
+    GREY,
+    LABEL,
+    STYLES,
+    axes_of,
+    name_rows,
+    write_beside,
+    write_title,
+)
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.inputs import Floats
 
@@ -34,17 +43,11 @@ def forest(
     )  # fmt: skip
     axes.set_xscale("log")
     plain_log_ticks(axes, float(lower.min()), float(upper.max()))
-    axes.set_yticks(y, [str(name) for name in summary.index])
-    axes.set_ylim(len(summary) - 0.5, -0.5)
+    name_rows(axes, [str(name) for name in summary.index])
     for position, (value, low, high) in enumerate(zip(ratio, lower, upper, strict=True)):
-        axes.annotate(
-            f"{value:.2f} ({low:.2f} to {high:.2f})", (1.02, position),
-            xycoords=("axes fraction", "data"), va="center", fontsize=LABEL,
-        )  # fmt: skip
+        write_beside(axes, position, f"{value:.2f} ({low:.2f} to {high:.2f})", fontsize=LABEL)
     level = str(summary.filter(like="exp(coef) lower").columns[0]).split()[-1]
     axes.set_xlabel(f"hazard ratio ({level.replace('%', ' %')} interval)")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
     return axes
 
 

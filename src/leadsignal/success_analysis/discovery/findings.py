@@ -17,7 +17,7 @@ from leadsignal.errors import ModelError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.phrases import p_text, share_text
-from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of
+from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, or_dash
 from leadsignal.stats.estimates import MIN_CONTROLS
@@ -452,25 +452,18 @@ def plot_ratios(
         limits = np.clip([row["low"], row["high"]], low, high)
         ax.plot(limits, [place, place], color=colour, linewidth=2.4 if row["essential"] else 1.3)
         ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
-        ax.annotate(
-            _evidence(row), (1.01, place), xycoords=("axes fraction", "data"), va="center",
-            fontsize=SMALL, color="black" if row["essential"] else GREY, annotation_clip=False,
-        )  # fmt: skip
+        text_colour = "black" if row["essential"] else GREY
+        write_beside(ax, place, _evidence(row), color=text_colour, annotation_clip=False)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.set_yticks(
-        np.arange(len(rows)), [_defined(row) for _, row in rows.iterrows()], fontsize=SMALL
-    )
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(ax, [_defined(row) for _, row in rows.iterrows()], fontsize=SMALL)
     ax.set_xlabel(
         f"hazard ratio of leaving, adopted {warning_time} days before against not, with 95 %"
         f" interval\n(dotted: {floor:g}, the weakest that is named)"
     )
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
     return ax
 
 

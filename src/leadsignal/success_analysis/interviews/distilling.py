@@ -17,7 +17,17 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
-from leadsignal.picture_style import COLOURS, GREY, LABEL, SMALL, axes_of, write_title
+from leadsignal.picture_style import (
+    COLOURS,
+    GREY,
+    LABEL,
+    SMALL,
+    axes_of,
+    legend_above,
+    name_rows,
+    whole_numbers,
+    write_title,
+)
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.answers import (
     Agreement,
@@ -423,8 +433,6 @@ def plot_agreement(
     kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
 ) -> Axes:
     """Plot the number of accounts that gave each answer, by kind, and the required share."""
-    from matplotlib.ticker import MaxNLocator
-
     answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
     labels = [wrapped(answer.text.replace("_", " ")) for answer in answers]
     tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
@@ -439,14 +447,10 @@ def plot_agreement(
     axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
     axes.annotate(share_text(agree), (line, 1), (3, -2), xycoords=("data", "axes fraction"),
                   textcoords="offset points", color=GREY, fontsize=SMALL, va="top")  # fmt: skip
-    axes.set_yticks(y, labels, fontsize=LABEL)
-    axes.set_ylim(len(answers) - 0.4, -0.6)
+    name_rows(axes, labels, 0.4, 0.6, fontsize=LABEL)
     axes.set_xlim(0, interviews)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
     write_title(axes, f"What {interviews} interviews say", room=24)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, fontsize=LABEL, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
-                borderaxespad=0.1)  # fmt: skip
+    legend_above(axes, ncols=4, borderaxespad=0.1)
     return axes

@@ -30,6 +30,7 @@ from leadsignal.picture_style import (
     STYLES,
     axes_of,
     percent_axis,
+    whole_numbers,
     write_title,
 )
 from leadsignal.results import Result
@@ -104,8 +105,6 @@ class Adoption(Result):
         OptionError
             If there is no such process.
         """
-        from matplotlib.ticker import MaxNLocator
-
         names = list(dict.fromkeys(self.frame["process"]))
         if process is None and len(names) > 1:
             return _plot_processes(self, names, axes_of(ax, (8, 4.4)))
@@ -123,7 +122,7 @@ class Adoption(Result):
         words = name.replace("_", " ")
         write_title(axes, f"{words}: what became of each quarter's new accounts")
         axes.set(xlabel="quarter of the start", ylabel="accounts")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(axes.yaxis)
         axes.tick_params(axis="x", rotation=45)
         axes.legend(frameon=False, fontsize=LABEL, loc="upper left", bbox_to_anchor=(1, 1))
         return axes

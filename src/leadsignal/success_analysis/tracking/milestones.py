@@ -25,6 +25,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.phrases import day_text, share_text
+from leadsignal.picture_style import COLOURS, LABEL, axes_of, whole_numbers, write_title
 from leadsignal.results import Result
 from leadsignal.sources.parts import literals
 from leadsignal.stats.proportions import wilson_limits
@@ -80,21 +81,13 @@ class MilestoneCalendar(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the milestones due in each coming week: on course, at risk, out of reach."""
-        from matplotlib.ticker import MaxNLocator
-
-        from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
-
         axes = axes_of(ax, (8, 3.8))
         week = (self.frame["days_left"] - 1) // 7
-        likely = self.frame["high"] < 0.5
+        can, likely = self.frame["can_be_met"], self.frame["high"] < 0.5
         groups = (
-            ("others", self.frame["can_be_met"] & ~likely, COLOURS[2]),
-            (
-                "most past accounts missed it from here",
-                self.frame["can_be_met"] & likely,
-                COLOURS[5],
-            ),
-            ("can no longer be met", ~self.frame["can_be_met"], COLOURS[1]),
+            ("others", can & ~likely, COLOURS[2]),
+            ("most past accounts missed it from here", can & likely, COLOURS[5]),
+            ("can no longer be met", ~can, COLOURS[1]),
         )
         weeks = np.arange(-(-self.ahead // 7))
         below = np.zeros(len(weeks))
@@ -105,7 +98,7 @@ class MilestoneCalendar(Result):
         starts = [self.as_of_date + timedelta(days=int(7 * w + 1)) for w in weeks]
         axes.set_xticks(weeks, [day_text(day, year=False) for day in starts], rotation=45)
         axes.set(xlabel="week from", ylabel="milestones due")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(axes.yaxis)
         write_title(axes, "Milestones of the coming weeks")
         axes.legend(frameon=False, fontsize=LABEL)
         return axes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from leadsignal.arguments import checked
@@ -17,6 +18,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
 from leadsignal.phrases import share_text
+from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
 from leadsignal.results import Result
 from leadsignal.tables import Tables
 
@@ -62,8 +64,6 @@ class UnattendedAccounts(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of active accounts with each reason."""
-        from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
-
         axes = axes_of(ax, (7, 2.8))
         counts = self.counts()
         bars = axes.barh(list(counts)[::-1], list(counts.values())[::-1], color=COLOURS[1])
@@ -185,8 +185,6 @@ def _is_zero(rows: pd.DataFrame, name: str) -> pd.Series[Any] | None:
 
 def _lost(rows: pd.DataFrame, wait: int) -> pd.Series[Any] | None:
     """Whether the last handoff was at least ``wait`` days ago and nobody was seen since."""
-    import numpy as np
-
     if "handoff_days_since" not in rows:
         return None
     handed = rows["handoff_days_since"].astype(float)
