@@ -273,7 +273,7 @@ def test_missing_p_values_are_not_counted_among_those_corrected() -> None:
     assert holm(given).tolist() == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
     files = Path(ls.__file__).parent.rglob("*.py")
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}
-    assert [name for name, text in texts.items() if "def holm(" in text] == ["multiple_testing.py"]
+    assert len([name for name, text in texts.items() if "def holm(" in text]) == 1
     assert not [name for name, text in texts.items() if re.search(r"\b1\.9(6\b|59)", text)]
 
 
