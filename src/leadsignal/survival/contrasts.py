@@ -193,15 +193,9 @@ def _mean_until(steps: Steps, part: slice, k: int | None, tau: float) -> tuple[f
 
 
 def _estimates(
-    what: str,
-    steps: Steps,
-    estimate: Floats,
-    sensitivity: Floats,
-    level: float,
-    bounds: tuple[float, float],
-    until: float,
-    certain: Bools | None = None,
-) -> Estimates:
+    what: str, steps: Steps, estimate: Floats, sensitivity: Floats, level: float,
+    bounds: tuple[float, float], until: float, certain: Bools | None = None,
+) -> Estimates:  # fmt: skip
     hazard = steps.events / steps.at_risk
     expected = (hazard * sensitivity).sum(axis=0)
     sums: Floats | None = None
@@ -275,12 +269,8 @@ class LogRank(Result):
         }
 
     def __repr__(self) -> str:
-        lines = [
-            f"  {group}: {observed:.6g} observed, {expected:.6g} expected"
-            for group, observed, expected in zip(
-                self.groups, self.observed, self.expected, strict=True
-            )
-        ]
+        rows = zip(self.groups, self.observed, self.expected, strict=True)
+        lines = [f"  {group}: {seen:.6g} observed, {due:.6g} expected" for group, seen, due in rows]
         return "\n".join([repr(self.test), *lines])
 
 

@@ -33,7 +33,7 @@ from leadsignal.survival.cox_estimate import (
 )
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, length_of, one_label
-from leadsignal.survival.newton import Maximum, maximise
+from leadsignal.survival.newton import maximise
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.plots import forest
 from leadsignal.survival.risk_sets import RiskSets
@@ -68,9 +68,7 @@ class CoxFit(CoxEstimate, Result):
     def wald_test(self) -> ChiSquare:
         """Wald test of all coefficients, with the robust covariance if there are clusters."""
         cov = self.cov if self.robust_cov is None else self.robust_cov
-        scale = 1.0 / np.sqrt(np.diag(cov))
-        statistic, rank = _quadratic(cov * scale[:, None] * scale, self.coef * scale)
-        return ChiSquare.of("Wald", statistic, rank)
+        return ChiSquare.of("Wald", *_quadratic(cov, self.coef))
 
     @property
     def score_test(self) -> ChiSquare:
@@ -246,78 +244,6 @@ def fit_cox(
     >>> round(float(fit.coef[0]), 4), round(fit.loglik, 4)
     (-0.9406, -2.87)
     """
-    rows, ridges, named = _checked(
-        X, stop, event, start, weights, strata, cluster, ties, ridge, offset, names
-    )
-    # Blocks of rows are too small for threads: on a busy machine, two are 15 times slower than one.
-    with one_thread():
-        return _fitted(rows, ridges, named, ties)
-
-
-def _fitted(rows: CoxRows, ridges: Floats, named: tuple[str, ...], ties: str) -> CoxFit:
-    best = maximise(rows.likelihood, ridges, named)
-    cov = _inverse(best.at_coef.information + np.diag(ridges))
-    fit = CoxFit(
-        names=named,
-        coef=best.coef,
-        cov=cov,
-        robust_cov=None,
-        loglik=best.at_coef.loglik,
-        loglik_null=best.at_zero.loglik,
-        ridge=ridges,
-        ties=ties,
-        evaluations=best.evaluations,
-        score_statistic=_score_statistic(best),
-        rows=rows,
-    )
-    influence = fit.influence
-    if influence is None:
-        return fit
-    return replace(fit, robust_cov=influence.T @ influence)
-
-
-def _score_statistic(best: Maximum) -> float:
-    information = best.at_zero.information
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
-    scaled = information * scale[:, None] * scale
-    return _quadratic(scaled, best.at_zero.score * scale)[0]
-
-
-def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:
-    """Return v' M⁻¹ v and the rank of M, with M scaled to a unit diagonal."""
-    solved, _, rank, _ = np.linalg.lstsq(matrix, vector, rcond=None)
-    return float(vector @ solved), int(rank)
-
-
-def _inverse(matrix: Floats) -> Floats:
-    """Return the inverse of a positive definite matrix, computed from its correlation form."""
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    scaled = matrix * scale[:, None] * scale
-    try:
-        factor = cho_factor(scaled, lower=True)
-    except (LinAlgError, ValueError) as error:
-        raise ModelError(
-            "the Cox fit has no standard errors: at the maximum the information matrix is singular",
-            "Leave columns out, or pass ridge= a small positive number",
-        ) from error
-    inverse: Floats = cho_solve(factor, np.eye(len(matrix)))
-    inverse = inverse * scale[:, None] * scale
-    return (inverse + inverse.T) / 2
-
-
-def _checked(
-    X: ArrayLike,
-    stop: ArrayLike,
-    event: ArrayLike,
-    start: ArrayLike | None,
-    weights: ArrayLike | None,
-    strata: ArrayLike | None,
-    cluster: ArrayLike | None,
-    ties: str,
-    ridge: ArrayLike,
-    offset: ArrayLike | None,
-    names: Sequence[str] | None,
-) -> tuple[CoxRows, Floats, tuple[str, ...]]:
     rows = length_of("fit_cox", "stop", stop)
     validator = ArrayValidator("fit_cox", rows)
     stops, starts = validator.times(stop, start)
@@ -334,13 +260,51 @@ def _checked(
     events = events & (case_weights > 0)
     if not events.any():
         raise ModelError("fit_cox: no row has an event, so nothing can be estimated")
-    sets = RiskSets.of(stops, events, starts, stratum)
-    likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron", ridges)
-    strata_of_rows = one_label(rows) if stratum is None else stratum
-    kept = CoxRows(
-        matrix, starts, stops, events, case_weights, offsets, strata_of_rows, clusters, likelihood
-    )
-    return kept, ridges, named
+    # Blocks of rows are too small for threads: on a busy machine, two are 15 times slower than one.
+    with one_thread():
+        sets = RiskSets.of(stops, events, starts, stratum)
+        likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron", ridges)
+        labels = one_label(rows) if stratum is None else stratum
+        checked = CoxRows(
+            matrix, starts, stops, events, case_weights, offsets, labels, clusters, likelihood
+        )
+        return _fitted(checked, ridges, named, ties)
+
+
+def _fitted(rows: CoxRows, ridges: Floats, named: tuple[str, ...], ties: str) -> CoxFit:
+    best = maximise(rows.likelihood, ridges, named)
+    cov = _inverse(best.at_coef.information + np.diag(ridges))
+    score, _ = _quadratic(best.at_zero.information, best.at_zero.score)
+    fit = CoxFit(
+        named, best.coef, cov, None, best.at_coef.loglik, best.at_zero.loglik, ridges, ties,
+        best.evaluations, score, rows,
+    )  # fmt: skip
+    influence = fit.influence
+    return fit if influence is None else replace(fit, robust_cov=influence.T @ influence)
+
+
+def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:
+    """Return v' M⁻¹ v and the rank of M, computed with M scaled to a unit diagonal."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled, part = matrix * scale[:, None] * scale, vector * scale
+    solved, _, rank, _ = np.linalg.lstsq(scaled, part, rcond=None)
+    return float(part @ solved), int(rank)
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Return the inverse of a positive definite matrix, computed from its correlation form."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = matrix * scale[:, None] * scale
+    try:
+        factor = cho_factor(scaled, lower=True)
+    except (LinAlgError, ValueError) as error:
+        raise ModelError(
+            "the Cox fit has no standard errors: at the maximum the information matrix is singular",
+            "Leave columns out, or pass ridge= a small positive number",
+        ) from error
+    inverse: Floats = cho_solve(factor, np.eye(len(matrix)))
+    inverse = inverse * scale[:, None] * scale
+    return (inverse + inverse.T) / 2
 
 
 def _ridges(validator: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:

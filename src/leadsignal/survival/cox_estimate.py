@@ -219,16 +219,10 @@ class Baseline(ArrayResult):
         """Return one row per event time and stratum: hazard and cumulative hazard."""
         counts = np.diff(self.first)
         stratum = np.repeat(np.arange(len(self.strata)), counts)
-        return pd.DataFrame(
-            {
-                "stratum": [self.strata[s] for s in stratum],
-                "time": self.time,
-                "hazard": self.hazard,
-                "cumulative_hazard": np.concatenate(
-                    [np.cumsum(self.hazard[slice(*cut)]) for cut in self._cuts()]
-                ),
-            }
-        )
+        names = [self.strata[s] for s in stratum]
+        running = np.concatenate([np.cumsum(self.hazard[slice(*cut)]) for cut in self._cuts()])
+        columns = {"stratum": names, "time": self.time, "hazard": self.hazard}
+        return pd.DataFrame({**columns, "cumulative_hazard": running})
 
     def to_dict(self) -> dict[str, object]:
         """Return the baseline as a plain dictionary, ready for JSON."""
@@ -445,15 +439,10 @@ class ProportionalityTest(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per term and a last one, ``GLOBAL``: chisq, df, p."""
-        rows = [*self.tests, self.overall]
-        return pd.DataFrame(
-            {
-                "chisq": [test.statistic for test in rows],
-                "df": [test.df for test in rows],
-                "p": [test.p for test in rows],
-            },
-            index=pd.Index([test.name for test in rows], name="term"),
-        )
+        rows = [
+            (test.name, test.statistic, test.df, test.p) for test in (*self.tests, self.overall)
+        ]
+        return pd.DataFrame(rows, columns=["term", "chisq", "df", "p"]).set_index("term")
 
     def to_dict(self) -> dict[str, object]:
         """Return transform and tests as a plain dictionary, ready for JSON."""

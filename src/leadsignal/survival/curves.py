@@ -19,9 +19,9 @@ from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
+    Bools,
     Floats,
     Ints,
-    Labels,
     length_of,
     one_label,
     snapped,
@@ -190,18 +190,12 @@ class Curves:
 
     def to_dict(self) -> dict[str, object]:
         """Return the curves as a plain dictionary, ready for JSON."""
-        listed = [
-            {
-                "group": curve.group,
-                "cause": curve.cause,
-                "quantity": curve.quantity,
-                "origin": curve.origin,
-                "last": curve.last,
-                **{str(name): column.tolist() for name, column in curve.to_frame().items()},
-            }
-            for curve in self.curves
-        ]
-        return {"level": self.level, "curves": listed}
+        own = ("group", "cause", "quantity", "origin", "last", *Curve.COLUMNS)
+        listed = [curve.to_dict() for curve in self.curves]
+        return {
+            "level": self.level,
+            "curves": [{name: one[name] for name in own} for one in listed],
+        }
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
         """Plot the curves with intervals and the numbers at risk below, and return the Axes."""
@@ -291,7 +285,8 @@ def kaplan_meier(
     >>> curves[0].estimate
     array([0.75, 0.5 , 0.  ])
     """
-    steps = _steps("kaplan_meier", stop, event, start, weights, group, cluster, level, scale)
+    by = {"start": start, "weights": weights, "group": group, "cluster": cluster}
+    steps = _steps("kaplan_meier", stop, event, level, scale, **by)
     return _survival_curves(steps, scale, level)
 
 
@@ -325,7 +320,7 @@ def nelson_aalen(
     >>> nelson_aalen([1, 2, 2, 3], [1, 1, 0, 1])[0].estimate.round(4)
     array([0.25  , 0.5833, 1.5833])
     """
-    steps = _steps("nelson_aalen", stop, event, start, weights, group, None, level)
+    steps = _steps("nelson_aalen", stop, event, level, start=start, weights=weights, group=group)
     curves = []
     for g, part in steps.parts():
         at_risk, events = steps.at_risk[part], steps.events[:, part].sum(axis=0)
@@ -384,7 +379,8 @@ def aalen_johansen(
     >>> curves.of("all", 1).estimate, curves.of("all", 2).estimate
     (array([0.25, 0.5 ]), array([0.  , 0.25]))
     """
-    steps = _steps("aalen_johansen", stop, cause, start, weights, group, cluster, level)
+    by = {"start": start, "weights": weights, "group": group, "cluster": cluster}
+    steps = _steps("aalen_johansen", stop, cause, level, **by)
     survival = _survival_curves(steps, "log-log", level, bands).curves
     curves: list[Curve] = []
     for (g, part), still_here in zip(steps.parts(), survival, strict=True):
@@ -464,8 +460,7 @@ def simon_makuch(
     kept = stops > origin
     steps = Steps.of(
         stops[kept], events[kept].astype(np.intp), starts[kept], np.ones(int(kept.sum())),
-        Labels(states.names, states.codes[kept]),
-        None if clusters is None else Labels(clusters.names, clusters.codes[kept]), origin,
+        states.at(kept), None if clusters is None else clusters.at(kept), origin,
     )  # fmt: skip
     return _survival_curves(steps, "log", level)
 
@@ -485,31 +480,25 @@ def _populated_from(start: Floats, stop: Floats, at_least: int, name: object) ->
 
 
 def _steps(
-    call: str,
-    stop: ArrayLike,
-    cause: ArrayLike,
-    start: ArrayLike | None,
-    weights: ArrayLike | None,
-    group: ArrayLike | None,
-    cluster: ArrayLike | None,
-    level: float,
-    scale: str = "log",
-) -> Steps:
+    call: str, stop: ArrayLike, cause: ArrayLike, level: float, scale: str = "log",
+    **by: ArrayLike | None,
+) -> Steps:  # fmt: skip
+    """Return the steps of checked rows; ``by`` holds start, weights, group and cluster."""
     validator = ArrayValidator(call, length_of(call, "stop", stop))
-    stops, starts = validator.times(stop, start)
-    causes = (
-        validator.causes("cause", cause)
-        if call == "aalen_johansen"
-        else validator.flags("event", cause)
-    )
-    case_weights = validator.weights(weights)
-    groups = validator.labels("group", group) or one_label(validator.rows)
-    clusters = validator.labels("cluster", cluster)
+    stops, starts = validator.times(stop, by["start"])
+    causes: Ints | Bools
+    if call == "aalen_johansen":
+        causes = validator.causes("cause", cause)
+    else:
+        causes = validator.flags("event", cause)
+    case_weights = validator.weights(by["weights"])
+    groups = validator.labels("group", by["group"]) or one_label(validator.rows)
+    clusters = validator.labels("cluster", by.get("cluster"))
     validator.level(level)
     validator.one_of("scale", scale, SCALES)
     validator.close()
     codes: Ints = causes.astype(np.intp)
-    if weights is not None:
+    if by["weights"] is not None:
         codes[case_weights <= 0] = 0
     origin = 0.0 if starts is None else float(starts.min())
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))

@@ -93,6 +93,9 @@ class Contrast(Estimate):
         return {name: getattr(self, name) for name in names}
 
 
+NUMBERS = ("estimate", "std_err", "lower", "upper")
+
+
 @dataclass(frozen=True, eq=False)
 class Estimates(Result):
     """One estimate per group, with their joint covariance for contrasts between groups.
@@ -121,14 +124,16 @@ class Estimates(Result):
     @property
     def lower(self) -> Floats:
         """Lower limits (k), clipped to ``bounds``."""
-        margin = normal_quantile(self.level) * self.std_err
-        return np.clip(self.estimate - margin, *self.bounds)
+        return np.clip(self.estimate - self._margin, *self.bounds)
 
     @property
     def upper(self) -> Floats:
         """Upper limits (k), clipped to ``bounds``."""
-        margin = normal_quantile(self.level) * self.std_err
-        return np.clip(self.estimate + margin, *self.bounds)
+        return np.clip(self.estimate + self._margin, *self.bounds)
+
+    @property
+    def _margin(self) -> Floats:
+        return normal_quantile(self.level) * self.std_err
 
     def difference(self, group: object, against: object) -> Contrast:
         """Return ``group`` minus ``against``; raise OptionError for an unknown group."""
@@ -174,13 +179,7 @@ class Estimates(Result):
     def _table(self) -> pd.DataFrame:
         """Return one row per group: estimate, std_err, lower, upper."""
         return pd.DataFrame(
-            {
-                "group": self.groups,
-                "estimate": self.estimate,
-                "std_err": self.std_err,
-                "lower": self.lower,
-                "upper": self.upper,
-            }
+            {"group": self.groups, **{name: getattr(self, name) for name in NUMBERS}}
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -189,19 +188,14 @@ class Estimates(Result):
             "what": self.what,
             "level": self.level,
             "groups": list(self.groups),
-            "estimate": self.estimate.tolist(),
-            "std_err": self.std_err.tolist(),
-            "lower": self.lower.tolist(),
-            "upper": self.upper.tolist(),
+            **{name: getattr(self, name).tolist() for name in NUMBERS},
             **({"note": self.note} if self.note else {}),
         }
 
     def __repr__(self) -> str:
+        rows = zip(self.groups, self.estimate, self.lower, self.upper, strict=True)
         lines = [
-            f"  {group}: {estimate:.4g} ({lower:.4g} to {upper:.4g})"
-            for group, estimate, lower, upper in zip(
-                self.groups, self.estimate, self.lower, self.upper, strict=True
-            )
+            f"  {group}: {one:.4g} ({low:.4g} to {high:.4g})" for group, one, low, high in rows
         ]
         notes = [f"  {self.note}"] if self.note else []
         return "\n".join([f"{self.what} ({level_text(self.level)} intervals)", *lines, *notes])

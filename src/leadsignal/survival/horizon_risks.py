@@ -207,7 +207,7 @@ def dynamic_auc(
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
     array([1.  , 0.75])
     """
-    rows = _Rows.of("dynamic_auc", stop, event, cluster, weights, times, level)
+    rows = _Rows.of("dynamic_auc", stop, event, times, level, cluster=cluster, weights=weights)
     scores = rows.by_time("score", score)
     rows.validator.close()
     found = np.empty((3, len(rows.times)))
@@ -260,7 +260,7 @@ def brier(
     >>> brier([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5).score
     array([0.205])
     """
-    rows = _Rows.of("brier", stop, event, cluster, weights, times, level)
+    rows = _Rows.of("brier", stop, event, times, level, cluster=cluster, weights=weights)
     risks = rows.risks(risk)
     rows.validator.close()
     width = _trapezoid(rows.times)
@@ -330,7 +330,7 @@ def calibration(
     calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
     observed 0.5000, predicted 0.4000
     """
-    rows = _Rows.of("calibration", stop, event, cluster, weights, horizon, level)
+    rows = _Rows.of("calibration", stop, event, horizon, level, cluster=cluster, weights=weights)
     if len(rows.times) > 1:
         rows.validator.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
@@ -349,15 +349,10 @@ def calibration(
     fixed = _logistic(rows, horizon, weight, case, ones, z)
     margin = normal_quantile(level)
     groups = _bins(rows, horizon, weight, case, risks, int(group_count), level)
-    return Calibration(
-        float(rows.requested[0]),
-        (free[0], free[0] - margin * free[1], free[0] + margin * free[1]),
-        (fixed[0], fixed[0] - margin * fixed[1], fixed[0] + margin * fixed[1]),
-        observed,
-        float(weight @ risks / weight.sum()),
-        *groups,
-        level,
-    )
+    slope, intercept = ((b, b - margin * error, b + margin * error) for b, error in (free, fixed))
+    predicted = float(weight @ risks / weight.sum())
+    requested = float(rows.requested[0])
+    return Calibration(requested, slope, intercept, observed, predicted, *groups, level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -378,20 +373,15 @@ class _Rows:
 
     @classmethod
     def of(
-        cls,
-        call: str,
-        stop: ArrayLike,
-        event: ArrayLike,
-        cluster: ArrayLike | None,
-        weights: ArrayLike | None,
-        times: ArrayLike,
-        level: float,
-    ) -> _Rows:
+        cls, call: str, stop: ArrayLike, event: ArrayLike, times: ArrayLike, level: float,
+        **by: ArrayLike | None,
+    ) -> _Rows:  # fmt: skip
+        """Return checked rows; ``by`` holds cluster and weights."""
         validator = ArrayValidator(call, length_of(call, "stop", stop))
         (stops, _), causes = validator.times(stop), validator.causes("event", event)
         if not validator.faults and (stops < 0).any():
             validator.refuse("stop is negative; it is how long a row was followed")
-        labels, own = validator.labels("cluster", cluster), validator.weights(weights)
+        labels, own = validator.labels("cluster", by["cluster"]), validator.weights(by["weights"])
         known = not validator.faults
         requested = validator.rising("the horizons", times)
         horizons = snapped(requested, stops) if known else requested
@@ -409,26 +399,20 @@ class _Rows:
 
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
-        labels = self.cluster
-        return replace(
-            self,
-            stop=self.stop[order],
-            cause=self.cause[order],
-            cluster=None if labels is None else Labels(labels.names, labels.codes[order]),
-            censoring=self.censoring.reordered(order),
-        )
+        labels = None if self.cluster is None else self.cluster.at(order)
+        rows = {"stop": self.stop[order], "cause": self.cause[order]}
+        return replace(self, **rows, cluster=labels, censoring=self.censoring.reordered(order))
 
     def by_time(self, name: str, raw: ArrayLike) -> Floats:
         """Return one value per row (n × 1), or per row and horizon (n × k)."""
         values = self.validator.floats(name, raw)
-        allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
+        whole = (len(self.stop), len(self.times))
         if values is None:
-            return np.zeros((len(self.stop), len(self.times)))
-        if values.shape not in allowed:
-            self.validator.refuse(
-                f"{name} has shape {values.shape}; it must be one of {allowed[0]}, {allowed[1]}"
-            )
-            return np.zeros((len(self.stop), len(self.times)))
+            return np.zeros(whole)
+        if values.shape not in (whole[:1], whole):
+            must = f"it must be one of {whole[:1]}, {whole}"
+            self.validator.refuse(f"{name} has shape {values.shape}; {must}")
+            return np.zeros(whole)
         if not np.isfinite(values).all():
             self.validator.refuse(f"{name} holds NaN or infinite values")
         return values.reshape(len(self.stop), -1)
@@ -565,8 +549,8 @@ def _bins(
         worth = share * (1 - share) / error**2 if varies else own.sum() ** 2 / (own @ own)
         limits = wilson_limits(share, worth, level)
         found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
-    columns = np.array(found, dtype=np.float64).T
-    return (columns[0].astype(np.intp), columns[1], columns[2], columns[3], columns[4])
+    size, mean, share, low, high = np.array(found, dtype=np.float64).T
+    return size.astype(np.intp), mean, share, low, high
 
 
 def _listing(title: str, times: Floats, values: Floats, lower: Floats, upper: Floats) -> str:

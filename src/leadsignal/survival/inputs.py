@@ -109,10 +109,7 @@ class ArrayValidator:
         values = self.floats(name, raw)
         if values is None:
             return np.zeros(self.rows)
-        if values.shape != (self.rows,):
-            self.refuse(
-                f"{name} has shape {values.shape}; it must be ({self.rows},), one value per row"
-            )
+        if self._has_other_shape(name, values, "value"):
             return np.zeros(self.rows)
         if finite:
             self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
@@ -232,10 +229,7 @@ class ArrayValidator:
         except NotNumbersError as fault:
             self.refuse(f"{name} {fault}")
             return None
-        if values.shape != (self.rows,):
-            self.refuse(
-                f"{name} has shape {values.shape}; it must be ({self.rows},), one label per row"
-            )
+        if self._has_other_shape(name, values, "label"):
             return None
         missing = missing_in(values)
         if missing.any():
@@ -246,6 +240,12 @@ class ArrayValidator:
         except (TypeError, ValueError):
             self.refuse(f"{name} mixes labels that cannot be sorted; pass all text or all numbers")
             return None
+
+    def _has_other_shape(self, name: str, values: NDArray[Any], what: str) -> bool:
+        must = f"it must be ({self.rows},), one {what} per row"
+        if other := values.shape != (self.rows,):
+            self.refuse(f"{name} has shape {values.shape}; {must}")
+        return other
 
     def _no_rows_where(self, wrong: Bools, what: str) -> None:
         count = int(np.count_nonzero(wrong))
@@ -395,6 +395,10 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    def at(self, rows: Ints | Bools) -> Labels:
+        """Return the labels of some rows."""
+        return Labels(self.names, self.codes[rows])
+
 
 def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
     """Return the sorted distinct values and the position of each value among them.
@@ -440,5 +444,4 @@ def sums_by_label(labels: Labels, values: Floats) -> Floats:
     """Return the sums of ``values`` (n, or n × k) over the rows of each label."""
     if values.ndim == 1:
         return sums_by_code(labels.codes, values, len(labels))
-    columns = [sums_by_code(labels.codes, column, len(labels)) for column in values.T]
-    return np.column_stack(columns)
+    return np.column_stack([sums_by_code(labels.codes, one, len(labels)) for one in values.T])

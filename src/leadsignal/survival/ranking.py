@@ -85,10 +85,8 @@ class IncidentAuc(ArrayResult):
 
     def __repr__(self) -> str:
         lines = [
-            f"  ({begin:g}, {end:g}]: {auc:.4f} ({lower:.4f} to {upper:.4f})"
-            for begin, end, auc, lower, upper in zip(
-                self.begin, self.end, self.auc, self.lower, self.upper, strict=True
-            )
+            f"  ({row.begin:g}, {row.end:g}]: {row.auc:.4f} ({row.lower:.4f} to {row.upper:.4f})"
+            for row in self._table().itertuples()
         ]
         return "\n".join(["incident/dynamic AUC", *lines])
 
@@ -222,32 +220,26 @@ def incident_auc(
         _in_interval(stops, events, starts, scores, clusters, interval, level)
         for interval in pairwise(inside.tolist())
     ]
-    columns = np.array(found, dtype=np.float64).T
-    auc, error, lower, upper = columns[:4]
-    events_there = columns[4].astype(np.intp)
-    return IncidentAuc(edges[:-1], edges[1:], auc, error, lower, upper, events_there, level)
+    *columns, count = np.array(found, dtype=np.float64).T
+    return IncidentAuc(edges[:-1], edges[1:], *columns, count.astype(np.intp), level)
 
 
 def _in_interval(
-    stop: Floats,
-    event: Bools,
-    start: Floats | None,
-    score: Floats,
-    cluster: Labels | None,
-    interval: tuple[float, float],
-    level: float,
-) -> tuple[float, float, float, float, int]:
+    stop: Floats, event: Bools, start: Floats | None, score: Floats, cluster: Labels | None,
+    interval: tuple[float, float], level: float,
+) -> tuple[float, float, float, float, int]:  # fmt: skip
     begin, end = interval
     there = stop > begin if start is None else (stop > begin) & (start < end)
     mine = event[there] & (stop[there] <= end)
-    some = None if cluster is None else Labels(cluster.names, cluster.codes[there])
+    some = None if cluster is None else cluster.at(there)
     sets = RiskSets.of(stop[there], mine, None if start is None else start[there])
     pairs = _Pairs(sets, mine, score[there], np.ones(len(mine)))
+    events = int(mine.sum())
     try:
         value = pairs.concordance(np.ones(len(mine)), some, level)
     except ModelError:
-        return (np.nan, np.nan, np.nan, np.nan, int(mine.sum()))
-    return (value.estimate, value.std_err, value.lower, value.upper, int(mine.sum()))
+        return np.nan, np.nan, np.nan, np.nan, events
+    return value.estimate, value.std_err, value.lower, value.upper, events
 
 
 class _Pairs:

@@ -177,12 +177,8 @@ def _ranks_by_stratum(
     width = len(time) + 1
     base = strata.codes * width
     groups = np.unique((base + upper - 1)[event])
-    return (
-        time[groups % width],
-        groups // width,
-        np.searchsorted(groups, base + lower),
-        np.searchsorted(groups, base + upper),
-    )
+    lower, upper = (np.searchsorted(groups, base + rank) for rank in (lower, upper))
+    return time[groups % width], groups // width, lower, upper
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,13 +220,8 @@ class Censoring:
 
     def reordered(self, order: Ints) -> Censoring:
         """Return the same weights for the rows in another order."""
-        return replace(
-            self,
-            stop=self.stop[order],
-            censored=self.censored[order],
-            before=self.before[order],
-            own_weight=self.own_weight[order],
-        )
+        names = ("stop", "censored", "before", "own_weight")
+        return replace(self, **{name: getattr(self, name)[order] for name in names})
 
     @property
     def own(self) -> Floats:

@@ -22,7 +22,11 @@ from leadsignal.survival.plots import numbers_at_risk
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AFT_MODELS = ("weibull", "log-normal", "log-logistic")
+AFT_MODELS = {
+    "weibull": "WeibullAFTFitter",
+    "log-normal": "LogNormalAFTFitter",
+    "log-logistic": "LogLogisticAFTFitter",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,6 +37,8 @@ class CrossCheck(ArrayResult):
     because lifelines has no robust errors for time-varying rows); ``loglik`` and
     ``lifelines_loglik``, both minus the ridge penalty; ``warnings`` issued by lifelines.
     """
+
+    COLUMNS = ("coef", "lifelines_coef", "se", "lifelines_se")
 
     names: tuple[str, ...]
     coef: Floats
@@ -60,11 +66,7 @@ class CrossCheck(ArrayResult):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per column: both coefficients and both standard errors."""
-        columns = ("coef", "lifelines_coef", "se", "lifelines_se")
-        return pd.DataFrame(
-            {name: getattr(self, name) for name in columns},
-            index=pd.Index(self.names, name="covariate"),
-        )
+        return super()._table().set_index(pd.Index(self.names, name="covariate"))
 
     def __repr__(self) -> str:
         return (
@@ -259,14 +261,9 @@ def fit_aft(
     named = validator.names("names", names, matrix.shape[1])
     validator.no_gaps(matrix, named)
     validator.number("ridge", ridge, "0 or more", lambda value: value >= 0)
-    validator.one_of("model", model, AFT_MODELS)
+    validator.one_of("model", model, (*AFT_MODELS,))
     validator.close()
-    kinds = {
-        "weibull": "WeibullAFT",
-        "log-normal": "LogNormalAFT",
-        "log-logistic": "LogLogisticAFT",
-    }
-    fitter = getattr(lifelines, f"{kinds[model]}Fitter")(penalizer=ridge)
+    fitter = getattr(lifelines, AFT_MODELS[model])(penalizer=ridge)
     frame = pd.DataFrame(matrix, columns=list(named)).assign(__stop=stops, __event=events)
     columns: dict[str, str] = {}
     if starts is not None:
