@@ -15,7 +15,7 @@ distribution of the maximum of all statistics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,19 +112,12 @@ def rows_at_risk(
     rows = frame.iloc[kept]
     matrix, names = _adjusters(panel, rows, (*MATCHED, *match))
     start = tenure[kept] + warning_time
+    stop = start + np.minimum(left, length)[kept]
+    event = (churns & (left <= length))[kept]
     return AtRisk(
-        accounts,
-        customers.astype(np.int64),
-        account[kept],
-        kept.astype(np.int64),
-        day[kept],
-        start,
-        start + np.minimum(left, length)[kept],
-        (churns & (left <= length))[kept],
-        _strata(panel, rows, match),
-        matrix,
-        names,
-    )
+        accounts, customers.astype(np.int64), account[kept], kept.astype(np.int64), day[kept],
+        start, stop, event, _strata(panel, rows, match), matrix, names,
+    )  # fmt: skip
 
 
 def _strata(panel: Panel, rows: pd.DataFrame, match: Sequence[str]) -> Ints:
@@ -263,13 +256,8 @@ class Scores:
 
     def at(self, place: Ints) -> Scores:
         """Return the scores of the candidates at ``place``."""
-        return Scores(
-            self.sets,
-            self.members[:, place],
-            self.chance,
-            self.score[:, place],
-            self.information[:, place],
-        )
+        names = ("members", "score", "information")
+        return replace(self, **{name: getattr(self, name)[:, place] for name in names})
 
     def z(self, weights: Floats | None = None) -> Floats:
         """Return z statistics; positive if cases have adopted less than their sets.

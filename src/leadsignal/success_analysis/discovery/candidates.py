@@ -43,16 +43,11 @@ class Candidate:
 
     def as_process(self, *, why: str = "", adopt_by: int | None = None) -> Process:
         """Return the candidate as a process of a success analysis, named after its behaviour."""
+        name, behaviors = process_name(self.behavior), (self.behavior,)
         return Process(
-            process_name(self.behavior),
-            (self.behavior,),
-            self.at_least,
-            self.within,
-            why,
-            self.by_users,
-            self.sustained_for,
+            name, behaviors, self.at_least, self.within, why, self.by_users, self.sustained_for,
             adopt_by,
-        )
+        )  # fmt: skip
 
 
 def process_name(behavior: str) -> str:

@@ -95,13 +95,8 @@ def measured_results(
     Z = _within(Z, group)
     Z = Z[:, Z.std(axis=0) > 1e-9]
     value = _within(frame["value"].to_numpy()[:, None], group)
-    return Measured(
-        frame["account"].to_numpy(np.int64),
-        frame["row"].to_numpy(np.int64),
-        group,
-        _freed(value, Z)[:, 0],
-        Z,
-    )
+    account, row = (frame[name].to_numpy(np.int64) for name in ("account", "row"))
+    return Measured(account, row, group, _freed(value, Z)[:, 0], Z)
 
 
 def _adjusted(panel: Panel) -> list[str]:
@@ -112,12 +107,8 @@ def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.Da
     """Join the latest panel row at least one warning time before each result."""
     rows = in_order(panel)
     account, _, earlier = whose(rows)
-    known = pd.DataFrame({
-        "account": account,
-        "row": np.arange(len(rows)),
-        "earlier": earlier,
-        "began": earlier - rows["start"].to_numpy(dtype=np.int64),
-    })  # fmt: skip
+    known = pd.DataFrame({"account": account, "row": np.arange(len(rows)), "earlier": earlier})
+    known["began"] = earlier - rows["start"].to_numpy(dtype=np.int64)
     for name in _adjusted(panel)[:-1]:
         known[name] = np.log1p(np.maximum(rows[name].astype(float), 0))
     known = known.sort_values("earlier")
@@ -289,15 +280,9 @@ class Evidence:
     def only(self, place: Ints) -> Evidence:
         """Return the evidence for the candidates at ``place``."""
         mine = np.flatnonzero(np.isin(self.place, place))
-        return Evidence(
-            self.place[mine],
-            self.scores.at(mine),
-            None if self.rises is None else self.rises.at(mine),
-            self.stay[mine],
-            self.rise[mine],
-            self.p[mine],
-            self.critical,
-        )
+        rises = None if self.rises is None else self.rises.at(mine)
+        numbers = {name: getattr(self, name)[mine] for name in ("place", "stay", "rise", "p")}
+        return replace(self, scores=self.scores.at(mine), rises=rises, **numbers)
 
     def best(self, place: Ints) -> int:
         """Return the position in this evidence of the strongest candidate among ``place``."""
@@ -323,15 +308,9 @@ def rising(exposures: Exposures, *, draws: int, seed: int) -> Rising | None:
 
 
 def gather(
-    exposures: Exposures,
-    chances: Chances,
-    results: Rising | None,
-    place: Ints,
-    *,
-    level: float,
-    draws: int,
-    seed: int,
-) -> Evidence:
+    exposures: Exposures, chances: Chances, results: Rising | None, place: Ints,
+    *, level: float, draws: int, seed: int,
+) -> Evidence:  # fmt: skip
     """Return the evidence for the candidates at ``place``, given what ``chances`` adjust for."""
     row = exposures.at_risk.row
     scores = chances.scores(exposures.states[row[:, None], place])
@@ -413,14 +392,9 @@ def hazard_ratio(exposures: Exposures, state: Floats, covariates: Sequence[Float
     ridge = np.full(X.shape[1], RIDGE)
     ridge[: 1 + len(covariates)] = LIGHT_RIDGE
     fit = fit_cox(
-        X,
-        at_risk.stop,
-        at_risk.event,
-        start=at_risk.start,
-        strata=at_risk.stratum,
-        cluster=at_risk.cluster,
-        ridge=ridge,
-    )
+        X, at_risk.stop, at_risk.event, start=at_risk.start, strata=at_risk.stratum,
+        cluster=at_risk.cluster, ridge=ridge,
+    )  # fmt: skip
     spread = fit.cov if fit.robust_cov is None else fit.robust_cov
     beta, margin = float(fit.coef[0]), normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
     return Ratio(*(float(np.exp(x)) for x in (beta, beta - margin, beta + margin)))

@@ -14,15 +14,22 @@ import pandas as pd
 
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
+from leadsignal.files.outputs import PICTURE, PROCESSES
+from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.phrases import p_text, share_text
 from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, or_dash
-from leadsignal.stats.estimates import MIN_CONTROLS
+from leadsignal.stats.estimates import MIN_CONTROLS, Estimate
 from leadsignal.success_analysis.discovery.at_risk import in_order
-from leadsignal.success_analysis.discovery.evidence import ENOUGH_ACCOUNTS, Evidence, Exposures
+from leadsignal.success_analysis.discovery.evidence import (
+    ENOUGH_ACCOUNTS,
+    Evidence,
+    Exposures,
+    Ratio,
+)
 from leadsignal.success_analysis.discovery.selection import ESSENTIAL, TWIN, RatedCandidate, Rules
 
 if TYPE_CHECKING:
@@ -124,9 +131,6 @@ class Discovery(Result):
         Raises ModelError if there is no essential process, and OptionError if the path has a file
         that leadsignal did not write (``force`` replaces it).
         """
-        from leadsignal.files.outputs import PROCESSES
-        from leadsignal.files.writing import atomic_write
-
         self.analysis()
         with atomic_write(path, PROCESSES, force=force) as part:
             part.write_text(self.to_toml(), encoding="utf-8")
@@ -155,9 +159,6 @@ class Discovery(Result):
     def draw(self, path: str | Path, *, force: bool = False) -> Path:
         """Save the plot to a file (.png, .svg, .pdf) and return its path."""
         import matplotlib.pyplot as plt
-
-        from leadsignal.files.outputs import PICTURE
-        from leadsignal.files.writing import atomic_write
 
         figure = cast("Figure", self.plot().figure)
         with atomic_write(path, PICTURE, force=force) as part:
@@ -203,55 +204,38 @@ class Discovery(Result):
 
 def _shown(found: Discovery) -> pd.DataFrame:
     """Return a readable table of each behaviour's verdict and its basis."""
-    frame, results = found.frame, bool(found.tried.measuring)
+    frame = found.frame
     columns: dict[str, Any] = {
         "behaviour": frame["behavior"],
         "leaving, hazard ratio": [
             f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-            for ratio, low, high in zip(
-                frame["hazard_ratio"], frame["low"], frame["high"], strict=True
-            )
+            for ratio, low, high in frame[["hazard_ratio", "low", "high"]].itertuples(index=False)
         ],
-        "results, SD": frame["result_effect"].map(
-            lambda value: or_dash(round(value, 2) + 0.0, "+.2f")
-        ),
-        "adopted": frame["share"].map(share_text),
-        "verdict": frame["verdict"],
     }
-    if not results:
-        del columns["results, SD"]
-    return type(frame)(columns)
+    if found.tried.measuring:
+        effects = [or_dash(round(value, 2) + 0.0, "+.2f") for value in frame["result_effect"]]
+        columns["results, SD"] = effects
+    return pd.DataFrame(
+        {**columns, "adopted": frame["share"].map(share_text), "verdict": frame["verdict"]}
+    )
 
 
 def findings(
-    panel: Panel,
-    exposures: Exposures,
-    rated: Sequence[RatedCandidate],
-    first: Evidence,
-    rules: Rules,
-    warning_time: int,
-    *,
-    tried: int,
-    behaviors: Sequence[str],
-    not_kept: int,
-) -> Discovery:
+    panel: Panel, exposures: Exposures, rated: Sequence[RatedCandidate], first: Evidence,
+    rules: Rules, warning_time: int, *, tried: int, behaviors: Sequence[str], not_kept: int,
+) -> Discovery:  # fmt: skip
     """Return the discovery from the rated candidates."""
     frame = pd.DataFrame([_row(one) for one in rated])
     at_risk, measured = exposures.at_risk, exposures.measured
     accounts = len(np.unique(at_risk.account))
+    results = (0, 0) if measured is None else (len(measured), len(np.unique(measured.account)))
+    # If half of the accounts have adopted, each churn contributes an information of 1/4.
+    detectable = float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4)))
+    left_out = tuple(b for b in behaviors if b not in exposures.behaviors)
     counts = Tried(
-        accounts,
-        len(exposures.sets),
-        0 if measured is None else len(measured),
-        0 if measured is None else len(np.unique(measured.account)),
-        tried,
-        len(exposures.candidates),
-        # If half of the accounts have adopted, each churn contributes an information of 1/4.
-        float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
-        at_risk.adjusted_for,
-        tuple(b for b in behaviors if b not in exposures.behaviors),
-        not_kept,
-    )
+        accounts, len(exposures.sets), *results, tried, len(exposures.candidates), detectable,
+        at_risk.adjusted_for, left_out, not_kept,
+    )  # fmt: skip
     found = Discovery(
         frame, _grid(first, exposures), (), counts, rules, warning_time,
         cross_fitted=accounts >= ENOUGH_ACCOUNTS, warnings=affecting(panel.warnings, "discover"),
@@ -275,7 +259,7 @@ def _apart(processes: Sequence[Process]) -> Iterator[Process]:
 
 
 def _row(one: RatedCandidate) -> dict[str, Any]:
-    candidate, effect = one.candidate, one.effect
+    candidate = one.candidate
     return {
         "behavior": candidate.behavior,
         "at_least": candidate.at_least,
@@ -283,17 +267,11 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
         "within_days": candidate.within,
         "sustained_for": candidate.sustained_for,
         "share": one.share,
-        "hazard_ratio": one.ratio.estimate,
-        "low": one.ratio.low,
-        "high": one.ratio.high,
+        **_limits_of(one.ratio, "hazard_ratio", "low", "high"),
         "as_chosen": np.nan if one.as_chosen is None else one.as_chosen.estimate,
-        "calibrated": np.nan if one.calibrated is None else one.calibrated.estimate,
-        "calibrated_low": np.nan if one.calibrated is None else one.calibrated.low,
-        "calibrated_high": np.nan if one.calibrated is None else one.calibrated.high,
+        **_limits_of(one.calibrated, "calibrated", "calibrated_low", "calibrated_high"),
         "if_ever": one.ever,
-        "result_effect": np.nan if effect is None else effect.estimate,
-        "result_low": np.nan if effect is None else effect.low,
-        "result_high": np.nan if effect is None else effect.high,
+        **_limits_of(one.effect, "result_effect", "result_low", "result_high"),
         "q_value": one.p,
         "stability": one.stability,
         "essential": one.verdict == ESSENTIAL,
@@ -301,6 +279,13 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
         "twins": ", ".join(twin.behavior for twin in one.twins),
         "together": min((twin.together for twin in one.twins), default=np.nan),
     }
+
+
+def _limits_of(number: Ratio | Estimate | None, *names: str) -> dict[str, float]:
+    """Return an estimate and its limits under three names; NaN if there is none."""
+    unknown = (np.nan, np.nan, np.nan)
+    values = unknown if number is None else (number.estimate, number.low, number.high)
+    return dict(zip(names, values, strict=True))
 
 
 def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:

@@ -244,14 +244,9 @@ class _Steps:
 
 
 def _exposures(
-    tables: Tables,
-    panel: Panel,
-    events: Mapping[str, Events],
-    grid: Definitions,
-    warning_time: int,
-    rules: Rules,
-    match: Sequence[str],
-) -> tuple[Exposures, int]:
+    tables: Tables, panel: Panel, events: Mapping[str, Events], grid: Definitions,
+    warning_time: int, rules: Rules, match: Sequence[str],
+) -> tuple[Exposures, int]:  # fmt: skip
     account, _, day = whose(in_order(panel))
     whole = tables.coverage["behaviors"]
     known_before = KnownBefore(
@@ -283,15 +278,9 @@ def _exposures(
             " of the same tenure, term and matched columns",
             "Match fewer columns, or give more accounts",
         )
-    exposures = Exposures(
-        tuple(listed[n] for n in kept),
-        at_risk,
-        sets,
-        measured_results(tables, panel, at_risk.accounts, warning_time),
-        states,
-        _ever(states, account),
-    )
-    return exposures, len(listed)
+    measured = measured_results(tables, panel, at_risk.accounts, warning_time)
+    chosen = tuple(listed[n] for n in kept)
+    return Exposures(chosen, at_risk, sets, measured, states, _ever(states, account)), len(listed)
 
 
 def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:

@@ -58,14 +58,6 @@ def null_of(
     return empirical_null(score[known] / information[known], 1 / np.sqrt(information[known]))
 
 
-def calibrated(ratio: Ratio, null: EmpiricalNull | None) -> Estimate | None:
-    """Return a hazard ratio corrected for the bias of the controls; None without a null."""
-    if null is None:
-        return None
-    std_err = np.log(ratio.high / ratio.low) / (2 * normal_quantile(0.95))
-    return null.calibrate(float(np.log(ratio.estimate)), float(std_err))
-
-
 MIN_CORRELATION = 0.95
 """Correlation above which two states cannot be distinguished.
 
@@ -229,7 +221,11 @@ class Search:
     ) -> Estimate | None:
         """Return a ratio corrected by the other behaviours, except named ones and twins."""
         excluded = {self.behavior(k) for k in named} | self.twins((place, *named)).keys()
-        return calibrated(ratio, null_of(self.exposures, chances, place, excluded))
+        null = null_of(self.exposures, chances, place, excluded)
+        if null is None:
+            return None
+        std_err = np.log(ratio.high / ratio.low) / (2 * normal_quantile(0.95))
+        return null.calibrate(float(np.log(ratio.estimate)), float(std_err))
 
     def twins(self, places: Iterable[int]) -> dict[str, int]:
         """Return the twins of the candidates at ``places``, each with the place of its twin."""
@@ -293,13 +289,9 @@ def name_processes(
 
 
 def _next(
-    search: Search,
-    evidence: Evidence,
-    chances: Chances,
-    behaviors: Sequence[str],
-    at: Sequence[int],
-    refused: dict[str, str],
-) -> int | None:
+    search: Search, evidence: Evidence, chances: Chances, behaviors: Sequence[str],
+    at: Sequence[int], refused: dict[str, str],
+) -> int | None:  # fmt: skip
     """Return the strongest candidate that may be named; record why stronger ones may not."""
     best = [evidence.best(search.exposures.of(behavior)) for behavior in behaviors]
     for n in sorted(best, key=lambda n: -evidence.together()[2][n]):
@@ -326,13 +318,9 @@ def _why_not(
 
 
 def _judge(
-    search: Search,
-    last: Evidence,
-    chances: Chances,
-    behavior: str,
-    named: dict[str, tuple[int, float]],
-    refused: dict[str, str],
-) -> RatedCandidate:
+    search: Search, last: Evidence, chances: Chances, behavior: str,
+    named: dict[str, tuple[int, float]], refused: dict[str, str],
+) -> RatedCandidate:  # fmt: skip
     """Return the verdict on a behaviour, given the other named behaviours."""
     twin_of = search.twins(place for place, _ in named.values()).get(behavior)
     at = [place for name, (place, _) in named.items() if name != behavior and place != twin_of]
@@ -349,19 +337,14 @@ def _judge(
     verdict = _verdict(evidence, n, refused.get(behavior))
     if twin_of is not None:
         verdict = f"{TWIN} {search.behavior(twin_of)}"
+    ever = stays_if_ever(search.exposures, chances, place)[1]
+    # The critical values are those of the whole grid, not of this behaviour's part of it.
+    stability = search.stability(replace(evidence, critical=last.critical), n)
     rated = RatedCandidate(
-        search.exposures.candidates[place],
-        float(search.state(place).mean()),
-        verdict,
-        float(evidence.p[n]),
-        freed,
-        None,
-        _effect(evidence, n),
-        stays_if_ever(search.exposures, chances, place)[1],
-        # The critical values are those of the whole grid, not of this behaviour's part of it.
-        search.stability(replace(evidence, critical=last.critical), n),
+        search.exposures.candidates[place], float(search.state(place).mean()), verdict,
+        float(evidence.p[n]), freed, None, _effect(evidence, n), ever, stability,
         twins=search.twins_of(place),
-    )
+    )  # fmt: skip
     if behavior not in named:
         return rated
     return replace(
