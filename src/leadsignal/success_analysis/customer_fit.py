@@ -40,6 +40,10 @@ REASON = "purchase_reason"
 YEAR = 365
 STAYS, LEAVES, OPEN, FEW = "stays longer", "leaves sooner", "not decided", "too few"
 KEEPS, NOT_KEEPING = "also a reason to stay", "no reason to stay"
+SUCCESS = (
+    "reached", "expected_reached", "success", "success_low", "success_high", "reached_12m",
+    "reached_low", "reached_high",
+)  # fmt: skip
 MAX_VALUES = 12
 """Text attributes with more values are left out by default."""
 
@@ -283,13 +287,9 @@ def _first_on_target(context: AsOfContext) -> tuple[pd.Series[Any] | None, list[
 
 
 def _of_attribute(
-    cohorts: DatedCohorts,
-    name: str,
-    tables: Tables,
-    first: pd.Series[Any] | None,
-    adjust: tuple[str, ...],
-    level: float,
-) -> pd.DataFrame:
+    cohorts: DatedCohorts, name: str, tables: Tables, first: pd.Series[Any] | None,
+    adjust: tuple[str, ...], level: float,
+) -> pd.DataFrame:  # fmt: skip
     """Return the rows of one attribute, lowest churn first."""
     churn = _relative(cohorts, adjust, level)
     kept = _probability(cohorts)
@@ -297,13 +297,12 @@ def _of_attribute(
     for k, group in enumerate(churn):
         few = group.accounts < MIN_ACCOUNTS
         verdict = STAYS if group.high < 1 else LEAVES if group.low > 1 else OPEN
-        kept_12m = [1 - p for p in (kept[k][0], kept[k][2], kept[k][1])]
+        left, least, most = kept[k]
         rows.append(
             {"attribute": name, "value": group.name, "accounts": group.accounts,
              "churned": group.ended, "expected": group.expected, "raw": group.raw,
              "churn": group.rate, "churn_low": group.low, "churn_high": group.high,
-             **dict(zip(("retention_12m", "retention_low", "retention_high"), kept_12m,
-                        strict=True)),
+             "retention_12m": 1 - left, "retention_low": 1 - most, "retention_high": 1 - least,
              "verdict": FEW if few else verdict}
         )  # fmt: skip
     frame = pd.DataFrame(rows)
@@ -336,11 +335,10 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
         if young.sum() < MIN_ACCOUNTS or not (causes[mine] == CHURN).any():
             found.append((np.nan, np.nan, np.nan))
             continue  # a cause without events has no curve
-        curves = aalen_johansen(
+        curve = aalen_johansen(
             cohorts.row_stop[mine], causes[mine], start=cohorts.row_start[mine],
             cluster=cohorts.cluster[cohorts.row_account[mine]],
-        )  # fmt: skip
-        curve = next(one for one in curves if one.cause == CHURN)
+        ).of("all", CHURN)  # fmt: skip
         place = int(np.searchsorted(curve.time, YEAR, "right")) - 1
         if curve.last < YEAR:
             found.append((np.nan, np.nan, np.nan))
@@ -386,13 +384,8 @@ def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> p
     """Return by value how often accounts first get on target, and the probability within a year."""
     rows = []
     chances = _probability(reaching)
-    for group, (chance, low, high) in zip(_relative(reaching, adjust, level), chances, strict=True):
-        few = group.accounts < MIN_ACCOUNTS
-        numbers = {
-            "reached": group.ended, "expected_reached": group.expected, "success": group.rate,
-            "success_low": group.low, "success_high": group.high, "reached_12m": chance,
-            "reached_low": low, "reached_high": high,
-        }  # fmt: skip
-        known = {key: np.nan if few else value for key, value in numbers.items()}
-        rows.append({"value": group.name, "measured_from_start": group.accounts, **known})
-    return pd.DataFrame(rows)
+    for group, chance in zip(_relative(reaching, adjust, level), chances, strict=True):
+        numbers = [group.ended, group.expected, group.rate, group.low, group.high, *chance]
+        known = [np.nan] * len(numbers) if group.accounts < MIN_ACCOUNTS else numbers
+        rows.append((group.name, group.accounts, *known))
+    return pd.DataFrame(rows, columns=["value", "measured_from_start", *SUCCESS])

@@ -251,9 +251,8 @@ def _apart(
     rows += [row for row in _numbers(evaluated, gap, indicators, tables) if row]
     apart = pd.DataFrame(rows)
     apart["p_holm"] = holm(apart["p"].to_numpy(dtype=float))
-    return apart.sort_values(["p", "what", "value"], ascending=[True, True, False]).reset_index(
-        drop=True
-    )
+    order = {"by": ["p", "what", "value"], "ascending": [True, True, False]}
+    return apart.sort_values(**order, ignore_index=True)
 
 
 def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:

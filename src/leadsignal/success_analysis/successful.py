@@ -285,15 +285,13 @@ def most_successful(
     count = max(at_least, int(np.ceil(TENTH * len(everyone))))
     ranked = everyone.sort_values(["score", "account_id"], ascending=[False, True])
     frame = ranked[fit.reindex(ranked.index)].head(count).reset_index(drop=True)
+    compared = [name for name in CRITERIA if name in everyone]
+    criteria = tuple(compare_criterion(everyone, name, at_least) for name in compared)
+    notes = _notes(tables, everyone, steps, len(frame), at_least)
     return SuccessfulAccounts(
-        frame[list(COLUMNS)],
-        everyone.reset_index(drop=True),
-        steps,
-        tuple(compare_criterion(everyone, name, at_least) for name in CRITERIA if name in everyone),
-        _notes(tables, everyone, steps, len(frame), at_least),
-        at_least,
+        frame[list(COLUMNS)], everyone.reset_index(drop=True), steps, criteria, notes, at_least,
         tables.as_of_date,
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

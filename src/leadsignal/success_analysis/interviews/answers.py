@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median_low
 from typing import Any
@@ -20,6 +20,7 @@ import pandas as pd
 from leadsignal.config.success import Process
 from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError
+from leadsignal.files.records import json_ready
 from leadsignal.results import Result
 from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.interviews.kit import (
@@ -126,17 +127,9 @@ class Interviews(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answers as plain dictionaries, ready for JSON."""
-        answers = [
-            {
-                **{key: value for key, value in vars(one).items() if key != "lines"},
-                "traits": list(one.traits),
-                "processes": [
-                    {**vars(process), "behaviors": list(process.behaviors)}
-                    for process in one.processes
-                ],
-            }
-            for one in self.interviews
-        ]
+        answers = json_ready([asdict(one) for one in self.interviews])
+        for one in answers:
+            del one["lines"]
         return {"interviews": answers, "unfilled": list(self.unfilled)}
 
 

@@ -118,12 +118,12 @@ class Distilled:
 
     def candidates(self) -> str:
         """Return all candidate ``[[process]]`` blocks as TOML, each with the number of accounts."""
-        blocks = []
-        for answer in self.processes:
-            if answer.process is not None:
-                head = f"# {len(answer.accounts)} of {answer.interviewed} accounts\n"
-                blocks.append(head + SuccessAnalysis((answer.process,)).to_toml())
-        return "\n".join(blocks)
+        return "\n".join(
+            f"# {len(answer.accounts)} of {answer.interviewed} accounts\n"
+            f"{SuccessAnalysis((answer.process,)).to_toml()}"
+            for answer in self.processes
+            if answer.process is not None
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per answer: kind, text, count, of, share, low, high, agreed."""
@@ -302,12 +302,9 @@ class _Chosen:
 
 
 def _chosen(
-    found: Distilled,
-    objective: str | None,
-    success_metric: str | None,
-    traits: Sequence[str] | None,
-    processes: Sequence[str] | None,
-) -> _Chosen:
+    found: Distilled, objective: str | None, success_metric: str | None,
+    traits: Sequence[str] | None, processes: Sequence[str] | None,
+) -> _Chosen:  # fmt: skip
     def texts(chosen: str | None, answers: tuple[Agreement, ...]) -> list[str]:
         return [chosen] if chosen is not None else [a.text for a in found.agreed(answers)]
 
@@ -353,12 +350,9 @@ def _refuse_lists(chosen: Mapping[str, _Chosen], agree: float) -> None:
 
 
 def _by_group(
-    found: Distilled,
-    objective: str | None,
-    success_metric: str | None,
-    traits: Sequence[str] | None,
-    tracking: Tracking,
-) -> SuccessAnalysis:
+    found: Distilled, objective: str | None, success_metric: str | None,
+    traits: Sequence[str] | None, tracking: Tracking,
+) -> SuccessAnalysis:  # fmt: skip
     """Return the analysis in which segments have only what differs from the shared bullseye."""
     by = str(found.by)
     chosen = {
@@ -372,13 +366,11 @@ def _by_group(
             f"no process is named by {share_text(found.agree)} of the interviews of any {by}",
             "Lower agree, name processes, or ask more accounts",
         )
-    everybody = Bullseye(
-        **{
-            key: values[0]
-            for key in ("objective", "success_metric", "traits")
-            if len(values := list({getattr(one.bullseye, key) for one in chosen.values()})) == 1
-        }
-    )
+    kept = {
+        key: {getattr(one.bullseye, key) for one in chosen.values()}
+        for key in ("objective", "success_metric", "traits")
+    }
+    everybody = Bullseye(**{key: v.pop() for key, v in kept.items() if len(v) == 1})
     segments = tuple(
         Segment({by: (name,)}, own)
         for name, one in chosen.items()
@@ -401,12 +393,8 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
     whole = {a.process.behaviors: a.process for a in found.processes if a.process is not None}
     merged: list[Process] = []
     for behaviors, process in whole.items():
-        named = {
-            name: p
-            for name, one in chosen.items()
-            for p in one.processes
-            if p.behaviors == behaviors
-        }
+        listed = [(name, p) for name, one in chosen.items() for p in one.processes]
+        named = {name: p for name, p in listed if p.behaviors == behaviors}
         if len(named) == len(chosen):
             merged.append(process)
             continue
@@ -419,8 +407,8 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
             else:
                 distinct.append((renamed, [name]))
         merged += [replace(p, applies_to={by: tuple(names)}) for p, names in distinct]
-    listed = [Agreement("process", p.name, (), 0, (), p) for p in merged]
-    return tuple(answer.process for answer in with_own_names(listed) if answer.process is not None)
+    answers = [Agreement("process", p.name, (), 0, (), p) for p in merged]
+    return tuple(answer.process for answer in with_own_names(answers) if answer.process is not None)
 
 
 KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}

@@ -130,9 +130,8 @@ class Adoption(Result):
     def __repr__(self) -> str:
         lines = ["Adoption by start quarter; over all quarters:"]
         for row in self.total().to_dict("records"):
-            by = ""
-            if row["share_by_milestone"] == row["share_by_milestone"]:
-                by = f"{share_text(row['share_by_milestone'])} by the milestone, "
+            met = row["share_by_milestone"]
+            by = f"{share_text(met)} by the milestone, " if met == met else ""
             lines.append(
                 f"  {row['process']}: of {row['accounts']:,} accounts {by}"
                 f"{share_text(row['share_ever'])} so far; {row['open']:,} open,"
@@ -289,8 +288,7 @@ def adoption_table(
         ignore_index=True,
     )  # fmt: skip
     has = {process.name: process.adopt_by is not None for process in analysis.processes}
-    due = counted["process"].map(has).to_numpy(dtype=bool)
-    return Adoption(pd.DataFrame(_with_shares(counted, due)), left_out)
+    return Adoption(_with_shares(counted, counted["process"].map(has).to_numpy(bool)), left_out)
 
 
 @checked
@@ -421,12 +419,11 @@ def _first_adoptions(context: AsOfContext) -> tuple[pd.DataFrame, int]:
     if not len(accounts):
         raise ModelError("no account is observed from its start", "Provide a longer history")
     first = context.episodes.groupby(["account_id", "process"])["adopted_on"].min()
-    parts = []
-    for process in analysis.processes:
-        applies = applies_to_rows(
-            process.applies_to, context.attributes.loc[accounts["account_id"]]
-        )
-        parts.append(_of_process(accounts[applies], process, first))
+    attributes = context.attributes.loc[accounts["account_id"]]
+    parts = [
+        _of_process(accounts[applies_to_rows(process.applies_to, attributes)], process, first)
+        for process in analysis.processes
+    ]
     return pd.concat(parts, ignore_index=True), int(early.sum())
 
 
@@ -434,11 +431,8 @@ def _of_process(mine: pd.DataFrame, process: Process, first: pd.Series[Any]) -> 
     of_process = first[first.index.get_level_values("process") == process.name]
     adopted = mine["account_id"].map(of_process.droplevel("process")).astype("datetime64[us]")
     days = (adopted - mine["started_on"]).dt.days.astype(float)
-    return mine.assign(
-        process=process.name,
-        days=days.where(days <= mine["seen"]),
-        adopt_by=np.nan if process.adopt_by is None else float(process.adopt_by),
-    )
+    due = np.nan if process.adopt_by is None else float(process.adopt_by)
+    return mine.assign(process=process.name, days=days.where(days <= mine["seen"]), adopt_by=due)
 
 
 def _outcomes(rows: pd.DataFrame) -> Any:
@@ -452,10 +446,9 @@ def _outcomes(rows: pd.DataFrame) -> Any:
 
 
 def _with_shares(counts: pd.DataFrame, has_milestone: Any) -> pd.DataFrame:
-    there = counts["accounts"].where(counts["accounts"] > 0)
-    so_far = counts["by_milestone"] / there
+    there, met = counts["accounts"].where(counts["accounts"] > 0), counts["by_milestone"]
     return counts.assign(
-        share_by_milestone=so_far.where(has_milestone),
-        share_at_most=((counts["by_milestone"] + counts["open"]) / there).where(has_milestone),
-        share_ever=(counts["by_milestone"] + counts["later"]) / there,
+        share_by_milestone=(met / there).where(has_milestone),
+        share_at_most=((met + counts["open"]) / there).where(has_milestone),
+        share_ever=(met + counts["later"]) / there,
     )

@@ -217,8 +217,8 @@ def milestone_calendar(
     context = AsOfContext.of(tables, analysis, context)
     now = context.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
-    episodes, accounts = context.episodes, context.attributes.reset_index()
-    frames = [_due_soon(tables, process, now, accounts, episodes, reach) for process in due]
+    accounts = context.attributes.reset_index()
+    frames = [_due_soon(context, process, now, accounts, reach) for process in due]
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.sort_values(["due_on", "account_id", "process"], ignore_index=True)
     overdue = pd.concat([_overdue(process, now) for process in due], ignore_index=True)
@@ -231,25 +231,15 @@ def milestone_calendar(
 def _overdue(process: Process, now: pd.DataFrame) -> pd.DataFrame:
     mine = now[now[f"{process.name}_state"] == "overdue"]
     over = mine[f"{process.name}_days_in_state"].astype(int)
-    return pd.DataFrame(
-        {
-            "account_id": mine["account_id"],
-            "process": process.name,
-            "due_on": mine["snapshot_on"] - pd.to_timedelta(over, unit="D"),
-            "days_over": over,
-        }
-    )
+    due = mine["snapshot_on"] - pd.to_timedelta(over, unit="D")
+    return mine[["account_id"]].assign(process=process.name, due_on=due, days_over=over)
 
 
 def _due_soon(
-    tables: Tables,
-    process: Process,
-    now: pd.DataFrame,
-    accounts: pd.DataFrame,
-    episodes: pd.DataFrame,
-    reach: int,
+    context: AsOfContext, process: Process, now: pd.DataFrame, accounts: pd.DataFrame, reach: int
 ) -> pd.DataFrame:
     """Return the rows of one process, unsorted."""
+    tables = context.tables
     adopt_by = process.adopt_by or 0
     left = adopt_by - now["start"].astype(int)
     rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]
@@ -259,7 +249,6 @@ def _due_soon(
     each = _events(tables, process, place.tolist())
     needed = [_needed(each, int(a), as_of, int(d)) for a, d in zip(place, left, strict=True)]
     events = _days_of_events(tables, process)
-    users = rows.get(f"{process.name}_users", np.nan)
     stage = _stage(events, place.astype(np.int64), np.full(len(place), as_of))
     frame = pd.DataFrame(
         {
@@ -269,7 +258,7 @@ def _due_soon(
             "days_left": left,
             "events": rows[f"{process.name}_events"],
             "at_least": process.at_least,
-            "users": users,
+            "users": rows.get(f"{process.name}_users", np.nan),
             "by_users": process.by_users,
             "more_events": [more for more, _ in needed],
             "more_users": [more for _, more in needed],
@@ -277,14 +266,13 @@ def _due_soon(
             "stage": [STAGES[code] for code in stage],
         }
     )
-    frame[["more_events", "more_users"]] = frame[["more_events", "more_users"]].where(
-        frame["can_be_met"]
-    )
-    chances = _chances(tables, process, events, accounts, episodes, left.to_numpy(), stage)
+    more = ["more_events", "more_users"]
+    frame[more] = frame[more].where(frame["can_be_met"])
+    past = _past(tables, process, accounts, context.episodes)
+    chances = _chances(past, events, left.to_numpy(), stage)
     frame[["past", "chance", "low", "high"]] = chances
-    frame["past"] = frame["past"].astype(int)
-    frame.loc[~frame["can_be_met"].astype(bool), ["chance", "low", "high"]] = 0.0
-    frame["can_be_met"] = frame["can_be_met"].astype(bool)
+    frame = frame.astype({"past": int, "can_be_met": bool})
+    frame.loc[~frame["can_be_met"], ["chance", "low", "high"]] = 0.0
     return frame
 
 
@@ -304,13 +292,9 @@ def _days_of_events(tables: Tables, process: Process) -> _Events:
 
 
 def _events_in(process: Process, frame: pd.DataFrame) -> _Events:
-    return _Events(
-        process,
-        frame["place"].to_numpy(dtype=np.int64),
-        _ordinals(frame["day"]),
-        frame["quantity"].to_numpy(dtype=float),
-        frame["user_id"].to_numpy(dtype=object),
-    )
+    place, quantity = frame["place"].to_numpy(np.int64), frame["quantity"].to_numpy(float)
+    users = frame["user_id"].to_numpy(dtype=object)
+    return _Events(process, place, _ordinals(frame["day"]), quantity, users)
 
 
 def _of_process(tables: Tables, process: Process) -> str:
@@ -367,17 +351,8 @@ def _stage(events: _Events, account: Days, day: Days) -> Days:
     return np.select([every, enough[0], counts[0] > 0], [3, 2, 1], default=0).astype(np.int64)
 
 
-def _chances(
-    tables: Tables,
-    process: Process,
-    events: _Events,
-    accounts: pd.DataFrame,
-    episodes: pd.DataFrame,
-    left: NDArray[Any],
-    stage: Days,
-) -> NDArray[np.float64]:
+def _chances(past: _Past, events: _Events, left: NDArray[Any], stage: Days) -> NDArray[np.float64]:
     """Return past, chance, low and high for each pair of days left and stage."""
-    past = _past(tables, process, accounts, episodes)
     seen: dict[int, tuple[Days, Days]] = {}
     chances = np.full((len(left), 4), np.nan)
     chances[:, 0] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,8 +135,6 @@ class ResultsAroundAdoption(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return curves and changes, ready for JSON."""
-        from dataclasses import asdict
-
         rows = json_rows(self.frame)
         return {"every_days": self.every, "unit": self.unit, "rows": rows,
                 "changes": [asdict(change) for change in self.changes]}  # fmt: skip
@@ -358,16 +356,13 @@ def _change(
     )
     weights = np.vstack((np.ones(len(names), dtype=int), draws))
     differences, control = _differences(changes, kept, who, place, others, weights)
-    known = bool(np.isfinite(differences[0]))
-    low, high = np.nanquantile(differences[1:], (0.025, 0.975)) if known else (None, None)
-    return [
-        Change(
-            process, int(kept.sum()), float(means[0, kept].mean()), float(means[1, kept].mean()),
-            float(changes[kept].mean()), float(control) if known else None,
-            float(differences[0]) if known else None,
-            None if low is None else float(low), None if high is None else float(high),
-        )
-    ]  # fmt: skip
+    compared: list[float | None] = [None] * 4
+    if np.isfinite(differences[0]):
+        limits = np.nanquantile(differences[1:], (0.025, 0.975)).tolist()
+        compared = [control, float(differences[0]), *limits]
+    before, after = means[:, kept].mean(axis=1).tolist()
+    change = float(changes[kept].mean())
+    return [Change(process, int(kept.sum()), before, after, change, *compared)]
 
 
 def _sides(

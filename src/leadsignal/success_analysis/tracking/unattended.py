@@ -16,7 +16,6 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
-from leadsignal.panel import Panel
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import COLOURS, LABEL, axes_of, write_title
 from leadsignal.results import Result
@@ -65,11 +64,9 @@ class UnattendedAccounts(Result):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of active accounts with each reason."""
         axes = axes_of(ax, (7, 2.8))
-        counts = self.counts()
-        bars = axes.barh(list(counts)[::-1], list(counts.values())[::-1], color=COLOURS[1])
-        shares = [
-            f"{n:,} ({share_text(n / max(self.active, 1))})" for n in list(counts.values())[::-1]
-        ]
+        counts = dict(reversed(self.counts().items()))
+        bars = axes.barh(list(counts), list(counts.values()), color=COLOURS[1])
+        shares = [f"{n:,} ({share_text(n / max(self.active, 1))})" for n in counts.values()]
         axes.bar_label(bars, labels=shares, padding=4, fontsize=LABEL)
         axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
         write_title(axes, f"Unattended accounts, of {self.active:,} active")
@@ -134,24 +131,16 @@ def unattended_accounts(
     wait = days_in(grace)
     panel = AsOfContext.of(tables, analysis, context).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
-    found = {
-        reason: applies
-        for reason, applies in _reasons(panel, rows, wait).items()
-        if applies is not None
-    }
+    listed = _reasons(rows, wait).items()
+    found = {reason: applies for reason, applies in listed if applies is not None}
     if not found:
         raise OptionError(
             "the tables allow none of these reasons to be checked: " + ", ".join(REASONS),
             "Add plans or results, or name sponsor and handoff behaviours in [tracking]",
         )
     old = rows["start"] >= wait
-    listed = pd.DataFrame(
-        {
-            reason: (applies & old).mask(applies.isna()).astype("boolean")
-            for reason, applies in found.items()
-        }
-    )
-    is_red = listed.fillna(False)
+    holds = {name: (on & old).mask(on.isna()).astype("boolean") for name, on in found.items()}
+    is_red = pd.DataFrame(holds).fillna(False)
     frame = pd.DataFrame(
         {
             "account_id": rows["account_id"],
@@ -160,14 +149,14 @@ def unattended_accounts(
             "count": is_red.sum(axis=1),
             "reasons": [", ".join(r for r in found if row[r]) for row in is_red.to_dict("records")],
         }
-    ).join(listed)
+    ).join(pd.DataFrame(holds))
     frame = frame[frame["count"] > 0].sort_values(
         ["count", "arr", "account_id"], ascending=[False, False, True], ignore_index=True
     )
     return UnattendedAccounts(frame, len(rows), tuple(found), tables.as_of_date)
 
 
-def _reasons(panel: Panel, rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Series[Any] | None]:
+def _reasons(rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Series[Any] | None]:
     """Return, by reason, whether it holds (missing: unknown); None if it cannot be checked."""
     return {
         NO_PLAN: _is_zero(rows, "plans_open"),
