@@ -76,18 +76,16 @@ def rows_to_evaluate(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
     within = rows["ended_within"].to_numpy(dtype=float, na_value=np.inf)
     ended = within <= horizon
     churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
-    return EvaluationRows(
-        rows,
-        _days(rows["snapshot_on"]),
-        pd.factorize(rows["account_id"])[0].astype(np.int64),
-        pd.factorize(rows["customer_id"])[0].astype(np.int64),
-        np.minimum(within, horizon + 1.0),
-        np.where(ended, np.where(churns, 1, 2), 0).astype(np.int64),
-        rows["arr"].to_numpy(dtype=float, na_value=np.nan),
-        horizon,
-        panel.every,
-        np.ones(len(rows)) if panel.weight is None else rows[SAMPLE_WEIGHT].to_numpy(float),
+    account, customer = (
+        pd.factorize(rows[name])[0].astype(np.int64) for name in ("account_id", "customer_id")
     )
+    stop, outcome = np.minimum(within, horizon + 1.0), np.where(ended, np.where(churns, 1, 2), 0)
+    arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
+    weight = np.ones(len(rows)) if panel.weight is None else rows[SAMPLE_WEIGHT].to_numpy(float)
+    return EvaluationRows(
+        rows, _days(rows["snapshot_on"]), account, customer, stop, outcome.astype(np.int64), arr,
+        horizon, panel.every, weight,
+    )  # fmt: skip
 
 
 def _days(dates: Any) -> Days:
@@ -194,14 +192,9 @@ def churns_to_evaluate(
         for when in (chance, before)
     ]
     kept = at[0] >= 0
-    return EvaluableChurns(
-        churned[kept].reset_index(drop=True),
-        at[0][kept],
-        at[1][kept],
-        known[kept],
-        drop[kept],
-        evaluation.customer[at[0][kept]],
-    )
+    rows_of = [one[kept] for one in (*at, known, drop)]
+    own = churned[kept].reset_index(drop=True)
+    return EvaluableChurns(own, *rows_of, evaluation.customer[rows_of[0]])
 
 
 def _last_day(place: Days, day: Days, allowed: Bools, size: int) -> Days:

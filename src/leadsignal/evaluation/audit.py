@@ -23,6 +23,8 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
+from leadsignal.evaluation.plots import audit_curves
+from leadsignal.files.records import json_ready, json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
@@ -137,15 +139,11 @@ class Audit(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return verdicts and curves, ready for JSON; undefined values are None."""
         curves = {
-            name: {str(int(lead)): _or_none(auc) for lead, auc in zip(of["lead"], of["auc"])}  # noqa: B905
+            name: json_ready(dict(zip(of["lead"].astype(int), of["auc"], strict=True)))
             for name, of in self.curves.groupby("name")
         }
         indicators = [
-            {
-                **{str(key): _or_none(value) for key, value in row.items()},
-                "auc_by_lead": curves.get(row["name"], {}),
-            }
-            for row in self.frame.to_dict("records")
+            {**row, "auc_by_lead": curves.get(row["name"], {})} for row in json_rows(self.frame)
         ]
         return {
             "warning_time_days": self.warning_time,
@@ -160,8 +158,6 @@ class Audit(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the AUC by days before churn, with one line per indicator and families in colour."""
-        from leadsignal.evaluation.plots import audit_curves
-
         named = strongest(self.frame)
         return audit_curves(self.frame, named, self.curves, self.warning_time, ax)
 
@@ -176,11 +172,9 @@ class Audit(Result):
         ]
 
     def __repr__(self) -> str:
+        time = self.warning_time
         lines = self._head()
-        lines += [
-            verdict_counts(self.frame, self.warning_time),
-            strongest_table(self.frame, self.warning_time),
-        ]
+        lines += [verdict_counts(self.frame, time), strongest_table(self.frame, time)]
         if self.usage_declines is False:
             lines.append("no decline of usage before churn was found")
         if self.health:
@@ -273,6 +267,11 @@ class Estimates:
     std_err: Floats
     ends: Ints
 
+    def within(self, least: float, most: float) -> tuple[Floats, Floats]:
+        """Return the confidence limits, kept between two bounds."""
+        margin = normal_quantile(LEVEL) * self.std_err
+        return np.maximum(self.auc - margin, least), np.minimum(self.auc + margin, most)
+
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
@@ -343,12 +342,9 @@ class _Compared:
 
 
 def _curves(
-    compared: _Compared,
-    bootstrap: Resampling,
-    indicators: Sequence[Indicator],
-    leads: Sequence[int],
-    progress: Progress | None,
-) -> pd.DataFrame:
+    compared: _Compared, bootstrap: Resampling, indicators: Sequence[Indicator],
+    leads: Sequence[int], progress: Progress | None,
+) -> pd.DataFrame:  # fmt: skip
     """Return the AUC by lead for the churned accounts that already existed at the longest lead.
 
     Leads with fewer than 20 churns are left out.
@@ -356,61 +352,46 @@ def _curves(
     there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
-    margin, parts = normal_quantile(LEVEL), []
+    parts = []
     for number, lead in enumerate(used):
         found = bootstrap.auc(compared.at(lead), fixed)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "name": [one.name for one in indicators],
-                    "family": [one.family for one in indicators],
-                    "lead": lead,
-                    "auc": found.auc,
-                    "low": np.maximum(found.auc - margin * found.std_err, 0),
-                    "high": np.minimum(found.auc + margin * found.std_err, 1),
-                    "std_err": found.std_err,
-                    "ends": found.ends,
-                }
-            )
-        )
+        low, high = found.within(0, 1)
+        columns = {
+            "name": [one.name for one in indicators],
+            "family": [one.family for one in indicators],
+            "lead": lead, "auc": found.auc, "low": low, "high": high, "std_err": found.std_err,
+            "ends": found.ends,
+        }  # fmt: skip
+        parts.append(pd.DataFrame(columns))
         if progress:
             progress(number + 1, len(used))
     return pd.concat(parts, ignore_index=True)
 
 
 def _verdicts(
-    indicators: Sequence[Indicator],
-    early: Estimates,
-    last: Estimates,
-    rise: Estimates,
+    indicators: Sequence[Indicator], early: Estimates, last: Estimates, rise: Estimates,
     curves: pd.DataFrame,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Return one row per indicator, sorted by verdict, then by distance from 0.5."""
     margin = normal_quantile(LEVEL)
     away = np.abs(early.auc - 0.5)
     p = _p(away - (MARGIN - 0.5), early.std_err)
     p_holm = holm(p)
-    frame = pd.DataFrame(
-        {
-            "name": [one.name for one in indicators],
-            "family": [one.family for one in indicators],
-            "role": [one.role for one in indicators],
-            "auc": early.auc,
-            "low": np.maximum(early.auc - margin * early.std_err, 0),
-            "high": np.minimum(early.auc + margin * early.std_err, 1),
-            "p": p,
-            "p_holm": p_holm,
-            "auc_last": last.auc,
-            "rise": rise.auc,
-            # The distance from 0.5 can rise by at most 0.5: from 0.5 to 0 or 1.
-            "rise_low": np.maximum(rise.auc - margin * rise.std_err, -0.5),
-            "rise_high": np.minimum(rise.auc + margin * rise.std_err, 0.5),
-            "ends": early.ends,
-        }
-    )
+    low, high = early.within(0, 1)
+    # The distance from 0.5 can rise by at most 0.5: from 0.5 to 0 or 1.
+    rise_low, rise_high = rise.within(-0.5, 0.5)
+    columns = {
+        "name": [one.name for one in indicators],
+        "family": [one.family for one in indicators],
+        "role": [one.role for one in indicators],
+        "auc": early.auc, "low": low, "high": high, "p": p, "p_holm": p_holm,
+        "auc_last": last.auc, "rise": rise.auc, "rise_low": rise_low, "rise_high": rise_high,
+        "ends": early.ends,
+    }  # fmt: skip
+    frame = pd.DataFrame(columns)
     leads = (p_holm < 1 - LEVEL) & (early.ends >= MIN_EVENTS)
     seen_last = np.abs(last.auc - 0.5) > margin * last.std_err
-    lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= MIN_EVENTS)
+    lags = seen_last & (rise_low > 0) & (last.ends >= MIN_EVENTS)
     nothing = _says_nothing(curves).reindex(frame["name"]).eq(True).to_numpy()
     verdict = np.select([leads, lags, nothing], [LEADING, LAGGING, NEITHER], default=UNDECIDED)
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
@@ -466,9 +447,3 @@ def _ends_to_decide(
 def _by_name(values: NDArray[Any], names: pd.Series[Any]) -> pd.Series[Any]:
     """Return values indexed by indicator."""
     return pd.Series(values, index=names.to_numpy())
-
-
-def _or_none(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value)
-    return int(value) if isinstance(value, np.integer) else value

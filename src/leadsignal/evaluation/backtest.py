@@ -49,6 +49,7 @@ from leadsignal.evaluation.methods import (
     models_to_fit,
     rules,
 )
+from leadsignal.evaluation.plots import account_history, catch_by_method, head_starts
 from leadsignal.files.records import json_ready, json_rows
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
@@ -63,6 +64,8 @@ from leadsignal.results import Result, or_dash, to_html
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DATES = (("usage_drop_on", "usage drops", "--"), ("known_on", "churn known", ":"),
+         ("ended_on", "end", "-"))  # fmt: skip
 HEAD = """\
              {} caught            AUC          alerts  days before  days before
              in time (95 %)                            right   the end      usage drop
@@ -155,19 +158,9 @@ class Backtest(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the recall of unexpected churns by method, at the warning time."""
-        from leadsignal.evaluation.plots import catch_by_method
-
-        recall = pd.DataFrame(
-            {
-                name: {
-                    "share": getattr(method, self.headline),
-                    "low": getattr(method, f"{self.headline}_low"),
-                    "high": getattr(method, f"{self.headline}_high"),
-                    "beats_context": self.beats_context(name),
-                }
-                for name, method in self.methods.items()
-            }
-        ).T
+        recall = self._table()[[f"{self.headline}{part}" for part in ("", "_low", "_high")]]
+        recall = recall.set_axis(["share", "low", "high"], axis=1).rename_axis(None)
+        recall["beats_context"] = [self.beats_context(name) for name in self.methods]
         whom = "unexpected churners" if self.counts["unexpected"] else "churners"
         shares = recall["share"].astype(float).fillna(0)
         best = str(shares.idxmax())
@@ -183,22 +176,15 @@ class Backtest(Result):
 
     def plot_head_start(self, ax: Axes | None = None) -> Axes:
         """Plot the share of churners alerted at least N days before usage dropped, by method."""
-        from leadsignal.evaluation.plots import head_starts
-
-        days = {
-            name: self.churns.loc[self.churns["method"] == name, "head_start_days"]
-            .dropna()
-            .to_numpy()
-            for name in self.methods
-        }
+        known = self.churns[["method", "head_start_days"]].dropna()
+        ahead, method = known["head_start_days"].to_numpy(), known["method"]
+        days = {name: ahead[(method == name).to_numpy()] for name in self.methods}
         return head_starts(days, self.horizon, ax)
 
     def plot_account(
         self, account_id: str, method: str = "leading", ax: Axes | None = None
     ) -> Axes:
         """Plot an account's rank by snapshot, with its alerts, usage drop and churn."""
-        from leadsignal.evaluation.plots import account_history
-
         if method not in self.methods:
             raise OptionError(f"{method!r} was not run", one_of(self.methods, method))
         rank = self.alerts.groupby("snapshot_on")[f"{method}_risk"].rank(pct=True)
@@ -208,16 +194,11 @@ class Backtest(Result):
             raise OptionError(
                 f"account {account_id!r} was not evaluated", "Choose one of backtest.alerts"
             )
-        churn = self.churns[
-            (self.churns["account_id"] == account_id) & (self.churns["method"] == method)
-        ]
+        churn = self.churns[self.churns["account_id"] == account_id]
+        churn = churn[churn["method"] == method]
         dates = [
             (churn[column].iloc[0], label, style)
-            for column, label, style in (
-                ("usage_drop_on", "usage drops", "--"),
-                ("known_on", "churn known", ":"),
-                ("ended_on", "end", "-"),
-            )
+            for column, label, style in DATES
             if churn[column].notna().any()
         ]
         return account_history(account_id, alerts, dates, ax)
@@ -348,11 +329,9 @@ def _doubts(
 
 
 def _settings(
-    panel: Panel,
-    model: ChurnModel | None,
-    horizon: Duration | None,
+    panel: Panel, model: ChurnModel | None, horizon: Duration | None,
     estimator: Estimator | Classifier | None,
-) -> ChurnModel:
+) -> ChurnModel:  # fmt: skip
     """Return a model with the common settings; raises OptionError for contradictory settings."""
     if estimator is not None and (problem := estimator_problem(estimator)):
         raise OptionError(problem, "Correct the estimator")
@@ -383,16 +362,10 @@ def _check(
 
 
 def _result(
-    panel: Panel,
-    evaluation: EvaluationRows,
-    churns: EvaluableChurns,
-    evaluated: Mapping[str, MethodEvaluation],
-    found: ChurnEvents,
-    capacity: float,
-    cuts: Sequence[date],
-    left_out: Mapping[str, str],
-    segment: str | None,
-) -> Backtest:
+    panel: Panel, evaluation: EvaluationRows, churns: EvaluableChurns,
+    evaluated: Mapping[str, MethodEvaluation], found: ChurnEvents, capacity: float,
+    cuts: Sequence[date], left_out: Mapping[str, str], segment: str | None,
+) -> Backtest:  # fmt: skip
     calibrations = {
         name: calibrate(one, evaluation)
         for name, one in evaluated.items()

@@ -146,23 +146,17 @@ def calibrate(one: MethodEvaluation, evaluation: EvaluationRows) -> Calibration 
     """Return the calibration of the risks; None if it cannot be estimated."""
     try:
         return calibration(
-            evaluation.stop,
-            evaluation.outcome,
-            one.ranked.risk,
-            evaluation.horizon,
-            cluster=evaluation.customer,
-            weights=evaluation.weight,
-        )
+            evaluation.stop, evaluation.outcome, one.ranked.risk, evaluation.horizon,
+            cluster=evaluation.customer, weights=evaluation.weight,
+        )  # fmt: skip
     except ModelError:
         return None
 
 
 def measure(
-    one: MethodEvaluation,
-    evaluation: EvaluationRows,
-    churns: EvaluableChurns,
+    one: MethodEvaluation, evaluation: EvaluationRows, churns: EvaluableChurns,
     calibrated: Calibration | None,
-) -> MethodResult:
+) -> MethodResult:  # fmt: skip
     """Return all measures of a method for the evaluated rows and churns."""
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
     found = {
@@ -250,20 +244,12 @@ def measure_random(
     capacity: float,
 ) -> MethodResult:
     """Return the means over many random rankings; ``draw`` takes a seed."""
-    results = [
-        asdict(
-            measure(
-                MethodEvaluation.of(draw(seed), evaluation, churns, capacity),
-                evaluation,
-                churns,
-                None,
-            )
-        )
-        for seed in range(DRAWS)
-    ]
-    return MethodResult(
-        **{key: float(np.mean([one[key] for one in results])) for key in results[0]}
-    )
+    results = []
+    for seed in range(DRAWS):
+        one = MethodEvaluation.of(draw(seed), evaluation, churns, capacity)
+        results.append(asdict(measure(one, evaluation, churns, None)))
+    means = {key: float(np.mean([one[key] for one in results])) for key in results[0]}
+    return MethodResult(**means)
 
 
 def _known(risk: NDArray[np.float64]) -> NDArray[np.float64]:

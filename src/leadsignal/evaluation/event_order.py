@@ -29,6 +29,8 @@ from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
 
 Floats = NDArray[np.float64]
+Ratio = tuple[float, float, float]
+"""A hazard ratio with its 95 % interval."""
 
 
 GROWTH = 1.2
@@ -162,19 +164,23 @@ def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dic
         "share": share.estimate,
         "share_low": low,
         "share_high": high,
-        **dict(zip(("forward", "forward_low", "forward_high"), forward, strict=True)),
-        **dict(zip(("backward", "backward_low", "backward_high"), backward, strict=True)),
+        **_named("forward", forward),
+        **_named("backward", backward),
         "verdict": _verdict(a, b, forward, backward),
     }
+
+
+def _named(name: str, ratio: Ratio) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ratio, strict=True))
 
 
 def _codes(labels: pd.Series[Any]) -> NDArray[np.int64]:
     return pd.factorize(labels)[0].astype(np.int64)
 
 
-def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, float, float]:
+def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> Ratio:
     """Return the hazard ratio of ``event`` after ``cause`` is reached, with its 95 % interval."""
-    nan = (float("nan"),) * 3
+    nan = (float("nan"), float("nan"), float("nan"))
     start, stop = rows["start"].to_numpy(dtype=float), rows["stop"].to_numpy(dtype=float)
     # An event is first seen at a snapshot, and ends the row before it.
     happens = (event > start) & (event <= stop)
@@ -185,22 +191,20 @@ def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, flo
     strata = rows["term_months"].fillna(-1).to_numpy() if "term_months" in rows else None
     try:
         fit = fit_cox(
-            reached[there, None],
-            stop[there],
-            happens[there],
-            start=start[there],
+            reached[there, None], stop[there], happens[there], start=start[there],
             strata=None if strata is None else strata[there],
             cluster=rows["customer_id"].to_numpy()[there],
-        )
+        )  # fmt: skip
     except LeadsignalError:
         return nan
     beta = float(fit.coef[0])
     spread = fit.robust_cov if fit.robust_cov is not None else fit.cov
     margin = normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
-    return tuple(float(np.exp(x)) for x in (beta, beta - margin, beta + margin))  # type: ignore[return-value]
+    estimate, low, high = np.exp([beta, beta - margin, beta + margin]).tolist()
+    return estimate, low, high
 
 
-def _verdict(a: str, b: str, forward: tuple[float, ...], backward: tuple[float, ...]) -> str:
+def _verdict(a: str, b: str, forward: Ratio, backward: Ratio) -> str:
     """Return a verdict from the two ratios: one comes first, each raises the other, or unclear."""
     if np.isnan(forward[0]) or np.isnan(backward[0]):
         return CANNOT

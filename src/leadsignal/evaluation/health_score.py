@@ -12,6 +12,7 @@ from leadsignal.arguments import checked, reads_weights
 from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
+from leadsignal.evaluation.plots import bands_before_churn
 from leadsignal.panel import Panel
 from leadsignal.phrases import share_between
 from leadsignal.results import Result, or_dash
@@ -99,8 +100,6 @@ class HealthAudit(Result):
         -------
         Axes
         """
-        from leadsignal.evaluation.plots import bands_before_churn
-
         early = int(self.bands["early"].get(GREEN, 0))
         title = (
             f"{early:,} of {self.churned:,} churned accounts were green {self.warning_time} days"

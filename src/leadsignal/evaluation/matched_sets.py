@@ -22,7 +22,7 @@ from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.frames import in_order
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.evaluation.methods import ROWS_AT_ONCE, thinned
+from leadsignal.evaluation.methods import risks_in_parts, thinned
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.panel import Panel
 
@@ -119,11 +119,7 @@ def _context_risk(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, bool]:
         model.fit(thinned(panel.narrowed(panel.names(role="context"))))
     except ModelError:
         return np.zeros(len(rows)), False
-    parts = [
-        model.predict(rows.iloc[begin : begin + ROWS_AT_ONCE]).risk
-        for begin in range(0, len(rows), ROWS_AT_ONCE)
-    ]
-    return np.concatenate(parts), True
+    return risks_in_parts(model, rows), True
 
 
 def _equally_likely(weight: Floats, customer: Ints, seed: int) -> NDArray[np.bool_]:
@@ -165,9 +161,9 @@ def _pairs(
     position = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
     begin = np.searchsorted(key, position - TENURE_WITHIN, side="left")
     stop = np.searchsorted(key, position + TENURE_WITHIN, side="right")
+    none = np.zeros(0, np.int64)
     case: list[int] = []
-    control: list[Ints] = []
-    of: list[Ints] = []
+    control, of = [none], [none]
     for end, first, after in zip(ends, begin, stop, strict=True):
         near = order[first:after]
         near = near[near != end]
@@ -178,6 +174,4 @@ def _pairs(
         of.append(np.full(len(near), len(case)))
         case.append(end)
         control.append(near)
-    if not case:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.array(case), np.concatenate(control), np.concatenate(of)
+    return np.array(case, dtype=np.int64), np.concatenate(control), np.concatenate(of)

@@ -117,14 +117,11 @@ def differences_from_context(
     for name, one in evaluated.items():
         if name == BASELINE:
             continue
+        unexpected = one.unexpected_recall(evaluation, churns)
         for what, difference in (
             ("auc", one.auc(evaluation) - base.auc(evaluation)),
             ("recall_ahead", one.caught(evaluation, churns) - base.caught(evaluation, churns)),
-            (
-                "unexpected_recall_ahead",
-                one.unexpected_recall(evaluation, churns)
-                - base.unexpected_recall(evaluation, churns),
-            ),
+            ("unexpected_recall_ahead", unexpected - base.unexpected_recall(evaluation, churns)),
         ):
             low, high = difference.interval(evaluation.customer)
             rows.append((name, BASELINE, what, difference.estimate, low, high))

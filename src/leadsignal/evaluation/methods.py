@@ -189,13 +189,8 @@ def fitted(
     ]
     values = len(cuts) * sum(read.frame.size for _, read in base.values())
     make = partial(_replayed, base, recalibrated)
-    risks = dict(
-        zip(
-            ((name, cut) for name, cut, _ in tasks),
-            each(make, tasks, values=values, progress=progress),
-            strict=True,
-        )
-    )
+    found = each(make, tasks, values=values, progress=progress)
+    risks = {(name, cut): risk for (name, cut, _), risk in zip(tasks, found, strict=True)}
     for name in models:
         risk = np.full(len(evaluation.rows), np.nan)
         for cut, until in zip(cuts, ends, strict=True):
@@ -204,15 +199,12 @@ def fitted(
 
 
 def _replayed(
-    base: Mapping[str, tuple[ChurnModel, Panel]],
-    recalibrated: bool,
-    name: str,
-    cut: date,
+    base: Mapping[str, tuple[ChurnModel, Panel]], recalibrated: bool, name: str, cut: date,
     rows: pd.DataFrame,
-) -> Floats:
+) -> Floats:  # fmt: skip
     """Return the risks of rows by a model fitted on what was known at a cut-off date."""
     model, read = base[name]
-    return _predict(_fit(model, read.as_of(cut), recalibrated), rows)
+    return risks_in_parts(_fit(model, read.as_of(cut), recalibrated), rows)
 
 
 def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
@@ -226,7 +218,8 @@ def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
         ) from None
 
 
-def _predict(model: ChurnModel, rows: pd.DataFrame) -> Floats:
+def risks_in_parts(model: ChurnModel, rows: pd.DataFrame) -> Floats:
+    """Return the risks of rows, computed for a part of them at a time."""
     parts = [
         model.predict(rows.iloc[begin : begin + ROWS_AT_ONCE]).risk
         for begin in range(0, len(rows), ROWS_AT_ONCE)
@@ -254,11 +247,8 @@ def extra_methods(
             )
         keys = ["account_id", "snapshot_on"]
         known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
-        risk = (
-            known["risk"]
-            .reindex(pd.MultiIndex.from_frame(evaluation.rows[keys]))
-            .to_numpy(dtype=float)
-        )
+        wanted = pd.MultiIndex.from_frame(evaluation.rows[keys])
+        risk = known["risk"].reindex(wanted).to_numpy(dtype=float)
         if np.isnan(risk).any():
             raise OptionError(
                 f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} rows",

@@ -227,18 +227,13 @@ def tune_model(
     order = np.argsort(loss.mean(axis=1), kind="stable")
     best = int(order[0])
     codes = np.unique(np.concatenate(accounts), return_inverse=True)[1]
-    table = pd.DataFrame(
-        [
-            {
-                **_plain(candidates[place]),
-                "log_loss": float(loss[place].mean()),
-                "behind": float((loss[place] - loss[best]).mean()),
-                "behind_error": mean_of(loss[place] - loss[best]).std_err(codes),
-            }
-            for place in order
-        ]
-    )
-    return Tuning(table, models[best], folds)
+    rows = []
+    for place in order:
+        behind = loss[place] - loss[best]
+        numbers = {"log_loss": float(loss[place].mean()), "behind": float(behind.mean())}
+        error = mean_of(behind).std_err(codes)
+        rows.append({**_plain(candidates[place]), **numbers, "behind_error": error})
+    return Tuning(pd.DataFrame(rows), models[best], folds)
 
 
 def _loss(
