@@ -6,7 +6,7 @@ here is an indicator and nothing enters the panel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,31 +38,6 @@ if TYPE_CHECKING:
 MAX_QUARTERS = 12
 """Maximum number of quarters drawn; earlier ones are left out."""
 HUES = {"unexpected": COLOURS[1], "signalled": COLOURS[0], "too young": COLOURS[4]}
-
-
-def churns_by_quarter(
-    quarters: pd.DataFrame, verdicts: Sequence[str], title: str, ax: Axes | None = None
-) -> Axes:
-    """Draw churned accounts of the latest quarters, stacked by verdict.
-
-    ``quarters`` is indexed by quarter, with a column of account counts for each verdict.
-    """
-    axes = axes_of(ax, (7.6, 3.8))
-    rows = quarters.tail(MAX_QUARTERS)
-    names, below = [str(quarter) for quarter in rows.index], np.zeros(len(rows))
-    for verdict in sorted(verdicts, key=lambda one: one not in HUES):
-        height = rows[f"{verdict.replace(' ', '_')}_accounts"].to_numpy(dtype=float)
-        if height.any():
-            colour = HUES.get(verdict, FAINT)
-            axes.bar(names, height, bottom=below, color=colour, label=verdict, edgecolor="white")
-            below += height
-    whole_numbers(axes.yaxis)
-    axes.tick_params(axis="x", rotation=45)
-    axes.set(xlabel="quarter in which the end was known", ylabel="churned accounts")
-    write_title(axes, title, room=24)
-    legend_above(axes, ncols=4)
-    return axes
-
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
 TOO_YOUNG, UNKNOWN = "too young", "unknown"
@@ -132,15 +107,33 @@ class ChurnEvents(Result):
         -------
         Axes
         """
-        quarters, unexpected = self.by_quarter(), int(self.counts()["accounts"][UNEXPECTED])
-        churned = len(self.churned)
-        title = f"{churned:,} accounts churned"
-        if self.can_tell:
-            title = (
-                f"{unexpected:,} of {churned:,} churned accounts gave no warning"
-                f" {self.warning_time} days before"
-            )
-        return churns_by_quarter(quarters, VERDICTS, title, ax)
+        rows = self.by_quarter().tail(MAX_QUARTERS)
+        axes = axes_of(ax, (7.6, 3.8))
+        names, below = [str(quarter) for quarter in rows.index], np.zeros(len(rows))
+        for verdict in sorted(VERDICTS, key=lambda one: one not in HUES):
+            height = rows[f"{verdict.replace(' ', '_')}_accounts"].to_numpy(dtype=float)
+            if height.any():
+                colour = HUES.get(verdict, FAINT)
+                axes.bar(
+                    names, height, bottom=below, color=colour, label=verdict, edgecolor="white"
+                )
+                below += height
+        whole_numbers(axes.yaxis)
+        axes.tick_params(axis="x", rotation=45)
+        axes.set(xlabel="quarter in which the end was known", ylabel="churned accounts")
+        write_title(axes, self._title, room=24)
+        legend_above(axes, ncols=4)
+        return axes
+
+    @property
+    def _title(self) -> str:
+        unexpected, churned = int(self.counts()["accounts"][UNEXPECTED]), len(self.churned)
+        if not self.can_tell:
+            return f"{churned:,} accounts churned"
+        return (
+            f"{unexpected:,} of {churned:,} churned accounts gave no warning"
+            f" {self.warning_time} days before"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""
@@ -414,10 +407,8 @@ def _first_snapshots(panel: Panel, cleared: pd.DataFrame) -> pd.DataFrame:
     found = pd.merge_asof(
         cleared.assign(order=np.arange(len(cleared)), snapshot=_to_the_day(cleared["cleared_on"])),
         rows.assign(snapshot=_to_the_day(rows["snapshot_on"])),
-        on="snapshot",
-        by="account_id",
-        direction="forward",
-    )
+        on="snapshot", by="account_id", direction="forward",
+    )  # fmt: skip
     return found.sort_values("order")
 
 

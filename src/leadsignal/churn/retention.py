@@ -13,6 +13,7 @@ from leadsignal.arguments import checked
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import (
     COLOURS,
@@ -85,17 +86,9 @@ class Retention(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
-        rows = self.frame.assign(period=self.frame["period"].astype(str)).to_dict("records")
-        return {
-            "by": self.by,
-            "every": self.every,
-            "unit": self.unit,
-            "over": self.over,
-            "rows": [
-                {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in r.items()}
-                for r in rows
-            ],
-        }
+        rows = json_rows(self.frame.assign(period=self.frame["period"].astype(str)))
+        settings = {"by": self.by, "every": self.every, "unit": self.unit, "over": self.over}
+        return {**settings, "rows": rows}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the retention of accounts and of revenue by period, over all cohorts.
@@ -361,13 +354,9 @@ def retention_picture(
             at, values, color=COLOURS[number], linestyle=STYLES[number], marker="o", markersize=3.5
         )
         last = np.flatnonzero(~np.isnan(values))[-1]
-        ends.append(
-            (
-                float(values[last]),
-                f"{f'{unit}s' if name == 'logo' else MEASURES[name]} {share_text(values[last], 1)}",
-                COLOURS[number],
-            )
-        )
+        what = f"{unit}s" if name == "logo" else MEASURES[name]
+        text = f"{what} {share_text(values[last], 1)}"
+        ends.append((float(values[last]), text, COLOURS[number]))
     step = -(-len(total) // MAX_TICKS)
     shown = at[::-1][::step][::-1]
     axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ def draw_arms(
     return chosen.assign(
         stratum=chosen["customer_id"].map(stratum),
         arm=chosen["customer_id"].map(arm),
-        assigned_on=_day(scores.as_of_date),
+        assigned_on=pd.Timestamp(scores.as_of_date),
     )[["account_id", "customer_id", "stratum", "arm", "assigned_on", "risk"]]
 
 
@@ -129,10 +128,6 @@ def _as_held_out(scores: Scores, chosen: pd.DataFrame) -> dict[str, str]:
     held_out = set(scores.frame.loc[scores.frame[HELD_OUT], "account_id"].astype(str))
     control = chosen["account_id"].isin(held_out)
     return dict(zip(chosen["customer_id"], np.where(control, CONTROL, TREATED), strict=True))
-
-
-def _day(day: date) -> pd.Timestamp:
-    return pd.Timestamp(day)
 
 
 MONTHS = (3, 6, 9, 12, 18, 24)
@@ -196,12 +191,9 @@ class ExperimentPlan(Result):
         }
 
     def __repr__(self) -> str:
-        enough = (
-            f"{self.available:,} accounts are available"
-            if self.accounts <= self.available
-            else f"only {self.available:,} accounts are available: run it longer, or aim at a"
-            " larger reduction"
-        )
+        enough = f"{self.available:,} accounts are available"
+        if self.accounts > self.available:
+            enough = f"only {enough}: run it longer, or aim at a larger reduction"
         return (
             f"{self.accounts:,} accounts for {self.months} months detect a reduction in churn of"
             f" {share_text(self.reduction)} with a probability of {share_text(self.power)}"

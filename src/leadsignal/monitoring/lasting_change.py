@@ -29,7 +29,7 @@ from leadsignal.ingestion.feed_health import (
     chance_of_silence,
     detected_after,
 )
-from leadsignal.monitoring.realised import Outcomes
+from leadsignal.monitoring.realised import Outcomes, active_columns
 from leadsignal.phrases import share_text
 from leadsignal.scoring.feeds import daily_records
 from leadsignal.tables import Tables
@@ -171,14 +171,6 @@ def churn_changes(
     return assess_churn(runs, accounts_a_customer(outcomes.frame), limit)
 
 
-def active_columns(scores: pd.DataFrame) -> dict[int, str]:
-    """Return the columns still_active_…d of scores by number of days, the smallest first."""
-    named = [str(name) for name in scores.columns if str(name).startswith("still_active_")]
-    return dict(
-        sorted((int(name.removeprefix("still_active_").removesuffix("d")), name) for name in named)
-    )
-
-
 def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
     """Return the expected number of ends of each run, and those known before the next run.
 
@@ -201,20 +193,10 @@ def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
     runs["days"] = gap.clip(upper=MAX_DAYS).to_numpy()
     rows = rows.merge(runs[runs["days"] > 0], on="snapshot_on")
     ahead = (rows["known_on"] - rows["snapshot_on"]).dt.days
-    return (
-        rows.assign(
-            expected=1 - np.exp(-rows["rate"] * rows["days"]),
-            observed=(ahead >= 0) & (ahead < rows["days"]),
-        )
-        .groupby("snapshot_on")
-        .agg(
-            model_version=("model_version", "first"),
-            days=("days", "first"),
-            expected=("expected", "sum"),
-            observed=("observed", "sum"),
-        )
-        .reset_index()
-    )
+    expected = 1 - np.exp(-rows["rate"] * rows["days"])
+    rows = rows.assign(expected=expected, observed=(ahead >= 0) & (ahead < rows["days"]))
+    how = {"model_version": "first", "days": "first", "expected": "sum", "observed": "sum"}
+    return rows.groupby("snapshot_on", as_index=False)[list(how)].agg(how)
 
 
 def _rate_a_day(scores: pd.DataFrame) -> NDArray[np.float64]:
@@ -351,9 +333,7 @@ def assess_loss(
     past = slice(max(weeks - GAP - BASE, 0), weeks - GAP)
     dispersions = _dispersions(records[past], mean_active[past])
     rate = float(np.nanmean(expected[-BASE:]))
-    delays = {
-        over: _delay(over, rate, dispersion, limit) for over, dispersion in dispersions.items()
-    }
+    delays = {over: _delay(over, rate, one, limit) for over, one in dispersions.items()}
     over = min(delays, key=lambda one: (delays[one], one))
     if not np.isfinite(delays[over]) or weeks - begin < over:
         return None

@@ -234,24 +234,16 @@ def monitor_scores(
         *_of_arms(arms),
     ]
     log_warnings(f"monitoring on {tables.as_of_date}", findings)
-    return Monitoring(
-        tuple(findings),
-        tables.as_of_date,
-        feeds,
-        _drift_frame(levels, drift),
-        volume,
-        realised,
-        arms,
-        lasting,
-        outcomes_by_quarter(outcomes),
-        (
-            *_of_paces(feeds, panel.every),
-            *_of_late_losses(lasting),
-            *_notes(levels, drift, outcomes, scores, contacts),
-            *(one.message for one in clipped if off_grid),
-        ),
-        affecting(tables.warnings, "monitor"),
+    notes = (
+        *_of_paces(feeds, panel.every),
+        *_of_late_losses(lasting),
+        *_notes(levels, drift, outcomes, scores, contacts),
+        *(one.message for one in clipped if off_grid),
     )
+    return Monitoring(
+        tuple(findings), tables.as_of_date, feeds, _drift_frame(levels, drift), volume, realised,
+        arms, lasting, outcomes_by_quarter(outcomes), notes, affecting(tables.warnings, "monitor"),
+    )  # fmt: skip
 
 
 def _check(panel: Panel, tables: Tables, scores: pd.DataFrame, false_alarms: float) -> None:
@@ -273,11 +265,8 @@ def _check(panel: Panel, tables: Tables, scores: pd.DataFrame, false_alarms: flo
 def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
     """Return the scores up to as_of, with ids as text, in a fixed order."""
     days = pd.to_datetime(scores["snapshot_on"])
-    kept = scores.assign(
-        account_id=scores["account_id"].astype(str),
-        snapshot_on=days,
-        alert=scores["alert"].astype(bool),
-    )[days <= pd.Timestamp(as_of)]
+    typed = scores.astype({"account_id": str, "alert": bool}).assign(snapshot_on=days)
+    kept = typed[days <= pd.Timestamp(as_of)]
     if not len(kept):
         raise OptionError(f"no scores are of {as_of} or before", "Give a later as_of, or score")
     return kept.sort_values(["snapshot_on", "account_id"], ignore_index=True)
@@ -294,23 +283,17 @@ def _followed(panel: Panel, feeds: Collection[FeedHealth]) -> list[str]:
 
 def _quarters(table: pd.DataFrame) -> list[str]:
     """Return a line with the expected and observed churn of the last four quarters."""
-    last = table.tail(4)
     texts = [
-        f"{quarter} {expected:,.1f}, {observed:,}"
-        for quarter, expected, observed in zip(
-            last["quarter"], last["expected"], last["observed"], strict=True
-        )
+        f"{row['quarter']} {row['expected']:,.1f}, {row['observed']:,}"
+        for row in table.tail(4).to_dict("records")
     ]
     return [f"churns expected, observed by quarter of the run: {'; '.join(texts)}"] if texts else []
 
 
 def _lasting(
-    tables: Tables,
-    scores: pd.DataFrame,
-    outcomes: Outcomes,
-    feeds: Collection[FeedHealth],
+    tables: Tables, scores: pd.DataFrame, outcomes: Outcomes, feeds: Collection[FeedHealth],
     alarms: float,
-) -> tuple[LastingChange, ...]:
+) -> tuple[LastingChange, ...]:  # fmt: skip
     """Return the CUSUMs of churn, and of the feeds that are not already reported as broken."""
     names = [one.table for one in feeds if not one.broken and one.state != "ended"]
     return (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, names, alarms))
@@ -349,14 +332,8 @@ def _of_scores(
     """Return shifts of the risk and of new alerts between runs of the same model."""
     versions = dict(zip(volume["snapshot_on"], volume["model_version"], strict=True))
     alerted = scores.groupby("account_id")["alert"].shift(1)
-    rows = pd.DataFrame(
-        {
-            "snapshot_on": scores["snapshot_on"],
-            "risk": scores["risk"].astype(float),
-            "alert": scores["alert"].astype(float),
-            "new_alert": (scores["alert"] & (alerted == False)).astype(float),  # noqa: E712
-        }
-    )
+    rows = scores[["snapshot_on", "risk", "alert"]].astype({"risk": float, "alert": float})
+    rows["new_alert"] = (scores["alert"] & (alerted == False)).astype(float)  # noqa: E712
     eras = {day: versions[pd.Timestamp(day)] for day in np.unique(rows["snapshot_on"].to_numpy())}
     levels = levels_of(rows, ["risk", "alert", "new_alert"], every, eras)
     rated = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=MIN_SHIFT)
@@ -449,12 +426,9 @@ def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
 
 
 def _notes(
-    levels: Levels,
-    drift: RatedShift,
-    outcomes: Outcomes,
-    scores: pd.DataFrame,
+    levels: Levels, drift: RatedShift, outcomes: Outcomes, scores: pd.DataFrame,
     contacts: pd.DataFrame | None,
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     notes = []
     if not drift.assessed.any():
         notes.append(f"{len(levels.days)} runs are too few to judge drift")

@@ -152,12 +152,14 @@ class Outcomes:
 
 def horizon_of(scores: pd.DataFrame) -> int:
     """Return the horizon of scores in days, from the largest of the columns still_active_…d."""
-    days = [
-        int(name.removeprefix("still_active_").removesuffix("d"))
-        for name in scores.columns
-        if name.startswith("still_active_")
-    ]
-    return max(days)
+    return max(active_columns(scores))
+
+
+def active_columns(scores: pd.DataFrame) -> dict[int, str]:
+    """Return the columns still_active_…d of scores by number of days, the smallest first."""
+    named = [str(name) for name in scores.columns if str(name).startswith("still_active_")]
+    days = {int(name.removeprefix("still_active_").removesuffix("d")): name for name in named}
+    return dict(sorted(days.items()))
 
 
 def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
@@ -186,12 +188,11 @@ def evaluate_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, 
     """Return expected and observed churns of all accounts, and of held-out ones if any."""
     frame = outcomes.frame
     arms = ["all", *(["held out"] if (frame["arm"] == "held out").any() else [])]
-    found = []
-    for arm in arms:
-        mine = frame if arm == "all" else frame[frame["arm"] == arm]
-        one = _realised(arm, mine, outcomes, warning_time)
-        found += [one] if one is not None else []
-    return tuple(found)
+    found = [
+        _realised(arm, frame[(frame["arm"] == arm) | (arm == "all")], outcomes, warning_time)
+        for arm in arms
+    ]
+    return tuple(one for one in found if one is not None)
 
 
 def outcomes_by_quarter(outcomes: Outcomes) -> pd.DataFrame:
@@ -214,21 +215,15 @@ def _realised(
     low, high = apart.interval(customer)
     expected, size = float(risk.sum()), len(rows)
     alerted = rows["alert"].to_numpy(dtype=bool)
+    accounts, runs = (int(rows[name].nunique()) for name in ("account_id", "snapshot_on"))
+    limits = max(0.0, expected + size * low), min(float(size), expected + size * high)
+    slope = _slope(rows, risk, customer, outcomes.horizon)
+    right = Share(int(churned[alerted].sum()), int(alerted.sum()))
     return Realised(
-        arm,
-        size,
-        int(rows["account_id"].nunique()),
-        int(rows["snapshot_on"].nunique()),
-        expected,
-        int(churned.sum()),
-        max(0.0, expected + size * low),
-        min(float(size), expected + size * high),
-        size * apart.std_err(customer),
-        _slope(rows, risk, customer, outcomes.horizon),
-        _caught(frame, outcomes, warning_time),
-        float(frame["alert"].mean()),
-        Share(int(churned[alerted].sum()), int(alerted.sum())),
-    )
+        arm, size, accounts, runs, expected, int(churned.sum()), *limits,
+        size * apart.std_err(customer), slope, _caught(frame, outcomes, warning_time),
+        float(frame["alert"].mean()), right,
+    )  # fmt: skip
 
 
 def _slope(

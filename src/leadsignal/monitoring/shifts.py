@@ -129,14 +129,8 @@ def levels_of(
     if eras is not None:
         era = np.unique([str(eras[day]) for day in days], return_inverse=True)[1].astype(np.int64)
     empty = np.zeros((0, len(days)))
-    return Levels(
-        tuple(series for series, _, _ in found),
-        tuple(days),
-        np.array([level for _, level, _ in found]) if found else empty,
-        np.array([known for _, _, known in found]) if found else empty,
-        every,
-        era,
-    )
+    series, level, known = zip(*found, strict=True) if found else ((), empty, empty)
+    return Levels(tuple(series), tuple(days), np.array(level), np.array(known), every, era)
 
 
 def _levels(

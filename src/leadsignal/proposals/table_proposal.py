@@ -200,7 +200,7 @@ def guessed_proposal(file: FileProfile) -> TableProposal | None:
 
 
 def _as_table(file: FileProfile, table: str) -> Iterator[TableProposal]:
-    assigned = _assigned(file, _words_of(table), _kinds_of(table), _needed(table))
+    assigned = _assigned(file, table)
     exact = file.stem == plain_name(table)
     hint = exact or any(word in file.stem for word in FILE_WORDS.get(table, ()))
     needed = [name for name in _needed(table) if name not in assigned]
@@ -393,16 +393,12 @@ def _shape_fits(
     return hint or (len(assigned) > len(_needed(table)) and bool(own - GENERIC))
 
 
-def _assigned(
-    file: FileProfile,
-    words: Mapping[str, tuple[str, ...]],
-    kinds: Mapping[str, Column],
-    needed: Sequence[str],
-) -> dict[str, tuple[ColumnProfile, float]]:
+def _assigned(file: FileProfile, table: str) -> dict[str, tuple[ColumnProfile, float]]:
     """Return the best header for each column, with its score; each header is used once."""
+    kinds, needed = _kinds_of(table), _needed(table)
     offers = [
         (_likeness(column.plain, names, name in needed), -at, name, column)
-        for at, (name, names) in enumerate(words.items())
+        for at, (name, names) in enumerate(_words_of(table).items())
         for column in file.columns
         if _can_be(column, kinds.get(name))
     ]
