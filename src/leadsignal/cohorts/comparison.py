@@ -37,6 +37,7 @@ from leadsignal.cohorts.wording import (
     write_table,
 )
 from leadsignal.errors import ModelError
+from leadsignal.files.records import json_fields
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.phrases import count_of, unbroken
 from leadsignal.readable_tables import html_table
@@ -246,21 +247,14 @@ class Comparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dictionaries, ready for JSON."""
+        days = {"landmark_days": "landmark", "horizon_days": "horizon"}
         return {
-            "by": self.by,
-            "landmark_days": self.landmark,
-            "horizon_days": self.horizon,
-            "level": self.level,
+            **json_fields(self, "by", "landmark_days", "horizon_days", "level", **days),
             "time_zero": self.dated.since,
-            "cohorts": [cohort.to_dict() for cohort in self.cohorts],
-            "contrasts": [contrast.to_dict() for contrast in self.contrasts],
+            **json_fields(self, "cohorts", "contrasts"),
             "small_groups": [] if self.groups is None else self.groups.to_dict()["groups"],
-            "cautions": list(self.cautions),
-            "verdict": self.verdict,
-            "explanation": self.explanation,
-            "evidence": [one.to_dict() for one in self.evidence],
-            "warnings": [one.to_dict() for one in self.warnings],
-            "sample": None if self.sample is None else self.sample.to_dict(),
+            **json_fields(self, "cautions", "verdict", "explanation", "evidence"),
+            **json_fields(self, "warnings", "sample"),
         }
 
     def to_markdown(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from leadsignal.files.records import json_fields
 from leadsignal.stats.estimates import Estimate
 
 MIN_ACCOUNTS = 5
@@ -161,35 +162,25 @@ class Contrast:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contrast as a plain dictionary, ready for JSON."""
-        numbers = ("hazard_ratio", "rmst_days", "rmst_ratio", "shrinkage")
-        plain: dict[str, Any] = {
-            "cohort": self.cohort,
-            "against": self.against,
-            "method": self.method,
-            "adjusted_for": list(self.adjusted_for),
-            "accounts": None if self.suppressed else list(self.accounts),
-            "ended": None if self.suppressed else list(self.ended),
-            "suppressed": self.suppressed,
+        numbers = ("hazard_ratio", "rmst_days", "rmst_ratio", "shrinkage", "retention_12m",
+                   "retention_24m")  # fmt: skip
+        more = ("artefact", "log_rank_p", "from_day", "horizon_days", "effective_accounts",
+                "highest_weight")  # fmt: skip
+        renamed = {
+            "from_day": "origin",
+            "horizon_days": "horizon",
+            "effective_accounts": "effective",
         }
-        for name in numbers:
-            number = getattr(self, name)
-            plain[name] = None if number is None else number.to_dict()
-        for name in ("retention_12m", "retention_24m"):
-            pair = getattr(self, name)
-            plain[name] = None if pair is None else [number.to_dict() for number in pair]
-        ratio = self.hazard_ratio
-        plain["p"] = None if ratio is None else ratio.p
-        plain["e_value"] = None if self.e_value is None else list(map(finite_or_none, self.e_value))
-        plain |= {
+        e_value = self.e_value and list(map(finite_or_none, self.e_value))
+        plain = {
+            **json_fields(self, "cohort", "against", "method", "adjusted_for", "accounts", "ended"),
+            **json_fields(self, "suppressed", *numbers),
+            "p": self.hazard_ratio and self.hazard_ratio.p,
+            "e_value": e_value,
             "shrinkage_of": self.shrinkage_of or None,
-            "artefact": self.artefact,
-            "log_rank_p": self.log_rank_p,
-            "from_day": self.origin,
-            "horizon_days": self.horizon,
-            "effective_accounts": self.effective and list(self.effective),
-            "highest_weight": self.highest_weight and list(self.highest_weight),
+            **json_fields(self, *more, **renamed),
         }
-        return plain
+        return plain | (dict.fromkeys(("accounts", "ended")) if self.suppressed else {})
 
 
 def finite_or_none(value: float) -> float | None:

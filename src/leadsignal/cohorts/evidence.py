@@ -22,6 +22,7 @@ from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, wit
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.records import json_fields
 from leadsignal.results import Result
 from leadsignal.stats.estimates import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
 from leadsignal.survival.inputs import Floats, Ints
@@ -199,23 +200,12 @@ class Evidence(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all checks as plain dictionaries, ready for JSON."""
+        checks = ("lags", "methods", "early", "late", "in_quarters", "change_p", "controls")
         return {
-            "by": self.by,
-            "cohort": self.cohort,
-            "against": self.against,
+            **json_fields(self, "by", "cohort", "against"),
             "rung": int(self.rung),
-            "wording": self.wording,
-            "disagreement": self.disagreement,
-            "adjusted_for": list(self.adjusted_for),
-            "lags": {str(lag): one.to_dict() for lag, one in self.lags.items()},
-            "methods": {name: one.to_dict() for name, one in self.methods.items()},
-            "early": None if self.early is None else self.early.to_dict(),
-            "late": None if self.late is None else self.late.to_dict(),
-            "in_quarters": None if self.in_quarters is None else self.in_quarters.to_dict(),
-            "change_p": self.change_p if np.isfinite(self.change_p) else None,
-            "controls": {name: one.to_dict() for name, one in self.controls.items()},
-            "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
-            "experiment": None if self.experiment is None else self.experiment.to_dict(),
+            **json_fields(self, "wording", "disagreement", "adjusted_for", *checks),
+            **json_fields(self, "calibrated", "experiment"),
         }
 
     def __repr__(self) -> str:

@@ -25,6 +25,7 @@ from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.records import json_fields
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.phrases import how_often, p_text
 from leadsignal.results import Result, to_html
@@ -219,18 +220,15 @@ class Line:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line as a plain dictionary, ready for JSON."""
+        names = ("by", "cohort", "against", "naive", "hazard_ratio", "method")
+        found = self.evidence
         return {
-            "by": self.by,
-            "cohort": self.cohort,
-            "against": self.against,
-            "naive": None if self.naive is None else self.naive.to_dict(),
-            "hazard_ratio": self.corrected.to_dict(),
-            "method": self.method,
+            **json_fields(self, *names, hazard_ratio="corrected"),
             "p": self.corrected.p,
             "p_holm": self.p_holm,
-            "rung": None if self.evidence is None else int(self.evidence.rung),
-            "evidence": "" if self.evidence is None else self.evidence.wording,
-            "disagreement": "" if self.evidence is None else self.evidence.disagreement,
+            "rung": None if found is None else int(found.rung),
+            "evidence": "" if found is None else found.wording,
+            "disagreement": "" if found is None else found.disagreement,
         }
 
 
@@ -261,16 +259,9 @@ class Overview(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return lines and comparisons as plain dictionaries, ready for JSON."""
-        return {
-            "by": "all",
-            "cohorts": [],
-            "contrasts": [],
-            "overview": [line.to_dict() for line in self.lines],
-            "comparisons": [comparison.to_dict() for comparison in self.comparisons],
-            "left_out": dict(self.left_out),
-            "warnings": [one.to_dict() for one in self.warnings],
-            "sample": None if self.sample is None else self.sample.to_dict(),
-        }
+        names = ("overview", "comparisons", "left_out", "warnings", "sample")
+        shared = {"by": "all", "cohorts": [], "contrasts": []}
+        return {**shared, **json_fields(self, *names, overview="lines")}
 
     def plot(self, ax: Axes | None = None, *, cohorts: int = 12) -> Axes:
         """Plot the hazard ratios of the cohorts, naive and corrected.

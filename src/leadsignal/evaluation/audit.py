@@ -24,7 +24,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.evaluation.plots import audit_curves
-from leadsignal.files.records import json_ready, json_rows
+from leadsignal.files.records import json_fields, json_ready, json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
@@ -145,15 +145,12 @@ class Audit(Result):
         indicators = [
             {**row, "auc_by_lead": curves.get(row["name"], {})} for row in json_rows(self.frame)
         ]
+        numbers = {"warning_time_days": "warning_time", "ends": "sets",
+                   "ends_without_match": "unmatched"}  # fmt: skip
         return {
-            "warning_time_days": self.warning_time,
-            "ends": self.sets,
-            "ends_without_match": self.unmatched,
-            "usage_declines": self.usage_declines,
+            **json_fields(self, *numbers, "usage_declines", **numbers),
             "indicators": indicators,
-            "health_score": self.health.to_dict() if self.health else None,
-            "sample": self.sample.to_dict() if self.sample else None,
-            "warnings": [one.to_dict() for one in self.warnings],
+            **json_fields(self, "health_score", "sample", "warnings", health_score="health"),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:

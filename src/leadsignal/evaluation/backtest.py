@@ -50,7 +50,7 @@ from leadsignal.evaluation.methods import (
     rules,
 )
 from leadsignal.evaluation.plots import account_history, catch_by_method, head_starts
-from leadsignal.files.records import json_ready, json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
@@ -138,23 +138,15 @@ class Backtest(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the rows, ready for JSON; undefined values are None."""
-        return {
-            "horizon_days": self.horizon,
-            "warning_time_days": self.warning_time,
-            "capacity": self.capacity,
-            "cutoffs": [cut.isoformat() for cut in self.cutoffs],
-            "counts": dict(self.counts),
-            "models": {name: json_ready(asdict(one)) for name, one in self.methods.items()},
-            "differences": json_rows(self.differences),
-            "groups": json_rows(self.by_group),
-            "calibration_by_quarter": json_rows(self.calibration_by_quarter),
-            "left_out": dict(self.left_out),
-            "alerting": self.alerting,
-            "recipe": self.recipe.to_dict() if self.recipe else None,
-            "model_version": self.model_version or None,
-            "warnings": [one.to_dict() for one in self.warnings],
-            "sample": self.sample.to_dict() if self.sample else None,
-        }
+        names = (
+            "horizon_days", "warning_time_days", "capacity", "cutoffs", "counts", "models",
+            "differences", "groups", "calibration_by_quarter", "left_out", "alerting", "recipe",
+            "model_version", "warnings", "sample",
+        )  # fmt: skip
+        renamed = {"horizon_days": "horizon", "warning_time_days": "warning_time",
+                   "models": "methods", "groups": "by_group"}  # fmt: skip
+        plain = json_fields(self, *names, **renamed)
+        return plain | {"model_version": self.model_version or None}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the recall of unexpected churns by method, at the warning time."""

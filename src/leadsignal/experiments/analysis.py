@@ -13,6 +13,7 @@ from leadsignal.arguments import checked
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.experiments.plan import CONTROL, TREATED
+from leadsignal.files.records import json_fields
 from leadsignal.phrases import share_between
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
@@ -68,14 +69,8 @@ class ExperimentResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result ready for JSON."""
-        return {
-            "arms": self.frame.to_dict("records"),
-            "hazard_ratio": None if self.hazard_ratio is None else self.hazard_ratio.to_dict(),
-            "p": self.p,
-            "stop_on": self.stop_on.isoformat(),
-            "not_at_risk": self.not_at_risk,
-            "finding": self.finding,
-        }
+        names = ("arms", "hazard_ratio", "p", "stop_on", "not_at_risk", "finding")
+        return json_fields(self, *names, arms="frame")
 
     def __repr__(self) -> str:
         lines = [self.finding]

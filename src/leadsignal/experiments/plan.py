@@ -10,6 +10,7 @@ import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.files.records import json_fields, json_rows
 from leadsignal.phrases import level_text, share_text
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.holdout import HELD_OUT, chance_of
@@ -178,16 +179,11 @@ class ExperimentPlan(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan ready for JSON."""
+        names = ("months", "accounts", "available", "reduction", "power", "level", "share_treated")
         return {
-            "months": self.months,
-            "accounts": self.accounts,
-            "available": self.available,
-            "reduction": self.reduction,
-            "power": self.power,
-            "level": self.level,
-            "share_treated": self.share,
+            **json_fields(self, *names, share_treated="share"),
             "churns_per_account_year": float(self.hazards.mean()) * 365.25,
-            "durations": self.frame.to_dict("records"),
+            "durations": json_rows(self.frame),
         }
 
     def __repr__(self) -> str:

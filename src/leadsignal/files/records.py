@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,27 @@ def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def json_fields(result: object, *names: str, **renamed: str) -> dict[str, Any]:
+    """Return attributes of a result by name, ready for JSON.
+
+    ``renamed`` gives the attribute of each name that differs from it.
+
+    >>> from datetime import date
+    >>> from types import SimpleNamespace
+    >>> json_fields(SimpleNamespace(day=date(2025, 1, 31), n=2), "as_of", "n", as_of="day")
+    {'as_of': '2025-01-31', 'n': 2}
+    """
+    return {name: json_ready(getattr(result, renamed.get(name, name))) for name in names}
+
+
 def json_ready(value: Any) -> Any:
-    """Return nested dictionaries and lists ready for JSON, with dates as ISO text."""
+    """Return nested results, tables, dictionaries and lists ready for JSON, dates as ISO text."""
+    if hasattr(value, "iterrows"):
+        return json_rows(value)
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if is_dataclass(value):
+        return json_ready(vars(value))
     if isinstance(value, Mapping):
         return {str(name): json_ready(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

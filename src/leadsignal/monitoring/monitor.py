@@ -14,7 +14,7 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
@@ -142,20 +142,9 @@ class Monitoring(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return findings and figures, ready for JSON."""
-        return {
-            "ok": self.ok,
-            "as_of": self.as_of_date.isoformat(),
-            "findings": [one.to_dict() for one in self.findings],
-            "feeds": [health.to_dict() for health in self.feeds],
-            "drift": json_rows(self.drift),
-            "alerts": json_rows(self.alerts),
-            "realised": [one.to_dict() for one in self.realised],
-            "holdout": None if self.arms is None else self.arms.to_dict(),
-            "lasting": [one.to_dict() for one in self.lasting],
-            "calibration_by_quarter": json_rows(self.calibration_by_quarter),
-            "notes": list(self.notes),
-            "warnings": [one.to_dict() for one in self.warnings],
-        }
+        names = ("ok", "as_of", "findings", "feeds", "drift", "alerts", "realised", "holdout",
+                 "lasting", "calibration_by_quarter", "notes", "warnings")  # fmt: skip
+        return json_fields(self, *names, as_of="as_of_date", holdout="arms")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the changes since the last run that came closest to their tolerance or exceed it."""

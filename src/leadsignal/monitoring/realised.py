@@ -14,6 +14,7 @@ from scipy.special import bdtr
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.method_tables import by_quarter
+from leadsignal.files.records import json_fields
 from leadsignal.phrases import share_between, share_text
 from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.stats.proportions import Share, mean_of
@@ -74,20 +75,12 @@ class Realised:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
         slope = self.slope or (None, None, None)
+        names = ("arm", "rows", "accounts", "runs", "expected", "observed", "observed_low",
+                 "observed_high", "ratio")  # fmt: skip
         return {
-            "arm": self.arm,
-            "rows": self.rows,
-            "accounts": self.accounts,
-            "runs": self.runs,
-            "expected": self.expected,
-            "observed": self.observed,
-            "observed_low": self.low,
-            "observed_high": self.high,
-            "ratio": self.ratio if self.expected else None,
+            **json_fields(self, *names, observed_low="low", observed_high="high"),
             "slope": dict(zip(("estimate", "low", "high"), slope, strict=True)),
-            "caught": self.caught.to_dict(),
-            "alert_share": self.alert_share,
-            "precision": self.precision.to_dict(),
+            **json_fields(self, "caught", "alert_share", "precision"),
         }
 
 
@@ -124,15 +117,10 @@ class Arms:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
-        shares = {
-            "held_out": self.held_out,
-            "acted_on": self.acted_on,
-            "contacted": self.contacted,
-            "contacted_though_held_out": self.contacted_though_held_out,
-        }
-        content = {name: None if one is None else one.to_dict() for name, one in shares.items()}
+        names = ("held_out", "acted_on", "contacted", "contacted_though_held_out")
         difference = {"estimate": self.difference, "low": self.low, "high": self.high}
-        return {**content, "difference": difference if self.held_out.of else None}
+        known = difference if self.held_out.of else None
+        return {**json_fields(self, *names), "difference": known}
 
 
 @dataclass(frozen=True, eq=False)

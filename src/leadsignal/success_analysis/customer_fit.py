@@ -25,7 +25,7 @@ from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.phrases import level_text
 from leadsignal.results import Result
 from leadsignal.success_analysis.plots import plot_customer_fit
@@ -85,14 +85,8 @@ class CustomerFit(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, the notes and the settings, ready for JSON."""
-        return {
-            "as_of": self.as_of_date.isoformat(),
-            "by": list(self.by),
-            "adjusted_for": list(self.adjusted_for),
-            "level": self.level,
-            "values": json_rows(self.frame),
-            "notes": list(self.notes),
-        }
+        names = ("as_of", "by", "adjusted_for", "level", "values", "notes")
+        return json_fields(self, *names, as_of="as_of_date", values="frame")
 
     def __repr__(self) -> str:
         adjusted = ", ".join(("tenure", *self.adjusted_for))

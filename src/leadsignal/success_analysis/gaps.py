@@ -15,7 +15,7 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.indicators import Indicator
 from leadsignal.phrases import p_phrase, share_text
 from leadsignal.result_status import TOGETHER
@@ -82,15 +82,8 @@ class SuccessGaps(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the accounts, counts and differences, ready for JSON."""
-        return {
-            "as_of": self.as_of_date.isoformat(),
-            "accounts": json_rows(self.frame),
-            "share": self.share.to_dict(),
-            "steps": dict(self.steps),
-            "margin": self.margin,
-            "apart": json_rows(self.apart),
-            "notes": list(self.notes),
-        }
+        names = ("as_of", "accounts", "share", "steps", "margin", "apart", "notes")
+        return json_fields(self, *names, as_of="as_of_date", accounts="frame")
 
     def __repr__(self) -> str:
         text = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())

@@ -16,7 +16,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.indicators import Indicator
 from leadsignal.phrases import share_between
 from leadsignal.results import Result
@@ -68,18 +68,11 @@ class SelectionCriterion(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison, ready for JSON."""
-        numbers = {"correlation": self.correlation, "low": self.low, "high": self.high}
-        return {
-            "name": self.name,
-            "by": CRITERIA[self.name],
-            "among": self.among,
-            "size": self.size,
-            "overlap": self.overlap,
-            "overlap_by_chance": self.by_chance,
-            "miss_target": self.miss.to_dict(),
-            "miss_target_all": self.miss_all.to_dict(),
-            **{key: None if np.isnan(value) else value for key, value in numbers.items()},
-        }
+        renamed = {"overlap_by_chance": "by_chance", "miss_target": "miss",
+                   "miss_target_all": "miss_all"}  # fmt: skip
+        shared = json_fields(self, "among", "size", "overlap", *renamed, **renamed)
+        limits = json_fields(self, "correlation", "low", "high")
+        return {"name": self.name, "by": CRITERIA[self.name], **shared, **limits}
 
     def __repr__(self) -> str:
         if not self.size:
@@ -179,13 +172,8 @@ class SuccessfulAccounts(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the accounts, counts and comparisons, ready for JSON."""
-        return {
-            "as_of": self.as_of_date.isoformat(),
-            "accounts": json_rows(self.frame),
-            "steps": dict(self.steps),
-            "criteria": [criterion.to_dict() for criterion in self.criteria],
-            "notes": list(self.notes),
-        }
+        names = ("as_of", "accounts", "steps", "criteria", "notes")
+        return json_fields(self, *names, as_of="as_of_date", accounts="frame")
 
     def __repr__(self) -> str:
         text = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
@@ -400,11 +388,7 @@ class LaterRetention(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return dates and retention by list, ready for JSON."""
-        return {
-            "dates": [day.isoformat() for day in self.dates],
-            "follow_days": self.follow_days,
-            "lists": json_rows(self.frame),
-        }
+        return json_fields(self, "dates", "follow_days", "lists", lists="frame")
 
     def __repr__(self) -> str:
         dates = ", ".join(map(str, self.dates))

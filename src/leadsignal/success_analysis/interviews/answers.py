@@ -20,7 +20,7 @@ import pandas as pd
 from leadsignal.config.success import Process
 from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError
-from leadsignal.files.records import json_ready
+from leadsignal.files.records import json_fields, json_ready
 from leadsignal.results import Result
 from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.interviews.kit import (
@@ -367,13 +367,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "text": self.text,
-            "accounts": list(self.accounts),
-            "places": list(self.places),
-            **self.share.to_dict(),
-        }
+        return {**json_fields(self, "kind", "text", "accounts", "places"), **self.share.to_dict()}
 
     def __repr__(self) -> str:
         return f"{self.kind}: {self.text}: {len(self.accounts)} of {self.interviewed}"

@@ -14,6 +14,7 @@ from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
+from leadsignal.files.records import json_fields
 from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import Html, join, page, tag
 from leadsignal.picture_style import BLUES, COLOURS, GREY, LABEL, TITLE, axes_of
@@ -61,18 +62,15 @@ class BullseyePage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the page as plain dictionaries, ready for JSON."""
-        return {
-            "rings": [
-                {
-                    "whose": ring.whose,
-                    "objective": ring.bullseye.objective,
-                    "success_metric": ring.bullseye.success_metric,
-                    "traits": list(ring.bullseye.traits),
-                    "processes": [str(process) for process in ring.processes],
-                }
-                for ring in self.rings
-            ]
-        }
+        rings = [
+            {
+                "whose": ring.whose,
+                **json_fields(ring.bullseye, "objective", "success_metric", "traits"),
+                "processes": [str(process) for process in ring.processes],
+            }
+            for ring in self.rings
+        ]
+        return {"rings": rings}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per line of the page: whose, element, text."""

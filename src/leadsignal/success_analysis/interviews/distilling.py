@@ -15,6 +15,7 @@ from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysi
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
+from leadsignal.files.records import json_fields
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import (
@@ -137,14 +138,8 @@ class Distilled:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answers, ready for JSON."""
-        return {
-            "interviews": self.interviewed,
-            "agree": self.agree,
-            "answers": [answer.to_dict() for answer in self.answers],
-            "notes": list(self.notes),
-            "by": self.by,
-            "groups": {name: group.to_dict() for name, group in self.groups.items()},
-        }
+        names = ("interviews", "agree", "answers", "notes", "by", "groups")
+        return json_fields(self, *names, interviews="interviewed")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of accounts that gave each answer and return the Axes."""

@@ -23,7 +23,7 @@ from leadsignal.config.success import Process, SuccessAnalysis, applies_to_rows
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.phrases import day_text, share_text
 from leadsignal.picture_style import COLOURS, LABEL, axes_of, whole_numbers, write_title
 from leadsignal.results import Result
@@ -71,13 +71,9 @@ class MilestoneCalendar(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
-        return {
-            "as_of": self.as_of_date.isoformat(),
-            "ahead_days": self.ahead,
-            "due": json_rows(self.frame),
-            "will_miss": len(self.will_miss),
-            "overdue": json_rows(self.overdue),
-        }
+        names = {"as_of": "as_of_date", "ahead_days": "ahead", "due": "frame"}
+        more = {"will_miss": len(self.will_miss), **json_fields(self, "overdue")}
+        return {**json_fields(self, *names, **names), **more}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the milestones due in each coming week: on course, at risk, out of reach."""

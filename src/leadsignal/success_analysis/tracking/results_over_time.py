@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_rows
+from leadsignal.files.records import json_fields
 from leadsignal.panel import adoption_episodes
 from leadsignal.phrases import share_text
 from leadsignal.picture_style import COLOURS, GREY, LABEL, axes_of, write_title
@@ -63,7 +63,7 @@ class ResultHistory(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
-        return {"every": self.every, "metric": self.metric, "rows": json_rows(self.frame)}
+        return json_fields(self, "every", "metric", "rows", rows="frame")
 
     def plot(self, account: str | None = None, ax: Axes | None = None) -> Axes:
         """Plot one account's value against its target, or the share of results that met theirs."""
@@ -135,9 +135,8 @@ class ResultsAroundAdoption(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return curves and changes, ready for JSON."""
-        rows = json_rows(self.frame)
-        return {"every_days": self.every, "unit": self.unit, "rows": rows,
-                "changes": [asdict(change) for change in self.changes]}  # fmt: skip
+        names = {"every_days": "every", "unit": "unit", "rows": "frame", "changes": "changes"}
+        return json_fields(self, *names, **names)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the mean result of each period around the adoption, with intervals."""
