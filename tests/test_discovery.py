@@ -17,19 +17,17 @@ from leadsignal.cli import main
 from leadsignal.config.project import Behaviors
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.success_analysis.discovery.at_risk import (
-    KnownBefore,
-    chances_of,
-    in_order,
-    matched_sets,
-    rows_at_risk,
-    whose,
-)
-from leadsignal.success_analysis.discovery.candidates import (
     Candidate,
     Definitions,
+    KnownBefore,
+    chances_of,
     definitions_of,
+    in_order,
+    matched_sets,
     process_name,
     read_events,
+    rows_at_risk,
+    whose,
 )
 from leadsignal.success_analysis.discovery.evidence import _corrected, _critical, measured_results
 from leadsignal.success_analysis.discovery.findings import _apart, _comments, _controls_line

@@ -16,7 +16,7 @@ from leadsignal.experiments import (
     plan_experiment,
     simulated_power,
 )
-from leadsignal.experiments.plan import _log_rank_moments
+from leadsignal.experiments.experiment import _log_rank_moments
 from leadsignal.scoring.holdout import chance_of
 from leadsignal.survival import logrank
 

@@ -70,5 +70,5 @@ def write_beside(axes: Axes, row: float, text: str, **style: Any) -> None:
 
 def legend_above(axes: Axes, *handles: Any, left: float = 0.0, **options: Any) -> None:
     """Draw the legend between the title and the Axes."""
-    where = {"loc": "lower left", "bbox_to_anchor": (left, 1)}
-    axes.legend(*handles, frameon=False, fontsize=LABEL, **where, **options)
+    options = {"frameon": False, "fontsize": LABEL, "bbox_to_anchor": (left, 1), **options}
+    axes.legend(*handles, loc="lower left", **options)

@@ -22,11 +22,13 @@ from leadsignal.cohorts.contrasts import (
 )
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.design import Design, chosen_covariates, chosen_methods
 from leadsignal.cohorts.evidence import CLAIM_LAG
 from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day, rate
 from leadsignal.cohorts.risk_intervals import (
+    Design,
     RiskIntervals,
+    chosen_covariates,
+    chosen_methods,
     compared_in_time,
     follow_from_landmark,
     follow_from_renewals,

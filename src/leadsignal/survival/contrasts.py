@@ -25,8 +25,7 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_label,
 )
-from leadsignal.survival.risk_sets import RiskSets, from_the_first
-from leadsignal.survival.steps import Steps, parts_of_sensitivity
+from leadsignal.survival.risk_sets import RiskSets, Steps, from_the_first, parts_of_sensitivity
 
 
 def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> Estimates:

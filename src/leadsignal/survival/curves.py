@@ -27,7 +27,7 @@ from leadsignal.survival.inputs import (
     snapped,
 )
 from leadsignal.survival.plots import StepLine, numbers_at_risk, step_lines
-from leadsignal.survival.steps import Steps, variance_at_steps
+from leadsignal.survival.risk_sets import Steps, variance_at_steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

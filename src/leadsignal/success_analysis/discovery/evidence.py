@@ -34,13 +34,13 @@ from leadsignal.success_analysis.discovery.at_risk import (
     LIGHT_RIDGE,
     RIDGE,
     AtRisk,
+    Candidate,
     Chances,
     MatchedSets,
     Scores,
     in_order,
     whose,
 )
-from leadsignal.success_analysis.discovery.candidates import Candidate
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
 from leadsignal.tables import Tables

@@ -18,22 +18,20 @@ from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_narrow
 from leadsignal.progress import Progress
 from leadsignal.success_analysis.discovery.at_risk import (
-    AtRisk,
-    KnownBefore,
-    in_order,
-    is_compared,
-    matched_sets,
-    rows_at_risk,
-    whose,
-)
-from leadsignal.success_analysis.discovery.candidates import (
     NO_USER,
     SPAN,
+    AtRisk,
     Candidate,
     Definitions,
     Events,
+    KnownBefore,
     definitions_of,
+    in_order,
+    is_compared,
+    matched_sets,
     read_events,
+    rows_at_risk,
+    whose,
 )
 from leadsignal.success_analysis.discovery.evidence import Exposures, measured_results
 from leadsignal.success_analysis.discovery.findings import Discovery, findings

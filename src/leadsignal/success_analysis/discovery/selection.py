@@ -16,8 +16,12 @@ import numpy as np
 
 from leadsignal.stats.estimates import MIN_CONTROLS, EmpiricalNull, Estimate, empirical_null
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.success_analysis.discovery.at_risk import MIN_INFORMATION, Chances, chances_of
-from leadsignal.success_analysis.discovery.candidates import Candidate
+from leadsignal.success_analysis.discovery.at_risk import (
+    MIN_INFORMATION,
+    Candidate,
+    Chances,
+    chances_of,
+)
 from leadsignal.success_analysis.discovery.evidence import (
     Evidence,
     Exposures,
