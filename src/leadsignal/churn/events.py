@@ -177,15 +177,8 @@ class ChurnEvents(Result):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        columns = [
-            "account_id",
-            "known_on",
-            "cause",
-            "verdict",
-            "arr",
-            "usage_drop_on",
-            "warned_since",
-        ]
+        columns = ["account_id", "known_on", "cause", "verdict", "arr", "usage_drop_on",
+                   "warned_since"]  # fmt: skip
         sums = self.counts()["accounts"]
         shown = ", ".join(f"{sums[verdict]:,} {verdict}" for verdict in VERDICTS)
         text = "\n".join([*self._head(), shown] if self.can_tell else self._head())

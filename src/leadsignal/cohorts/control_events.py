@@ -104,7 +104,7 @@ def _event_days(
     return {
         str(name): (
             mine.drop(columns="behavior"),
-            np.bincount(mine["number"] - 1, np.nan_to_num(after[mine.index])),
+            np.bincount(mine["number"] - 1, np.nan_to_num(after[mine.index])).astype(np.float64),
         )
         for name, mine in events.groupby("behavior", sort=False)
     }

@@ -107,17 +107,15 @@ def compare_cohorts(
     (False, True)
     """
     context = AsOfContext.of(tables, analysis, context)
-    return _compared(
-        context,
-        by,
-        partial(weigh_evidence, tables, analysis=context.analysis, context=context),
-        methods=methods,
-        adjust=adjust,
-        mediators=mediators,
-        landmark=None if landmark is None else days_in(landmark),
-        horizon=None if horizon is None else days_in(horizon),
-        level=level,
-    )
+    weigh = partial(weigh_evidence, tables, analysis=context.analysis, context=context)
+    options = {**_days(landmark, horizon), "methods": methods, "mediators": mediators}
+    return _compared(context, by, weigh, adjust=adjust, level=level, **options)
+
+
+def _days(landmark: Duration | None, horizon: Duration | None) -> dict[str, Any]:
+    """Return landmark and horizon in days; None where they are left to the comparison."""
+    given = {"landmark": landmark, "horizon": horizon}
+    return {name: None if time is None else days_in(time) for name, time in given.items()}
 
 
 WITHOUT_EVIDENCE = ("rescued",)
@@ -125,13 +123,9 @@ WITHOUT_EVIDENCE = ("rescued",)
 
 
 def _compared(
-    context: AsOfContext,
-    by: str | pd.DataFrame,
-    weigh: Callable[..., Evidence],
-    *,
-    adjust: Sequence[str],
-    **options: Any,
-) -> Comparison:
+    context: AsOfContext, by: str | pd.DataFrame, weigh: Callable[..., Evidence],
+    *, adjust: Sequence[str], **options: Any,
+) -> Comparison:  # fmt: skip
     """Return a comparison, with the evidence that ``weigh`` returns for each cohort."""
     tables, analysis = context.tables, context.analysis
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
@@ -149,13 +143,9 @@ def _compared(
 def _evidence(comparison: Comparison, weigh: Callable[..., Evidence]) -> Iterator[Evidence]:
     """Yield the evidence for each cohort with an estimated hazard ratio."""
     for cohort in cohorts_of(comparison.contrasts):
+        mine = [c for c in comparison.contrasts if c.cohort == cohort and not c.adjusted_for]
         others = {
-            contrast.method: contrast.hazard_ratio
-            for contrast in comparison.contrasts
-            if contrast.cohort == cohort
-            and contrast.method in CORRECTED
-            and not contrast.adjusted_for
-            and contrast.hazard_ratio is not None
+            c.method: c.hazard_ratio for c in mine if c.method in CORRECTED and c.hazard_ratio
         }
         if not others:
             continue
@@ -372,11 +362,7 @@ def compare_all(
     """
     shared = AsOfContext.of(tables, analysis, context)
     weigh = partial(evidence_for_claim, shared)
-    options = {
-        "methods": methods,
-        "landmark": None if landmark is None else days_in(landmark),
-        "horizon": None if horizon is None else days_in(horizon),
-    }
+    options = {"methods": methods, **_days(landmark, horizon)}
     comparisons: list[Comparison] = []
     left_out: dict[str, str] = {}
     for name in comparison_names(tables, analysis):

@@ -148,21 +148,13 @@ def compare_dated(
     contrasts, more = _contrasts(design, groups)
     curve, small = _curve_of(design, groups), _small_groups(cohorts, X)
     rates = rates_at_equal_tenure(cohorts, contrasts, small)
+    compared = tuple(_cohort(design, k, curve, rates[k]) for k in range(len(cohorts.levels)))
+    cautions = cautions_of(design, contrasts, groups, (*notes, *more))
+    settings = {"methods": chosen, "adjust": tuple(adjust), "landmark": design.landmark}
+    again = partial(_contrasts_of, **settings, horizon=int(design.horizon))
     return Comparison(
-        cohorts.name,
-        tuple(_cohort(design, k, curve, rates[k]) for k in range(len(cohorts.levels))),
-        tuple(contrasts),
-        cautions_of(design, contrasts, groups, (*notes, *more)),
-        design.landmark,
-        design.horizon,
-        level,
-        tuple(adjust),
-        small,
-        cohorts,
-        partial(
-            _contrasts_of, methods=chosen, adjust=tuple(adjust), landmark=design.landmark,
-            horizon=int(design.horizon),
-        ),
+        cohorts.name, compared, tuple(contrasts), cautions, design.landmark, design.horizon, level,
+        tuple(adjust), small, cohorts, again,
     )  # fmt: skip
 
 
@@ -433,14 +425,13 @@ def _cohort(
     ended = int((cohorts.row_cause[mine] == CHURN).sum())
     method, by_level = curve
     groups = by_level.get(k) or next(iter(by_level.values()), None)
-    median = float("inf")
-    retention: list[Estimate | None] = [None, None]
+    median, after_year, after_two = float("inf"), None, None
     if groups is not None and groups.churned and (k == 0 or k in by_level):
         median = median_day(groups.intervals, cohorts, k)
-        retention = [_at(groups, k, day, design.level) for day in (YEAR, TWO_YEARS)]
+        after_year, after_two = (_at(groups, k, day, design.level) for day in (YEAR, TWO_YEARS))
     return Cohort(
-        cohorts.levels[k], distinct(cohorts.row_account[mine]), days, ended, rate, *retention,
-        median if np.isfinite(median) else None, method, cohorts.share_before(k),
+        cohorts.levels[k], distinct(cohorts.row_account[mine]), days, ended, rate, after_year,
+        after_two, median if np.isfinite(median) else None, method, cohorts.share_before(k),
     )  # fmt: skip
 
 

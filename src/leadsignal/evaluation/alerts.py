@@ -192,9 +192,9 @@ def churns_to_evaluate(
         for when in (chance, before)
     ]
     kept = at[0] >= 0
-    rows_of = [one[kept] for one in (*at, known, drop)]
-    own = churned[kept].reset_index(drop=True)
-    return EvaluableChurns(own, *rows_of, evaluation.customer[rows_of[0]])
+    chance, before = (one[kept] for one in at)
+    own, customer = churned[kept].reset_index(drop=True), evaluation.customer[chance]
+    return EvaluableChurns(own, chance, before, known[kept], drop[kept], customer)
 
 
 def _last_day(place: Days, day: Days, allowed: Bools, size: int) -> Days:

@@ -244,8 +244,8 @@ def _apart(
     rows += [row for row in _numbers(evaluated, gap, indicators, tables) if row]
     apart = pd.DataFrame(rows)
     apart["p_holm"] = holm(apart["p"].to_numpy(dtype=float))
-    order = {"by": ["p", "what", "value"], "ascending": [True, True, False]}
-    return apart.sort_values(**order, ignore_index=True)
+    keys, rising = ["p", "what", "value"], [True, True, False]
+    return apart.sort_values(keys, ascending=rising, ignore_index=True)
 
 
 def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import Result
 from leadsignal.stats.normal import ROUNDING, without_rounding
 from leadsignal.survival.curves import Curve, Curves
-from leadsignal.survival.estimates import ChiSquare, Estimates
+from leadsignal.survival.estimates import ChiSquare, Estimates, fields_of
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -259,13 +259,7 @@ class LogRank(Result):
 
     def to_dict(self) -> dict[str, object]:
         """Return the comparison as a plain dictionary, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "groups": list(self.groups),
-            "observed": self.observed.tolist(),
-            "expected": self.expected.tolist(),
-            **self.test.to_dict(),
-        }
+        return {**fields_of(self, "kind", "groups", "observed", "expected"), **self.test.to_dict()}
 
     def __repr__(self) -> str:
         rows = zip(self.groups, self.observed, self.expected, strict=True)

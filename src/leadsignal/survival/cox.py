@@ -31,7 +31,7 @@ from leadsignal.survival.cox_estimate import (
     proportionality_of,
     residuals_of,
 )
-from leadsignal.survival.estimates import ChiSquare
+from leadsignal.survival.estimates import ChiSquare, fields_of
 from leadsignal.survival.inputs import ArrayValidator, Floats, length_of, one_label
 from leadsignal.survival.newton import maximise
 from leadsignal.survival.partial_likelihood import PartialLikelihood
@@ -144,21 +144,9 @@ class CoxFit(CoxEstimate, Result):
 
     def to_dict(self) -> dict[str, object]:
         """Return the fit as a plain dictionary, ready for JSON."""
-        robust = self.robust_cov
-        return {
-            "names": list(self.names),
-            "coef": self.coef.tolist(),
-            "se": self.se.tolist(),
-            "robust_se": None if robust is None else np.sqrt(np.diag(robust)).tolist(),
-            "cov": self.cov.tolist(),
-            "robust_cov": None if robust is None else robust.tolist(),
-            "loglik": self.loglik,
-            "loglik_null": self.loglik_null,
-            "ridge": self.ridge.tolist(),
-            "ties": self.ties,
-            "rows": self.n_rows,
-            "events": self.n_events,
-        }
+        names = ("names", "coef", "se", "robust_se", "cov", "robust_cov", "loglik", "loglik_null",
+                 "ridge", "ties")  # fmt: skip
+        return {**fields_of(self, *names), "rows": self.n_rows, "events": self.n_events}
 
     @property
     def title(self) -> str:

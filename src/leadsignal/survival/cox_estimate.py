@@ -28,7 +28,7 @@ from leadsignal.phrases import level_text
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.estimates import ArrayResult, ChiSquare
+from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -226,12 +226,7 @@ class Baseline(ArrayResult):
 
     def to_dict(self) -> dict[str, object]:
         """Return the baseline as a plain dictionary, ready for JSON."""
-        derived = ("reference_hazard", "variance", "mean_increment")
-        values = {**self.__dict__, **{name: getattr(self, name) for name in derived}}
-        return {
-            name: list(value) if isinstance(value, tuple) else value.tolist()
-            for name, value in values.items()
-        }
+        return fields_of(self, *self.__dict__, "reference_hazard", "variance", "mean_increment")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the cumulative baseline hazard by stratum and return the Axes."""
@@ -301,7 +296,7 @@ class PathPrediction(ArrayResult):
 
     def to_dict(self) -> dict[str, object]:
         """Return the prediction as a plain dictionary, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in self.COLUMNS}
+        return fields_of(self, *self.COLUMNS)
 
     def __repr__(self) -> str:
         return (

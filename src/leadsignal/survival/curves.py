@@ -380,7 +380,7 @@ def aalen_johansen(
     (array([0.25, 0.5 ]), array([0.  , 0.25]))
     """
     by = {"start": start, "weights": weights, "group": group, "cluster": cluster}
-    steps = _steps("aalen_johansen", stop, cause, level, **by)
+    steps = _steps("aalen_johansen", stop, cause, level, "log", **by)
     survival = _survival_curves(steps, "log-log", level, bands).curves
     curves: list[Curve] = []
     for (g, part), still_here in zip(steps.parts(), survival, strict=True):

@@ -30,10 +30,19 @@ class ArrayResult(Result):
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a plain dictionary, ready for JSON."""
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in self.__dict__.items()
-        }
+        return fields_of(self, *self.__dict__)
+
+
+def fields_of(result: object, *names: str) -> dict[str, object]:
+    """Return attributes of a result by name, with arrays and tuples as lists."""
+    values = {name: getattr(result, name) for name in names}
+    return {name: _listed(value) for name, value in values.items()}
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ class Contrast(Estimate):
     def to_dict(self) -> dict[str, object]:
         """Return the contrast as a plain dictionary, ready for JSON."""
         names = ("what", "group", "against", "estimate", "std_err", "low", "high", "p", "level")
-        return {name: getattr(self, name) for name in names}
+        return fields_of(self, *names)
 
 
 NUMBERS = ("estimate", "std_err", "lower", "upper")
@@ -184,13 +193,8 @@ class Estimates(Result):
 
     def to_dict(self) -> dict[str, object]:
         """Return the estimates as a plain dictionary, ready for JSON."""
-        return {
-            "what": self.what,
-            "level": self.level,
-            "groups": list(self.groups),
-            **{name: getattr(self, name).tolist() for name in NUMBERS},
-            **({"note": self.note} if self.note else {}),
-        }
+        plain = fields_of(self, "what", "level", "groups", *NUMBERS)
+        return {**plain, **({"note": self.note} if self.note else {})}
 
     def __repr__(self) -> str:
         rows = zip(self.groups, self.estimate, self.lower, self.upper, strict=True)

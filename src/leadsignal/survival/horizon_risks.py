@@ -400,8 +400,12 @@ class _Rows:
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
         labels = None if self.cluster is None else self.cluster.at(order)
-        rows = {"stop": self.stop[order], "cause": self.cause[order]}
-        return replace(self, **rows, cluster=labels, censoring=self.censoring.reordered(order))
+        stop, cause, censoring = (
+            self.stop[order],
+            self.cause[order],
+            self.censoring.reordered(order),
+        )
+        return replace(self, stop=stop, cause=cause, cluster=labels, censoring=censoring)
 
     def by_time(self, name: str, raw: ArrayLike) -> Floats:
         """Return one value per row (n × 1), or per row and horizon (n × k)."""

@@ -342,30 +342,20 @@ def _begin(likelihood: PartialLikelihood, ridge: Floats, names: Sequence[str]) -
 def _restricted(likelihood: PartialLikelihood, rows: Ints) -> PartialLikelihood:
     """Return the likelihood of some of the rows, in the same event groups."""
     sets = likelihood.sets
-    is_event = np.zeros(len(likelihood.X), dtype=bool)
-    is_event[sets.events] = True
     position = np.full(len(likelihood.X), -1)
     position[rows] = np.arange(len(rows))
     events = sets.events[position[sets.events] >= 0]
     deaths = np.bincount(sets.upper[events] - 1, minlength=len(sets))
     kept = deaths > 0
     number = np.concatenate(([0], np.cumsum(kept)))
-    return PartialLikelihood(
-        likelihood.X[rows],
-        RiskSets(
-            sets.time[kept],
-            sets.stratum[kept],
-            number[sets.first],
-            number[sets.lower[rows]],
-            number[sets.upper[rows]],
-            position[events],
-            deaths[kept],
-        ),
-        likelihood.weights[rows],
-        None if likelihood.offset is None else likelihood.offset[rows],
-        likelihood.efron,
-        likelihood.ridge / SAMPLE_SHARE,
+    first, lower, upper = (number[at] for at in (sets.first, sets.lower[rows], sets.upper[rows]))
+    some = RiskSets(
+        sets.time[kept], sets.stratum[kept], first, lower, upper, position[events], deaths[kept]
     )
+    offset = None if likelihood.offset is None else likelihood.offset[rows]
+    ridge = likelihood.ridge / SAMPLE_SHARE
+    X, weights = likelihood.X[rows], likelihood.weights[rows]
+    return PartialLikelihood(X, some, weights, offset, likelihood.efron, ridge)
 
 
 # Columns that carry no information

@@ -220,8 +220,9 @@ def incident_auc(
         _in_interval(stops, events, starts, scores, clusters, interval, level)
         for interval in pairwise(inside.tolist())
     ]
-    *columns, count = np.array(found, dtype=np.float64).T
-    return IncidentAuc(edges[:-1], edges[1:], *columns, count.astype(np.intp), level)
+    auc, error, lower, upper, count = np.array(found, dtype=np.float64).T
+    events_there = count.astype(np.intp)
+    return IncidentAuc(edges[:-1], edges[1:], auc, error, lower, upper, events_there, level)
 
 
 def _in_interval(

@@ -129,21 +129,13 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
             fit_options={"precision": 1e-16, "step_size": 0.5},
         )
     names = list(fit.names)
-    return CrossCheck(
-        names=fit.names,
-        coef=fit.coef,
-        lifelines_coef=theirs.params_[names].to_numpy(),
-        se=fit.se,
-        lifelines_se=theirs.standard_errors_[names].to_numpy(),
-        loglik=fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2),
-        lifelines_loglik=float(theirs.log_likelihood_),
-        # Deprecations in pandas say nothing about the fit.
-        warnings=tuple(
-            str(warning.message)
-            for warning in caught
-            if not issubclass(warning.category, DeprecationWarning | FutureWarning)
-        ),
-    )
+    coef, se = (of[names].to_numpy() for of in (theirs.params_, theirs.standard_errors_))
+    loglik = fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2)
+    # Deprecations in pandas say nothing about the fit.
+    deprecated = DeprecationWarning | FutureWarning
+    told = tuple(str(one.message) for one in caught if not issubclass(one.category, deprecated))
+    theirs_at = float(theirs.log_likelihood_)
+    return CrossCheck(fit.names, fit.coef, coef, fit.se, se, loglik, theirs_at, told)
 
 
 def plot_kaplan_meier(

@@ -15,6 +15,7 @@ import pandas as pd
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PICTURE, PROCESSES
+from leadsignal.files.records import json_fields
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
@@ -142,10 +143,7 @@ class Discovery(Result):
             "warning_time_days": self.warning_time,
             "level": self.rules.level,
             "floor": self.rules.floor,
-            "cross_fitted": self.cross_fitted,
-            "notes": list(self.notes),
-            "warnings": [one.to_dict() for one in self.warnings],
-            "tried": asdict(self.tried),
+            **json_fields(self, "cross_fitted", "notes", "warnings", "tried"),
             "processes": [
                 {str(key): _plain(value) for key, value in row.items()}
                 for row in self.frame.to_dict("records")
