@@ -506,12 +506,7 @@ def compare_segments(comparison: Comparison) -> Iterator[Segment]:
             if inside.sum() < MIN_SEGMENT:
                 continue
             try:
-                yield Segment(
-                    attribute,
-                    value,
-                    compare_dated(
-                        dated.chosen(inside).with_levels_present(), methods=SEGMENT_METHODS
-                    ),
-                )
+                own = dated.chosen(inside).with_levels_present()
+                yield Segment(attribute, value, compare_dated(own, methods=SEGMENT_METHODS))
             except ModelError:
                 continue

@@ -150,7 +150,11 @@ def compare_dated(
     rates = rates_at_equal_tenure(cohorts, contrasts, small)
     compared = tuple(_cohort(design, k, curve, rates[k]) for k in range(len(cohorts.levels)))
     cautions = cautions_of(design, contrasts, groups, (*notes, *more))
-    settings = {"methods": chosen, "adjust": tuple(adjust), "landmark": design.landmark}
+    settings: dict[str, Any] = {
+        "methods": chosen,
+        "adjust": tuple(adjust),
+        "landmark": design.landmark,
+    }
     again = partial(_contrasts_of, **settings, horizon=int(design.horizon))
     return Comparison(
         cohorts.name, compared, tuple(contrasts), cautions, design.landmark, design.horizon, level,
