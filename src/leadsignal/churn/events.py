@@ -233,18 +233,11 @@ def _dated(last: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
     def later(days: pd.Series[Any]) -> pd.Series[Any]:
         return last["snapshot_on"] + pd.to_timedelta(days, unit="D")
 
-    return pd.DataFrame(
-        {
-            "account_id": last["account_id"],
-            "customer_id": last["customer_id"],
-            "started_on": later(-last["start"]),
-            "known_on": later(last["known_within"]),
-            "ended_on": later(last["ended_within"]),
-            "cause": last["end_cause"],
-            "churn": ~last["end_cause"].isin(not_churn),
-            "arr": last["arr"],
-        }
-    )
+    return last[["account_id", "customer_id"]].assign(
+        started_on=later(-last["start"]), known_on=later(last["known_within"]),
+        ended_on=later(last["ended_within"]), cause=last["end_cause"],
+        churn=~last["end_cause"].isin(not_churn), arr=last["arr"],
+    )  # fmt: skip
 
 
 def _warnings(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -382,12 +375,13 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     accounts = tables.frame("accounts").set_index("account_id")
     ended = cleared["account_id"].map(accounts["ended_on"])
     customer = cleared["account_id"].map(accounts["customer_id"])
+    last_flag = flags.groupby("account_id")["flagged_on"].max()
     frame = cleared.assign(
         customer_id=customer.fillna(cleared["account_id"]),
         first_renewal=first.to_numpy(),
         second_renewal=second.to_numpy(),
         ended_on=ended,
-        flagged_again=_flagged_again(cleared, flags),
+        flagged_again=cleared["account_id"].map(last_flag) >= cleared["cleared_on"],
     )
     frame["outcome"] = _outcomes(frame, pd.Timestamp(tables.as_of_date))
     return Rescues(frame.reset_index(drop=True))
@@ -418,20 +412,9 @@ def _add_months(dates: pd.Series[Any], months: pd.Series[Any]) -> pd.Series[Any]
     return pd.Series(moved, dtype="datetime64[ns]")
 
 
-def _flagged_again(cleared: pd.DataFrame, flags: pd.DataFrame) -> Any:
-    last = flags.groupby("account_id")["flagged_on"].max()
-    return (cleared["account_id"].map(last) >= cleared["cleared_on"]).to_numpy()
-
-
 def _outcomes(frame: pd.DataFrame, as_of: pd.Timestamp) -> Any:
     ended, first, second = frame["ended_on"], frame["first_renewal"], frame["second_renewal"]
-    return np.select(
-        [
-            ended.notna() & (first.isna() | (ended <= first)),
-            ended.notna() & (ended <= second),
-            second < as_of,
-            second.notna(),
-        ],
-        [LEFT_FIRST, LEFT_SECOND, STAYED, NOT_YET],
-        default=NO_TERM,
-    )
+    left_first = ended.notna() & (first.isna() | (ended <= first))
+    left_second = ended.notna() & (ended <= second)
+    known = [left_first, left_second, second < as_of, second.notna()]
+    return np.select(known, [LEFT_FIRST, LEFT_SECOND, STAYED, NOT_YET], default=NO_TERM)

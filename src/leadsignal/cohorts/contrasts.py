@@ -68,26 +68,18 @@ class Cohort:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cohort as a plain dictionary; suppressed cohorts have no numbers."""
-        plain: dict[str, Any] = {
-            "name": self.name,
-            "accounts": self.accounts,
-            "account_days": self.account_days,
-            "ended": self.ended,
-            "churn_per_1000_account_months": self.rate,
-            "retention_12m": _value(self.retention_12m),
-            "retention_24m": _value(self.retention_24m),
-            "median_days": self.median_days,
-            "read_from": self.curve,
-            "days_before_event": self.days_before,
-            "suppressed": self.suppressed,
+        renamed = {"churn_per_1000_account_months": "rate"}
+        more = {"read_from": "curve", "days_before_event": "days_before"}
+        after_year, after_two = self.retention_12m, self.retention_24m
+        plain = {
+            **json_fields(self, "name", "accounts", "account_days", "ended", *renamed, **renamed),
+            "retention_12m": after_year and after_year.estimate,
+            "retention_24m": after_two and after_two.estimate,
+            **json_fields(self, "median_days", *more, "suppressed", **more),
         }
         if self.suppressed:
             plain |= {key: None for key in plain if key not in ("name", "suppressed", "read_from")}
         return plain
-
-
-def _value(number: Estimate | None) -> float | None:
-    return None if number is None else number.estimate
 
 
 @dataclass(frozen=True)

@@ -50,19 +50,15 @@ def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.Data
     days = _days(cohorts, rows, list(ratios))
     hazard = _shared_hazard(rows, cohorts.weights[rows.account], ratios, days)
     naive = follow_naively(cohorts)
-    frames = [
-        pd.DataFrame(
-            {
-                "cohort": cohorts.levels[level],
-                "day": days,
-                "retention": np.exp(-hazard * ratio.estimate),
-                "low": np.exp(-hazard * min(ratio.high, MAX_RATIO)),
-                "high": np.exp(-hazard * ratio.low),
-                "usual": _kaplan_meier(naive.of((level,)), cohorts, days),
-            }
-        )
-        for level, ratio in ratios.items()
-    ]
+    frames = []
+    for level, ratio in ratios.items():
+        columns = {
+            "retention": np.exp(-hazard * ratio.estimate),
+            "low": np.exp(-hazard * min(ratio.high, MAX_RATIO)),
+            "high": np.exp(-hazard * ratio.low),
+            "usual": _kaplan_meier(naive.of((level,)), cohorts, days),
+        }
+        frames.append(pd.DataFrame({"cohort": cohorts.levels[level], "day": days, **columns}))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -550,15 +550,10 @@ class DatedCohorts(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per interval: account_id, start, stop (days), cohort, and how it ends."""
-        return pd.DataFrame(
-            {
-                "account_id": self.accounts[self.row_account],
-                "start": self.row_start,
-                "stop": self.row_stop,
-                "cohort": np.array(self.levels, dtype=object)[self.row_state],
-                "cause": self.row_cause,
-            }
-        )
+        columns = {"account_id": self.accounts[self.row_account], "start": self.row_start}
+        cohort = np.array(self.levels, dtype=object)[self.row_state]
+        columns |= {"stop": self.row_stop, "cohort": cohort, "cause": self.row_cause}
+        return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
         cause, days = self.row_cause, self.row_stop - self.row_start

@@ -109,7 +109,8 @@ class Evidence(Result):
         proven = {name: one for name, one in self.methods.items() if one.excludes(1.0)}
         sides = {one.estimate < 1 for one in proven.values()}
         if len(sides) > 1:
-            return f"the methods disagree: {_named(proven)}"
+            named = (f"{name.replace('_', ' ')} {one}" for name, one in proven.items())
+            return f"the methods disagree: {', '.join(named)}"
         if self.early is None or self.late is None or not self.change_p < 0.05:
             return ""
         if (self.early.estimate < 1) == (self.late.estimate < 1):
@@ -232,10 +233,6 @@ class Evidence(Result):
                 f" ratio of {np.exp(np.mean(logs)):.2f} on average."
             )
         return "\n".join(lines)
-
-
-def _named(estimates: Mapping[str, Estimate]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in estimates.items())
 
 
 def _shows(estimate: Estimate | None, lower: bool) -> bool:
@@ -458,7 +455,8 @@ def _controls(
         controls = lasting_controls(context, names, share)
     else:
         rule = _rule(context, by)
-        matched = (rule, None) if rule else (_any(changes), share)
+        any_rule = Process("control", (), 1, changes.window or 90)
+        matched = (rule, None) if rule else (any_rule, share)
         controls = lapsing_controls(context, names, *matched)
     for name, control in controls:
         try:
@@ -481,10 +479,6 @@ def _rule(context: AsOfContext, by: str) -> Process | None:
     name = by.removeprefix("process:")
     chosen = [p for p in context.analysis.processes if by == "adopted" or p.name == name]
     return chosen[0] if chosen else None
-
-
-def _any(changes: Changes) -> Process:
-    return Process("control", (), 1, changes.window or 90)
 
 
 def _exposed(cohorts: DatedCohorts, k: int) -> float:

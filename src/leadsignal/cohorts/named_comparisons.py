@@ -144,11 +144,8 @@ def _changes_of(context: AsOfContext, by: str) -> Changes:
     if by in ready:
         return ready[by](context)
     kind, _, of = by.partition(":")
-    if (
-        kind == "process"
-        and "adopted" in ready
-        and of in [p.name for p in context.analysis.processes]
-    ):
+    processes = [p.name for p in context.analysis.processes] if "adopted" in ready else []
+    if kind == "process" and of in processes:
         return adopted_changes(of, context)
     if kind == "attribute" and of in tables.attributes:
         return _attribute(of, context)
@@ -201,9 +198,7 @@ def _refuse_two_states(rows: pd.DataFrame) -> None:
             f"the account is in several states from {day:%Y-%m-%d} on",
             "Keep the one that it was in at the end of the day.",
         )
-        for row, account, day in zip(
-            rows.index, rows["account_id"], rows["on"], strict=True
-        )
+        for row, account, day in rows[["account_id", "on"]].itertuples()
         if states[row] > 1 and first[row]
     ]  # fmt: skip
     if faults:
@@ -328,12 +323,8 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
     since = turns.groupby("account_id")
     adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
     for process in chosen:
-        mine = (
-            since[f"meant {process.name}"]
-            .ffill()
-            .fillna(float(not process.applies_to))
-            .astype(bool)
-        )
+        applies = since[f"meant {process.name}"].ffill()
+        mine = applies.fillna(float(not process.applies_to)).astype(bool)
         meant |= mine.to_numpy()
         adopted |= (mine & (since[process.name].ffill().fillna(0) > 0)).to_numpy()
     state = np.where(meant, adopted.astype(int), 2)

@@ -106,19 +106,13 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
 
     Both must contain the same accounts.
     """
-    pairs = _overlapping(rows, other)
-    mine, theirs = pairs[:, 0], pairs[:, 1]
+    theirs, count = rows_of(other.row_account, len(other), rows.account)
+    mine = np.repeat(np.arange(len(rows.account)), count)
     start = np.maximum(rows.start[mine], other.row_start[theirs])
     stop = np.minimum(rows.stop[mine], other.row_stop[theirs])
     lasts = start < stop
     split = rows.split(mine[lasts], start[lasts], stop[lasts])
     return split, other.row_state[theirs[lasts]]
-
-
-def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
-    """Return the pairs of a row and an overlapping interval of ``other`` of the same account."""
-    theirs, count = rows_of(other.row_account, len(other), rows.account)
-    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), theirs))
 
 
 def in_quarters(

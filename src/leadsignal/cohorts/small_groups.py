@@ -121,16 +121,10 @@ def shrink(
     counts = accounts if accounts is not None else [MIN_ACCOUNTS] * len(N)
     shrunken = shrunken_rates(N, E, level)
     raw = np.divide(N, E, out=np.full(len(N), np.nan), where=E > 0)
-    columns = (N.astype(int), E, raw, shrunken.rate, shrunken.low, shrunken.high)
-    rows = zip(*(c.tolist() for c in (*columns, shrunken.below_average)), strict=True)
-    return SmallGroups(
-        tuple(
-            SmallGroup(str(name), int(count), *row)
-            for name, count, row in zip(names, counts, rows, strict=True)
-        ),
-        shrunken.spread,
-        level,
-    )
+    numbers = (N.astype(int), E, raw, shrunken.rate, shrunken.low, shrunken.high)
+    columns = [column.tolist() for column in (*numbers, shrunken.below_average)]
+    rows = zip(map(str, names), map(int, counts), *columns, strict=True)
+    return SmallGroups(tuple(SmallGroup(*row) for row in rows), shrunken.spread, level)
 
 
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:

@@ -291,7 +291,8 @@ def write_table(
         if ending == ".csv":
             safe_frame(frame).to_csv(part, index=False, lineterminator="\n")
         elif ending == ".xlsx":
-            _write_xlsx(frame, part)
+            with pd.ExcelWriter(part, engine="openpyxl") as book:
+                safe_frame(frame).to_excel(book, index=False, sheet_name="cohorts")
         else:
             part.write_text(markdown, encoding="utf-8")
     return place
@@ -305,8 +306,3 @@ def _require_openpyxl() -> None:
             "writing .xlsx needs openpyxl, which is not installed",
             "Install it (pip install openpyxl), or write to .csv",
         )
-
-
-def _write_xlsx(frame: pd.DataFrame, part: Path) -> None:
-    with pd.ExcelWriter(part, engine="openpyxl") as book:
-        safe_frame(frame).to_excel(book, index=False, sheet_name="cohorts")

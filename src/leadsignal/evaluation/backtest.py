@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -363,31 +363,24 @@ def _result(
         for name, one in evaluated.items()
         if one.ranked.is_probability and evaluation.churned.any()
     }
+
+    def draw(seed: int) -> Ranked:
+        return next(rules(evaluation, ["random"], seed))
+
     results = {
-        name: measure_random(_draw(evaluation), evaluation, churns, capacity)
+        name: measure_random(draw, evaluation, churns, capacity)
         if name == "random"
         else measure(one, evaluation, churns, calibrations.get(name))
         for name, one in evaluated.items()
     }
     return Backtest(
-        evaluation.horizon,
-        found.warning_time,
-        capacity,
-        tuple(cuts),
-        results,
+        evaluation.horizon, found.warning_time, capacity, tuple(cuts), results,
         differences_from_context(evaluated, evaluation, churns),
         by_group(panel, evaluation, churns, evaluated, segment),
-        churns_by_method(churns, evaluated),
-        alerts_by_method(evaluation, evaluated),
-        calibrations,
-        methods_by_quarter(evaluated, evaluation),
-        left_out,
+        churns_by_method(churns, evaluated), alerts_by_method(evaluation, evaluated),
+        calibrations, methods_by_quarter(evaluated, evaluation), left_out,
         counts_of(evaluation, churns, found),
-    )
-
-
-def _draw(evaluation: EvaluationRows) -> Callable[[int], Ranked]:
-    return lambda seed: next(rules(evaluation, ["random"], seed))
+    )  # fmt: skip
 
 
 def _line(name: str, one: MethodResult, backtest: Backtest) -> str:

@@ -154,7 +154,8 @@ def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dic
     first, second = reached[a][last], reached[b][last]
     both = np.isfinite(first) & np.isfinite(second) & (first != second)
     share = mean_of((first < second)[both].astype(float))
-    low, high = share.interval(_codes(rows["customer_id"][last][both]))
+    customer = pd.factorize(rows["customer_id"][last][both])[0].astype(np.int64)
+    low, high = share.interval(customer)
     forward = _ratio(rows, reached[a], reached[b])
     backward = _ratio(rows, reached[b], reached[a])
     return {
@@ -172,10 +173,6 @@ def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dic
 
 def _named(name: str, ratio: Ratio) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), ratio, strict=True))
-
-
-def _codes(labels: pd.Series[Any]) -> NDArray[np.int64]:
-    return pd.factorize(labels)[0].astype(np.int64)
 
 
 def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> Ratio:

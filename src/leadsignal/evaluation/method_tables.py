@@ -74,10 +74,9 @@ def methods_by_quarter(
 ) -> pd.DataFrame:
     """Return `by_quarter` for each method that gives probabilities, with a column ``method``."""
     day, customer = evaluation.rows["snapshot_on"], evaluation.customer
+    churned, weight = evaluation.churned, evaluation.weight
     tables = [
-        by_quarter(day, one.ranked.risk, evaluation.churned, customer, evaluation.weight).assign(
-            method=name
-        )
+        by_quarter(day, one.ranked.risk, churned, customer, weight).assign(method=name)
         for name, one in evaluated.items()
         if one.ranked.is_probability
     ]

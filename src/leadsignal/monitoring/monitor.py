@@ -389,16 +389,11 @@ def _of_arms(arms: Arms | None) -> list[Finding]:
 
 def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
     found = {shift.series for shift in drift.shifts}
-    return pd.DataFrame(
-        {
-            "series": [str(one) for one in levels.series],
-            "indicator": [one.indicator for one in levels.series],
-            "change": drift.change,
-            "tolerance": drift.tolerance,
-            "assessed": drift.assessed,
-            "found": [one in found for one in levels.series],
-        }
-    )
+    rows = [(str(one), one.indicator) for one in levels.series]
+    return pd.DataFrame(rows, columns=["series", "indicator"]).assign(
+        change=drift.change, tolerance=drift.tolerance, assessed=drift.assessed,
+        found=[one in found for one in levels.series],
+    )  # fmt: skip
 
 
 def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:

@@ -244,17 +244,13 @@ def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
     before: set[str] = set()
     for day, mine in scores.sort_values("snapshot_on").groupby("snapshot_on"):
         alerted = set(mine.loc[mine["alert"].astype(bool), "account_id"])
+        new = len(alerted - before) if rows else float("nan")
         rows.append(
-            {
-                "snapshot_on": day,
-                "accounts": len(mine),
-                "alerts": len(alerted),
-                "share": len(alerted) / len(mine),
-                "new_alerts": len(alerted - before) if rows else float("nan"),
-                "expected_churns": float(mine["risk"].sum()),
-                "model_version": str(mine["model_version"].iloc[0]),
-            }
-        )
+            {"snapshot_on": day, "accounts": len(mine), "alerts": len(alerted),
+             "share": len(alerted) / len(mine), "new_alerts": new,
+             "expected_churns": float(mine["risk"].sum()),
+             "model_version": str(mine["model_version"].iloc[0])}
+        )  # fmt: skip
         before = alerted
     return pd.DataFrame(rows)
 

@@ -145,7 +145,8 @@ def _levels(
     if missing.all():
         return found
     visible = np.where(known >= MIN_KNOWN, 1.0, np.nan)
-    if values.dtype.kind in "biuf" or _is_number(values):
+    numeric, boolean = pd.api.types.is_numeric_dtype(values), pd.api.types.is_bool_dtype(values)
+    if numeric or boolean:
         ranks, spread = _ranks(values[~missing].to_numpy(dtype=float))
         sums = np.bincount(run[~missing], weights=ranks, minlength=runs)
         level = visible * sums / np.maximum(known, 1) / spread
@@ -156,10 +157,6 @@ def _levels(
         level = visible * _of_share(share, mine)
         found.append((Series(name, "share", str(value)), level, share_known))
     return found
-
-
-def _is_number(values: pd.Series[Any]) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
 
 
 def _of_share(share: Floats, mine: NDArray[np.bool_]) -> Floats:

@@ -174,7 +174,7 @@ def _columns(
         yield ColumnProfile(
             name, filled / rows, distinct, filled / max(distinct, 1), tuple(values),
             _shares(store, values, "day", _likely_dates(values)),
-            _shares(store, values, "number", _likely_numbers(values)),
+            _shares(store, values, "number", DECIMALS if _mostly(values, _NUMBER) else ()),
         )  # fmt: skip
 
 
@@ -200,10 +200,6 @@ def _can_spell(spelling: str | None, signs: set[str]) -> bool:
     between = set(spelling or "") & set("./- ")
     counted = spelling is not None and not set(spelling) & set("./-") and "MMM" not in spelling
     return signs <= DIGITS if counted else between <= signs
-
-
-def _likely_numbers(values: Sequence[str]) -> Sequence[str | None]:
-    return DECIMALS if _mostly(values, _NUMBER) else ()
 
 
 def _mostly(values: Sequence[str], pattern: re.Pattern[str]) -> bool:

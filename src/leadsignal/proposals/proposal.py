@@ -109,19 +109,14 @@ class ProjectProposal(Result):
         """Return the proposal as plain dictionaries, ready for JSON."""
         return {
             "tables": [
-                {
-                    "table": table.table,
-                    "file": table.file.path,
-                    "reason": table.reason,
-                    "ready": table.is_ready,
-                    "columns": {one.column: one.header for one in table.columns},
-                    "options": dict(table.options),
-                }
-                for table in self.tables
+                {"table": one.table, "file": one.file.path, "reason": one.reason,
+                 "ready": one.is_ready, "columns": {c.column: c.header for c in one.columns},
+                 "options": dict(one.options)}
+                for one in self.tables
             ],
             "not_used": self.not_used,
             "questions": self.all_questions(),
-        }
+        }  # fmt: skip
 
     def write_project(self, *, force: bool = False) -> Path:
         """Write ``leadsignal.toml`` into the folder.

@@ -69,7 +69,8 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
         inside = slice(part.start, part.start + int(np.sum(steps.time[part] <= time)))
         value = _last(steps.survival if k is None else steps.incidence[k], inside, k is None)
         estimate[g] = value
-        sensitivity[:, inside] = _sensitivity(steps, inside, k, value)
+        A, B = parts_of_sensitivity(steps, inside, k)
+        sensitivity[:, inside] = A - value * B
     what = f"survival at {time:g}" if k is None else f"probability of cause {cause} by {time:g}"
     # As for the curves: where survival is 0, no standard error can be estimated.
     certain = estimate == (0.0 if k is None else 1.0)
@@ -172,11 +173,6 @@ def _last(values: Floats, inside: slice, is_survival: bool) -> float:
     if inside.stop > inside.start:
         return float(values[inside.stop - 1])
     return 1.0 if is_survival else 0.0
-
-
-def _sensitivity(steps: Steps, part: slice, k: int | None, value: float) -> Floats:
-    A, B = parts_of_sensitivity(steps, part, k)
-    return A - value * B
 
 
 def _mean_until(steps: Steps, part: slice, k: int | None, tau: float) -> tuple[float, Floats]:

@@ -92,22 +92,14 @@ class CoxFit(CoxEstimate, Result):
         with np.errstate(divide="ignore"):
             surprise = -np.log2(p)
         label = level_in_name(level)
-        return pd.DataFrame(
-            {
-                "coef": self.coef,
-                "exp(coef)": exp_of(self.coef),
-                "se(coef)": se,
-                f"coef lower {label}": self.coef - margin,
-                f"coef upper {label}": self.coef + margin,
-                f"exp(coef) lower {label}": exp_of(self.coef - margin),
-                f"exp(coef) upper {label}": exp_of(self.coef + margin),
-                "cmp to": np.zeros(len(self.coef)),
-                "z": z,
-                "p": p,
-                "-log2(p)": surprise,
-            },
-            index=pd.Index(self.names, name="covariate"),
-        )
+        lower, upper = self.coef - margin, self.coef + margin
+        columns = {
+            "coef": self.coef, "exp(coef)": exp_of(self.coef), "se(coef)": se,
+            f"coef lower {label}": lower, f"coef upper {label}": upper,
+            f"exp(coef) lower {label}": exp_of(lower), f"exp(coef) upper {label}": exp_of(upper),
+            "cmp to": np.zeros(len(self.coef)), "z": z, "p": p, "-log2(p)": surprise,
+        }  # fmt: skip
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="covariate"))
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""

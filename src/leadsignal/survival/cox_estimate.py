@@ -312,18 +312,12 @@ def baseline_of(fit: CoxEstimate) -> Baseline:
     reference = likelihood.event_X.mean(axis=0)
     # The steps are at the centre of the covariates; shift them to the reference.
     move = float(reference @ fit.coef)
+    cov = fit.cov if fit.robust_cov is None else fit.robust_cov
     return Baseline(
-        names=fit.names,
-        coef=fit.coef,
-        cov=fit.cov if fit.robust_cov is None else fit.robust_cov,
-        strata=fit.rows.strata.names,
-        first=sets.first,
-        time=sets.time,
-        reference=centre + reference,
-        log_hazard=terms.log_step + move,
-        log_variance=terms.log_square + 2 * move,
-        mean=terms.step_mean - reference,
-    )
+        fit.names, fit.coef, cov, fit.rows.strata.names, sets.first, sets.time,
+        reference=centre + reference, log_hazard=terms.log_step + move,
+        log_variance=terms.log_square + 2 * move, mean=terms.step_mean - reference,
+    )  # fmt: skip
 
 
 def exp_of(logs: Floats) -> Floats:
@@ -398,17 +392,11 @@ def residuals_of(fit: CoxEstimate) -> Residuals:
     for block, part in likelihood.score_residuals(terms):
         score[block] = part
     schoenfeld = likelihood.event_X - terms.mean_covariate[sets.group]
+    scaled = fit.coef + len(sets.events) * schoenfeld @ fit.cov
     return Residuals(
-        names=fit.names,
-        martingale=martingale,
-        score=score,
-        influence=score @ fit.cov,
-        schoenfeld=schoenfeld,
-        scaled_schoenfeld=fit.coef + len(sets.events) * schoenfeld @ fit.cov,
-        event_row=sets.events,
-        event_time=sets.time[sets.group],
-        event_weight=weights[sets.events],
-    )
+        fit.names, martingale, score, score @ fit.cov, schoenfeld, scaled, event_row=sets.events,
+        event_time=sets.time[sets.group], event_weight=weights[sets.events],
+    )  # fmt: skip
 
 
 TRANSFORMS = ("km", "rank", "identity", "log")

@@ -6,7 +6,7 @@ Adoption is defined as for episodes: an event of day d, known on day r, is in wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,8 @@ def _in_window(
         total = np.round(running[after] - running[first], 6)
         if not people:
             return total, users
-    for rows in _slices(len(day)):
+    for begin in range(0, len(day), ROWS_AT_ONCE):
+        rows = slice(begin, min(begin + ROWS_AT_ONCE, len(day)))
         row, event = _pairs(first[rows], after[rows])
         size = rows.stop - rows.start
         if events.late:
@@ -87,10 +88,6 @@ def _in_window(
             fresh = events.before[event] < begins[rows][row]
             users[rows] = np.bincount(row[fresh], minlength=size)
     return total, users
-
-
-def _slices(rows: int) -> Iterator[slice]:
-    return (slice(n, min(n + ROWS_AT_ONCE, rows)) for n in range(0, rows, ROWS_AT_ONCE))
 
 
 def _pairs(first: Ints, after: Ints) -> tuple[Ints, Ints]:

@@ -41,7 +41,7 @@ class BullseyePage:
 
     def to_markdown(self) -> str:
         """Return the page as Markdown, with all texts escaped."""
-        return "\n".join(line for ring in self.rings for line in _markdown(ring))
+        return "\n\n".join(map(_markdown, self.rings)) + "\n"
 
     def to_html(self) -> str:
         """Return the page as a self-contained HTML document."""
@@ -184,26 +184,18 @@ def rule_of(process: Process) -> str:
     return one_line(process.definition)
 
 
-def _markdown(ring: Ring) -> Iterator[str]:
+def _markdown(ring: Ring) -> str:
     of = f" · {markdown(ring.whose)}" if ring.whose else ""
-    yield f"# Bullseye{of}"
-    yield ""
-    yield f"**Objective.** {markdown(ring.bullseye.objective)}"
-    yield ""
-    yield f"**Measure of success.** {markdown(ring.bullseye.success_metric)}"
+    parts = [f"# Bullseye{of}", f"**Objective.** {markdown(ring.bullseye.objective)}"]
+    parts.append(f"**Measure of success.** {markdown(ring.bullseye.success_metric)}")
     if ring.bullseye.traits:
-        yield ""
-        yield "**Who succeeds**"
-        yield ""
-        yield from (f"- {markdown(trait)}" for trait in ring.bullseye.traits)
-    yield ""
-    yield "**What they do**"
-    yield ""
+        traits = (f"- {markdown(trait)}" for trait in ring.bullseye.traits)
+        parts += ["**Who succeeds**", "\n".join(traits)]
+    lines = []
     for number, process in enumerate(ring.processes, 1):
-        yield f"{number}. **{markdown(title_of(process))}.** {markdown(rule_of(process))}"
-        if process.why:
-            yield f"   Because {markdown(process.why)}."
-    yield ""
+        lines.append(f"{number}. **{markdown(title_of(process))}.** {markdown(rule_of(process))}")
+        lines += [f"   Because {markdown(process.why)}."] if process.why else []
+    return "\n\n".join([*parts, "**What they do**", "\n".join(lines)])
 
 
 def _html(ring: Ring) -> Html:

@@ -6,7 +6,7 @@ import html
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -54,37 +54,25 @@ class Question:
     fields: tuple[FormField, ...]
 
 
-TALK = Question(
-    "The talk",
-    (
-        FormField("spoke_with", "Spoke with", "stays in this file", prose=True),
-        FormField("spoke_on", "On", "as in 2025-03-31"),
-    ),
-)
+TALK = Question("The talk", (
+    FormField("spoke_with", "Spoke with", "stays in this file", prose=True),
+    FormField("spoke_on", "On", "as in 2025-03-31"),
+))  # fmt: skip
 QUESTIONS = (
     TALK,
-    Question(
-        "1. Why did they buy?",
-        (
-            FormField("reason", "In their words", prose=True),
-            FormField("objective", "Objective", "one line: the result they aimed for"),
-        ),
-    ),
-    Question(
-        "2. How successful has it been?",
-        (
-            FormField("success", "In their words", prose=True),
-            FormField("success_metric", "Measure of success", "the metric, as results call it"),
-        ),
-    ),
-    Question(
-        "3. What did they do to make it so?",
-        (
-            FormField("how", "In their words", prose=True),
-            FormField("traits", "Traits", f"what they are, at most {MAX_ITEMS}, separated by ;"),
-        ),
-    ),
-)
+    Question("1. Why did they buy?", (
+        FormField("reason", "In their words", prose=True),
+        FormField("objective", "Objective", "one line: the result they aimed for"),
+    )),
+    Question("2. How successful has it been?", (
+        FormField("success", "In their words", prose=True),
+        FormField("success_metric", "Measure of success", "the metric, as results call it"),
+    )),
+    Question("3. What did they do to make it so?", (
+        FormField("how", "In their words", prose=True),
+        FormField("traits", "Traits", f"what they are, at most {MAX_ITEMS}, separated by ;"),
+    )),
+)  # fmt: skip
 PROCESS = "Process"
 PROCESS_FIELDS = (
     FormField("name", "Short name", "as in weekly review"),
@@ -189,15 +177,15 @@ class History:
         """Return an account's brief as Markdown, including the form."""
         parts = [header(account, str(self.as_of)), f"# {markdown(account)}", ""]
         parts += self._who(account)
-        sections: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
-            ("Results against target", lambda: self._results(account, status)),
-            ("Processes", lambda: self._processes(account)),
-            (f"What they do, last {RECENT} days", lambda: self._doings(account)),
-            ("Contract", lambda: self._contract(account)),
-            ("Tickets", lambda: self._tickets(account)),
-        )
-        for title, lines in sections:
-            parts += ["", f"**{title}**", "", *lines()]
+        sections = {
+            "Results against target": self._results(account, status),
+            "Processes": self._processes(account),
+            f"What they do, last {RECENT} days": self._doings(account),
+            "Contract": self._contract(account),
+            "Tickets": self._tickets(account),
+        }
+        for title, lines in sections.items():
+            parts += ["", f"**{title}**", "", *lines]
         return "\n".join([*parts, "", blank_form()])
 
     def _who(self, account: str) -> Iterator[str]:
@@ -417,7 +405,7 @@ def write_interview_kit(
     accounts = successful.accounts[: max(1, at_most)]
     history = History(tables, analysis or SuccessAnalysis(()), accounts)
     rows = {row["account_id"]: row for row in successful.frame.to_dict("records")}
-    names = {account: _file(n, account) for n, account in enumerate(accounts, 1)}
+    names = {one: f"{n:02d}-{plain_words(one)}.md" for n, one in enumerate(accounts, 1)}
     with whole_folder(place, KIT) as part:
         guide = files("leadsignal.success_analysis.interviews").joinpath("guide.md")
         (part / README).write_text(guide.read_text(encoding="utf-8"), encoding="utf-8")
@@ -425,8 +413,3 @@ def write_interview_kit(
             text = history.page(account, {str(k): v for k, v in rows[account].items()})
             (part / name).write_text(text, encoding="utf-8", newline="\n")
     return InterviewKit(place, {account: place / name for account, name in names.items()})
-
-
-def _file(number: int, account: str) -> str:
-    """Return a safe file name for any account id."""
-    return f"{number:02d}-{plain_words(account)}.md"

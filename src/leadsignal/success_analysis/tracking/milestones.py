@@ -246,22 +246,15 @@ def _due_soon(
     needed = [_needed(each, int(a), as_of, int(d)) for a, d in zip(place, left, strict=True)]
     events = _days_of_events(tables, process)
     stage = _stage(events, place.astype(np.int64), np.full(len(place), as_of))
-    frame = pd.DataFrame(
-        {
-            "account_id": rows["account_id"],
-            "process": process.name,
-            "due_on": rows["snapshot_on"] + pd.to_timedelta(left, unit="D"),
-            "days_left": left,
-            "events": rows[f"{process.name}_events"],
-            "at_least": process.at_least,
-            "users": rows.get(f"{process.name}_users", np.nan),
-            "by_users": process.by_users,
-            "more_events": [more for more, _ in needed],
-            "more_users": [more for _, more in needed],
-            "can_be_met": [np.isfinite(more) for more, _ in needed],
-            "stage": [STAGES[code] for code in stage],
-        }
-    )
+    frame = rows[["account_id"]].assign(
+        process=process.name,
+        due_on=rows["snapshot_on"] + pd.to_timedelta(left, unit="D"), days_left=left,
+        events=rows[f"{process.name}_events"], at_least=process.at_least,
+        users=rows.get(f"{process.name}_users", np.nan), by_users=process.by_users,
+        more_events=[more for more, _ in needed], more_users=[more for _, more in needed],
+        can_be_met=[np.isfinite(more) for more, _ in needed],
+        stage=[STAGES[code] for code in stage],
+    )  # fmt: skip
     more = ["more_events", "more_users"]
     frame[more] = frame[more].where(frame["can_be_met"])
     past = _past(tables, process, accounts, context.episodes)
