@@ -62,10 +62,10 @@ def name_rows(
     axes.spines["left"].set_visible(False)
 
 
-def write_beside(axes: Axes, row: float, text: str, **style: Any) -> None:
-    """Write a text to the right of a row of a plot."""
+def write_beside(axes: Axes, row: float, text: str, at: float = 1.02, **style: Any) -> None:
+    """Write a text to the right of a row of a plot, ``at`` a share of the width."""
     options = {"fontsize": SMALL, "va": "center", **style}
-    axes.annotate(text, (1.02, row), xycoords=("axes fraction", "data"), **options)
+    axes.annotate(text, (at, row), xycoords=("axes fraction", "data"), **options)
 
 
 def legend_above(axes: Axes, *handles: Any, left: float = 0.0, **options: Any) -> None:

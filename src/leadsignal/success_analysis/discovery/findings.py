@@ -436,7 +436,7 @@ def plot_ratios(
         ax.plot(limits, [place, place], color=colour, linewidth=2.4 if row["essential"] else 1.3)
         ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
         text_colour = "black" if row["essential"] else GREY
-        write_beside(ax, place, _evidence(row), color=text_colour, annotation_clip=False)
+        write_beside(ax, place, _evidence(row), 1.01, color=text_colour, annotation_clip=False)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]

@@ -359,7 +359,7 @@ def _change(
     if np.isfinite(differences[0]):
         limits = np.nanquantile(differences[1:], (0.025, 0.975)).tolist()
         compared = [control, float(differences[0]), *limits]
-    before, after = means[:, kept].mean(axis=1).tolist()
+    before, after = (float(side[kept].mean()) for side in means)
     change = float(changes[kept].mean())
     return [Change(process, int(kept.sum()), before, after, change, *compared)]
 
