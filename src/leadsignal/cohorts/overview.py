@@ -114,8 +114,8 @@ def compare_cohorts(
 
 def _days(landmark: Duration | None, horizon: Duration | None) -> dict[str, Any]:
     """Return landmark and horizon in days; None where they are left to the comparison."""
-    given = {"landmark": landmark, "horizon": horizon}
-    return {name: None if time is None else days_in(time) for name, time in given.items()}
+    times = {"landmark": landmark, "horizon": horizon}
+    return {name: None if time is None else days_in(time) for name, time in times.items()}
 
 
 WITHOUT_EVIDENCE = ("rescued",)

@@ -247,8 +247,8 @@ def extra_methods(
             )
         keys = ["account_id", "snapshot_on"]
         known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
-        wanted = pd.MultiIndex.from_frame(evaluation.rows[keys])
-        risk = known["risk"].reindex(wanted).to_numpy(dtype=float)
+        evaluated = pd.MultiIndex.from_frame(evaluation.rows[keys])
+        risk = known["risk"].reindex(evaluated).to_numpy(dtype=float)
         if np.isnan(risk).any():
             raise OptionError(
                 f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} rows",

@@ -133,9 +133,9 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
     loglik = fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2)
     # Deprecations in pandas say nothing about the fit.
     deprecated = DeprecationWarning | FutureWarning
-    told = tuple(str(one.message) for one in caught if not issubclass(one.category, deprecated))
+    messages = tuple(str(one.message) for one in caught if not issubclass(one.category, deprecated))
     theirs_at = float(theirs.log_likelihood_)
-    return CrossCheck(fit.names, fit.coef, coef, fit.se, se, loglik, theirs_at, told)
+    return CrossCheck(fit.names, fit.coef, coef, fit.se, se, loglik, theirs_at, messages)
 
 
 def plot_kaplan_meier(
