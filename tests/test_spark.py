@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import date
-from functools import cache
 from pathlib import Path
-from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,18 +21,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
+from engine_cases import CASES, WIDE, case_of
 from leadsignal.account_facts import with_names
-from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
-from leadsignal.schema import TABLES
 from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
 from leadsignal.stats.estimates import Estimate
-from random_tables import BEHAVIORS, Case, random_case
+from random_tables import random_case
 from small_business import write_small_business
 from spark_session import connect_session, missing, no_connect, small_session
 
@@ -73,40 +70,6 @@ def spark(request: pytest.FixtureRequest, classic: Any) -> Iterator[Any]:
 
 def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-
-
-CASES = range(52, 72)
-"""Random cases with two tables beside accounts, to be planned soon."""
-WIDE = 61
-"""The random case of which all tables are read."""
-OTHERS = [table.name for table in TABLES if table.name != "accounts"]
-
-
-@cache
-def case_of(seed: int, *, wide: bool = False) -> tuple[Case, ls.Tables, ls.Panel]:
-    """A random case, its tables, and its panel as DuckDB makes it."""
-    two = [OTHERS[(2 * seed + place) % len(OTHERS)] for place in (0, 1)]
-    case = random_case(seed, () if wide else two)
-    metrics = Random(seed).sample(case.analysis.metrics, min(3, len(case.analysis.metrics)))
-    case = replace(
-        case,
-        analysis=replace(case.analysis, metrics=tuple(metrics)),
-        project=replace(case.project, behaviors=Behaviors(BEHAVIORS[:1])),
-    )
-    tables = case.read()
-    return case, tables, ls.build_panel(tables, case.analysis)
-
-
-def test_the_random_cases_have_all_tables_and_late_records_and_versions() -> None:
-    cases = [*map(case_of, CASES), case_of(WIDE, wide=True)]
-    columns = [(name, set(held)) for case, _, _ in cases for name, held in case.columns.items()]
-    late = {name for name, held in columns if "recorded_at" in held}
-    assert {name for name, _ in columns} == {"accounts", *OTHERS}
-    assert late == {"accounts", *OTHERS}
-    measures = {metric.measure for case, _, _ in cases for metric in case.analysis.metrics}
-    assert len(measures) > len(KEYS_OF) / 2
-    assert sum(len(case.analysis.processes) for case, _, _ in cases) > 5
-    assert all(len(panel.frame) for _, _, panel in cases)
 
 
 @pytest.mark.parametrize("seed", CASES)

@@ -1,7 +1,7 @@
 """The panel in a warehouse: the same cells as DuckDB's, and what is refused.
 
 PostgreSQL and ClickHouse run here; where one is not installed its tests are skipped and say why.
-More random tables than these: benchmarks/warehouse_panels.py. Scripts for other warehouses are
+Larger random tables than these: benchmarks/warehouse_panels.py. Scripts for other warehouses are
 in test_warehouse_scripts.py: nobody runs them here.
 """
 
@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from engine_cases import CASES, OTHERS, WIDE, case_of
+from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.warehouse_spelling import spelling_of
 from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator
 from leadsignal.engine.warehouse_tables import run
-from random_tables import random_case
 from small_business import write_small_business
 from warehouses import connected, missing, put, rows_of
 
@@ -36,24 +37,34 @@ def warehouse(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
         yield request.param, connection
 
 
-# The random cases 0, 2 and 14 have between them all tables, late records, versions also of
-# accounts, users and dated attributes.
+def test_the_random_cases_have_all_tables_and_late_records_and_versions() -> None:
+    cases = [*map(case_of, CASES), case_of(WIDE, wide=True)]
+    columns = [(name, set(held)) for case, _, _ in cases for name, held in case.columns.items()]
+    late = {name for name, held in columns if "recorded_at" in held}
+    assert {name for name, _ in columns} == {"accounts", *OTHERS}
+    assert late == {"accounts", *OTHERS}
+    measures = {metric.measure for case, _, _ in cases for metric in case.analysis.metrics}
+    assert len(measures) > len(KEYS_OF) / 2
+    processes = [process for case, _, _ in cases for process in case.analysis.processes]
+    assert sum(process.by_users > 1 for process in processes) > 2
+    assert sum(bool(case.project.tables["accounts"].attributes) for case, _, _ in cases) > 2
+    assert len(processes) > 5
+    assert all(len(panel.frame) for _, _, panel in cases)
 
 
-@pytest.mark.parametrize("seed", [0, 2, 14])
+@pytest.mark.parametrize(("seed", "wide"), [*((seed, False) for seed in CASES), (WIDE, True)])
 def test_random_tables_give_the_same_panel(
-    seed: int, warehouse: tuple[str, Any], tmp_path: Path
+    seed: int, wide: bool, warehouse: tuple[str, Any], tmp_path: Path
 ) -> None:
     dialect, connection = warehouse
-    case = random_case(seed)
-    tables = case.read()
+    case, tables, expected = case_of(seed, wide=wide)
     names = put(connection, dialect, tables, tmp_path)
     there = ls.warehouse.read_warehouse_tables(
         connection, names, dialect=dialect, project=case.project, as_of=case.as_of
     )
     assert there.coverage == tables.coverage
     assert there.attributes == tables.attributes
-    found, expected = ls.build_panel(there, case.analysis), ls.build_panel(tables, case.analysis)
+    found = ls.build_panel(there, case.analysis)
     pd.testing.assert_frame_equal(found.frame, expected.frame, check_exact=True)
     assert found.indicators == expected.indicators
     assert found.notes == expected.notes
