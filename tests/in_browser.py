@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 
-WIDTHS = {"phone": 375, "laptop": 1280, "wall": 2560}
+WIDTHS = (375, 1280, 2560)
+"""A phone, a laptop, a screen on a wall."""
+SCHEMES = ("light", "dark")
+READ_BY_AXE = ((375, "dark"), (1280, "light"))
+"""Widths and schemes in which axe reads a page: each once, as it takes seconds."""
 PATIENCE = 600_000
 """Milliseconds until a browser is given up: far more than a busy machine needs."""
 OPEN_ALL = "document.querySelectorAll('details').forEach(held => held.open = true)"
@@ -25,6 +29,11 @@ class Visit:
     page: Any
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    def look(self, width: int, scheme: str) -> None:
+        """Change the width of the window and the colours without loading the page again."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
 
     def is_silent(self, width: int) -> None:
         """Fail where the page is wider than the window, speaks, or asks for anything outside."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import leadsignal as ls
-from in_browser import axe_violations, open_page, visit
-
-WIDTHS = (390, 1280, 1920)
+from in_browser import READ_BY_AXE, SCHEMES, WIDTHS, axe_violations, open_page, visit
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +27,18 @@ def pages(
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["comparison", "explorer"])
-def test_it_fits_and_is_silent(
-    browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
-) -> None:
-    with visit(browser, pages[name], width, scheme) as visited:
-        visited.is_silent(width)
-        page = visited.page
-        assert page.locator("svg.chart:visible").count() >= 2
-        assert page.locator("table.heat td:visible").count() > 8
+def test_it_fits_and_is_silent(browser: Any, pages: dict[str, Path], name: str) -> None:
+    with visit(browser, pages[name], 375, "light") as visited:
+        for width, scheme in product(WIDTHS, SCHEMES):
+            visited.look(width, scheme)
+            visited.is_silent(width)
+            page = visited.page
+            assert page.locator("svg.chart:visible").count() >= 2
+            assert page.locator("table.heat td:visible").count() > 8
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), READ_BY_AXE)
 @pytest.mark.parametrize("name", ["comparison", "explorer"])
 def test_axe_finds_nothing(
     browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
