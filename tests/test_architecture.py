@@ -8,6 +8,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import leadsignal as ls
 
 SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
@@ -214,12 +216,13 @@ def test_no_test_has_a_time_limit_that_a_busy_machine_would_miss() -> None:
     assert limits == []
 
 
-def test_the_core_of_the_suite_names_tests_that_exist() -> None:
-    """`.ci/core` is run with other versions, where a name that is gone would end the run."""
-    lines = (Path(__file__).parents[1] / ".ci" / "core").read_text(encoding="utf-8").splitlines()
-    for line in lines:
+@pytest.mark.parametrize("listed", [".ci/core", "tests/fast.txt"])
+def test_a_part_of_the_suite_names_tests_that_exist(listed: str) -> None:
+    """`.ci/versions` and `./test fast` run what is listed: a name that is gone ends the run."""
+    root = Path(__file__).parents[1]
+    for line in (root / listed).read_text(encoding="utf-8").splitlines():
         path, _, test = line.removeprefix("--deselect=").removeprefix("--ignore=").partition("::")
-        file = Path(__file__).parents[1] / path
+        file = root / path
         assert line.startswith("#") or file.exists(), line
         if test:
             assert f"def {test.partition('[')[0]}(" in file.read_text(encoding="utf-8"), line
