@@ -81,8 +81,8 @@ def bayes(business_panel: ls.Panel) -> ls.ChurnModel:
     return ls.ChurnModel(estimator=GaussianNB()).fit(business_panel)
 
 
-FEW_TREES = RandomForestClassifier(n_estimators=5, min_samples_leaf=10, max_features=0.2)
-FOREST = RandomForestClassifier(n_estimators=40, min_samples_leaf=10, max_features=0.2)
+FEW_TREES = RandomForestClassifier(3, min_samples_leaf=10, max_features=0.2, max_samples=0.2)
+FOREST = RandomForestClassifier(40, min_samples_leaf=10, max_features=0.2, max_samples=0.2)
 PIPELINE = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, max_iter=300))
 
 

@@ -22,6 +22,7 @@ from leadsignal.errors import OptionError
 from leadsignal.report.comparison_page import comparison_page
 from leadsignal.report.explorer_page import explorer_page
 from leadsignal.stats.estimates import Estimate
+from small_business import write_small_business
 
 
 class Elements(HTMLParser):
@@ -156,11 +157,10 @@ def test_hostile_names_are_text() -> None:
             assert visible in plain(text)
 
 
-def test_the_commands_write_the_pages(
-    business_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands_write_the_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_small_business(tmp_path / "small", "accounts", "behaviors", "results")
     page, all_of_them = tmp_path / "measured.html", tmp_path / "explorer.html"
-    arguments = ["compare", str(business_folder), "--method", "time_dependent", "--by"]
+    arguments = ["compare", str(folder), "--method", "time_dependent", "--by"]
     assert main([*arguments, "measured", "--out", str(page)]) == 0
     printed = capsys.readouterr().out
     verdict = printed.splitlines()[2]
