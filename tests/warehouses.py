@@ -21,7 +21,7 @@ def missing(dialect: str) -> str:
     needed = {"postgres": "adbc_driver_postgresql", "clickhouse": "chdb"}[dialect]
     for package in ("sqlglot", needed):
         if find_spec(package) is None:
-            return f"{package} is not installed"
+            return f"{package} is not installed: pip install -r requirements-ci.txt"
     return why_not() if dialect == "postgres" else ""
 
 
