@@ -34,9 +34,6 @@ from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
 from leadsignal.engine.recipe import panel_recipe
-from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
-from leadsignal.engine.warehouse_panel import ended_accounts, warehouse_rows
-from leadsignal.engine.warehouse_tables import WarehouseTables
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
@@ -61,6 +58,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from leadsignal.config.project import Project
+    from leadsignal.engine.spark import TablesInSpark
+    from leadsignal.engine.warehouse_tables import WarehouseTables
 
 MAX_KEPT = 2**28
 """Maximum size, in bytes, of a panel that is kept for the session."""
@@ -332,11 +331,14 @@ def build_panel(
     28
     """
     step = tables.project.every if every is None else days_in(every)
-    if isinstance(tables, WarehouseTables):
-        if (engine, session, since) != (None, None, None):
-            problem = "engine, session and since are not there with tables in a warehouse"
-            raise OptionError(problem, "Leave them out")
-        return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
+    if not isinstance(tables, Tables):
+        from leadsignal.engine.warehouse_tables import WarehouseTables
+
+        if isinstance(tables, WarehouseTables):
+            if (engine, session, since) != (None, None, None):
+                problem = "engine, session and since are not there with tables in a warehouse"
+                raise OptionError(problem, "Leave them out")
+            return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
         if since is not None:
             raise OptionError("since is not there with the engine spark", "Leave since out")
@@ -480,6 +482,8 @@ def _built_on_spark(
     session: SparkSession | None,
     draw: Draw | None = None,
 ) -> Panel:
+    from leadsignal.engine.spark import panel_rows, spark_session
+
     if tables.sample is not None:
         problem = "these tables are a sample of customers, whose weights Spark's panel cannot hold"
         raise OptionError(problem, "Build it here: build_panel(tables, engine='duckdb')")
@@ -492,6 +496,8 @@ def _built_on_spark(
 
 
 def _built_in_warehouse(tables: WarehouseTables, analysis: SuccessAnalysis, every: int) -> Panel:
+    from leadsignal.engine.warehouse_panel import warehouse_rows
+
     recipe, rows = warehouse_rows(tables, analysis, every)
     return _of_rows_elsewhere(tables, analysis, every, recipe, in_order(rows))
 
@@ -521,15 +527,23 @@ def without_rows_of(
     tables: Tables | TablesInSpark | WarehouseTables, recipe: Recipe, seen: pd.Series[Any]
 ) -> pd.DataFrame:
     """Return the accounts that ended before their first snapshot, for any engine."""
-    if isinstance(tables, Tables):
-        accounts = tables.frame("accounts")
-    elif isinstance(tables, WarehouseTables):
-        accounts = ended_accounts(tables)
-    else:
-        gone = "superseded_on IS NULL AND ended_on IS NOT NULL"
-        accounts = tables.history("accounts").where(gone).toArrow().to_pandas(date_as_object=False)
+    accounts = tables.frame("accounts") if isinstance(tables, Tables) else _ended_elsewhere(tables)
     since = tables.coverage["accounts"].complete_from
     return accounts_without_rows(accounts, seen, since, recipe.causes, recipe.not_churn)
+
+
+def _ended_elsewhere(tables: TablesInSpark | WarehouseTables) -> pd.DataFrame:
+    """Return the accounts with a known end, from Spark or a warehouse."""
+    from leadsignal.engine.warehouse_panel import ended_accounts
+    from leadsignal.engine.warehouse_tables import WarehouseTables
+
+    if isinstance(tables, WarehouseTables):
+        return ended_accounts(tables)
+    gone = "superseded_on IS NULL AND ended_on IS NOT NULL"
+    ended: pd.DataFrame = (
+        tables.history("accounts").where(gone).toArrow().to_pandas(date_as_object=False)
+    )
+    return ended
 
 
 def _build(

@@ -34,10 +34,7 @@ from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.plausibility import find_warnings, hidden_rows
 from leadsignal.ingestion.store import Store
-from leadsignal.ingestion.table_cache import TableCache
-from leadsignal.ingestion.table_reader import AttributeKind, TableReader, read_beside
 from leadsignal.progress import timed
 from leadsignal.readable_tables import html_table
 from leadsignal.results import to_html
@@ -48,6 +45,9 @@ from leadsignal.sources.project_inputs import note_project
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+
+    from leadsignal.ingestion.table_cache import TableCache
+    from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -168,6 +168,8 @@ class Tables:
     @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
         """Data warnings in the order of the tables, found on first access and then cached."""
+        from leadsignal.ingestion.plausibility import find_warnings
+
         rows = CheckedRows(
             self.project, self._store, self._loaded, self.attributes, self._found_in_reading
         )
@@ -176,6 +178,8 @@ class Tables:
     @cached_property
     def hidden(self) -> tuple[DataWarning, ...]:
         """Counts, by table, of accounts, ends and rows that are not yet known at ``as_of_date``."""
+        from leadsignal.ingestion.plausibility import hidden_rows
+
         return tuple(
             one
             for name in self.names
@@ -265,6 +269,8 @@ class Tables:
 
         Raises TablesError with all faults.
         """
+        from leadsignal.ingestion.table_reader import read_beside
+
         return read_beside(self.project, self._store, self._table("accounts"), table, frame)
 
     def _table(self, name: str) -> Loaded:
@@ -413,7 +419,7 @@ def read_tables(
             {"attributes": attributes, "columns": columns, "options": options},
             drop_bad_rows,
         )
-    if isinstance(read, TableReader):
+    if not isinstance(read, Tables):
         raise TablesError(read.faults, read.more)
     return read
 
@@ -484,6 +490,10 @@ def _read(
 
     Tables of the same files and settings that are still in use are shared.
     """
+    # Models use tables without the readers of files and databases, which take long to import.
+    from leadsignal.ingestion.table_cache import TableCache
+    from leadsignal.ingestion.table_reader import TableReader
+
     project, frames = _project_of(source, project)
     naming = dict(naming)
     project = with_table_options(project.replace(**options), naming.pop("options", None))
@@ -502,6 +512,8 @@ def _read(
 
 def _read_files(cache: TableCache, key: str) -> Tables | TableReader:
     """Read the files of a project, or restore them from the cache; register them under the key."""
+    from leadsignal.ingestion.table_reader import TableReader
+
     reader = cache.restored()
     if reader is None:
         reader = TableReader(cache.project, cache.drop_bad_rows)
