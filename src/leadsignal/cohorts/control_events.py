@@ -126,13 +126,16 @@ def _window_counts(
     """
     tables = context.tables
     known = by_users and "user_id" in tables.columns("behaviors")
-    users = "count(DISTINCT user_id)" if known else "1"
+    # Grouping by user first takes half as long as counting distinct users.
+    of_user = ", user_id" if known else ""
     sql = (
         "SELECT behavior, events, users, count(*) AS windows FROM ("
-        f" SELECT behavior, account_id, {_WINDOW} // {within} AS window_no,"
-        f" count(*) AS events, {users} AS users"
+        " SELECT behavior, account_id, window_no, CAST(sum(events) AS BIGINT) AS events,"
+        f" {'count(user_id)' if known else '1'} AS users FROM ("
+        f" SELECT behavior, account_id, {_WINDOW} // {within} AS window_no{of_user},"
+        " count(*) AS events"
         f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({literals(names)})"
-        " GROUP BY ALL) GROUP BY ALL"
+        " GROUP BY ALL) GROUP BY ALL) GROUP BY ALL"
     )
     key = ("window counts", names, within, by_users)
     return context.once(key, lambda: queried(tables, sql))

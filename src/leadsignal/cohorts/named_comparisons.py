@@ -319,6 +319,8 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
     """Return changes into and out of adoption of one process, or of any process that applies."""
     chosen = [p for p in context.analysis.processes if name in (None, p.name)]
     turns = pd.concat([_turns_of(process, context) for process in chosen], ignore_index=True)
+    # Group by numbers, which is much faster than by text.
+    turns["account_id"], ids = pd.factorize(turns["account_id"], sort=True)
     turns = turns.groupby(["account_id", "on"], as_index=False).last()
     since = turns.groupby("account_id")
     adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
@@ -333,7 +335,7 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
     due = max((p.adopt_by or 90 for p in chosen), default=90) if name else 90
     return Changes(
         ("not adopted", "adopted", *(() if always else (NOT_MEANT,))),
-        turns[["account_id", "on"]].assign(state=state), "behaviors",
+        turns[["on"]].assign(account_id=ids[turns["account_id"]], state=state), "behaviors",
         window, for_good=False, landmark=due,
         meaning=f"{name or 'any essential process'} adopted; a lapse ends it",
         away=None if always else NOT_MEANT,

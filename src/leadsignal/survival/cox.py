@@ -256,11 +256,24 @@ def _fitted(rows: CoxRows, ridges: Floats, named: tuple[str, ...], ties: str) ->
     cov = _inverse(best.at_coef.information + np.diag(ridges))
     score, _ = _quadratic(best.at_zero.information, best.at_zero.score)
     fit = CoxFit(
-        named, best.coef, cov, None, best.at_coef.loglik, best.at_zero.loglik, ridges, ties,
-        best.evaluations, score, rows,
-    )  # fmt: skip
+        names=named,
+        coef=best.coef,
+        cov=cov,
+        robust_cov=None,
+        loglik=best.at_coef.loglik,
+        loglik_null=best.at_zero.loglik,
+        ridge=ridges,
+        ties=ties,
+        evaluations=best.evaluations,
+        score_statistic=score,
+        rows=rows,
+    )
     influence = fit.influence
-    return fit if influence is None else replace(fit, robust_cov=influence.T @ influence)
+    if influence is None:
+        return fit
+    clustered = replace(fit, robust_cov=influence.T @ influence)
+    vars(clustered).update(terms=fit.terms, influence=influence)  # computed only once
+    return clustered
 
 
 def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:

@@ -95,7 +95,7 @@ class CoxEstimate:
         """Cluster-robust standard errors (p); None without clusters."""
         return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
 
-    @property
+    @cached_property
     def influence(self) -> Floats | None:
         """Influence of each cluster on the coefficients (clusters × p); None without clusters."""
         if self.rows.cluster is None:
