@@ -345,13 +345,14 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
 def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
     """Return when accounts adopt a process, when it lapses, and when it begins to apply."""
     episodes = context.episodes[context.episodes["process"] == process.name]
-    turns = pd.concat(
-        [
-            episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
-            .assign(**{process.name: by})
-            for column, by in (("lapsed_on", 0), ("adopted_on", 1))
-        ]
-    )  # fmt: skip
+    lapsed = episodes[episodes["lapsed_on"].notna()]
+    turns = pd.DataFrame(
+        {
+            "account_id": pd.concat([lapsed["account_id"], episodes["account_id"]]),
+            "on": pd.concat([lapsed["lapsed_on"], episodes["adopted_on"]]),
+            process.name: np.repeat([0, 1], [len(lapsed), len(episodes)]),
+        }
+    )
     meant = f"meant {process.name}"
     if not process.applies_to:
         return turns.assign(**{meant: 1})

@@ -261,18 +261,14 @@ def _distance(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, place
     return np.where(np.isnan(numbers), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
 
 
-def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Return the median of each numeric indicator and the most frequent value of each category."""
-    typical: dict[str, Any] = {}
-    for name in names:
-        known = rows[name].dropna()
-        if not len(known):
-            typical[name] = None
-        elif pd.api.types.is_numeric_dtype(known):
-            typical[name] = float(known.astype(float).median())
-        else:
-            typical[name] = known.mode().iloc[0]
-    return typical
+def typical_value(column: pd.Series[Any]) -> Any:
+    """Return the median of numbers or the most frequent category; None if all are missing."""
+    known = column.dropna()
+    if not len(known):
+        return None
+    if pd.api.types.is_numeric_dtype(known):
+        return float(known.astype(float).median())
+    return known.mode().iloc[0]
 
 
 def known_value(value: Any) -> Any:

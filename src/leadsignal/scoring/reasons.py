@@ -18,7 +18,7 @@ from leadsignal.model.telling import (
     known_value,
     moving_parts,
     parts_of,
-    typical_values,
+    typical_value,
 )
 
 if TYPE_CHECKING:
@@ -195,12 +195,11 @@ class _Reasons:
         if not parts:
             return [[] for _ in range(len(self.rows))]
         best = moving_parts(self.model, self.rows, self.others, parts, requested, with_gaps=gaps)
-        typical = self._typical
         effect = self.shares.to_numpy()
         order = np.argsort(-effect, axis=1, kind="stable")
         return [
             [
-                self._reason(best, parts[best.part[row, at]], row, at, typical)
+                self._reason(best, parts[best.part[row, at]], row, at, float(effect[row, at]))
                 for at in order[row]
                 if best.part[row, at] >= 0
             ][:REASONS]
@@ -208,30 +207,35 @@ class _Reasons:
         ]
 
     @cached_property
-    def _typical(self) -> dict[str, Any]:
-        """The typical value of each indicator."""
-        return typical_values(self.others, self.model.features_.names)
+    def _known(self) -> dict[str, tuple[Any, Any]]:
+        """The indicators named so far, each with its values and its usual value."""
+        return {}
+
+    def _values(self, name: str) -> tuple[Any, Any]:
+        """Return the values of an indicator and its usual value."""
+        if name not in self._known:
+            self._known[name] = self.rows[name].array, typical_value(self.others[name])
+        return self._known[name]
 
     def _compares(self, part: Part) -> bool:
         """Whether values are comparable between accounts; not if each has a metric of its own."""
         declared = self.declared.get(self.model.features_.names[part.columns[0]])
         return declared is None or declared.unit != "metric"
 
-    def _reason(
-        self, best: Moving, part: Part, row: int, at: int, typical: Mapping[str, Any]
-    ) -> Reason:
+    def _reason(self, best: Moving, part: Part, row: int, at: int, effect: float) -> Reason:
         names = self.model.features_.names
         name = names[best.column[row, at]]
         declared = self.declared.get(name)
         together = [names[column] for column in part.named if best.on_side[row, column]]
         behaviors = tuple(dict.fromkeys(map(behavior_of, together)))
+        values, usual = self._values(name)
         return Reason(
             part.subject,
             name,
-            known_value(self.rows[name].iloc[row]),
-            float(self.shares.to_numpy()[row, at]),
+            known_value(values[row]),
+            effect,
             declared.unit if declared else "",
-            typical[name],
+            usual,
             declared,
             behaviors if part.kind == "group" and len(behaviors) > 1 else (),
         )
