@@ -351,7 +351,7 @@ def test_settings_that_do_not_count_are_not_looked_at(
     from leadsignal.ingestion.plausibility import find_warnings
 
     loaded = reader.loaded
-    find_warnings(CheckedRows(watched, reader.store, loaded, {}, ()), date(2024, 1, 1))
+    find_warnings(CheckedRows(watched, reader.store, loaded, {}, (), date(2024, 1, 1)))
     assert {"tables", "timezone"} <= used
     # Where the files are is in their paths, and all is of files; what is not read is listed anew.
     elsewhere = {"folder", "url", "sources", "analysis"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.toml_files import a_day
 from leadsignal.errors import OptionError
 from leadsignal.ingestion.dialect import Dialect
 
@@ -59,14 +60,6 @@ class AccountSample:
         """A description of the sample, as printed in results."""
         return f"from a sample of {self.customers:,} of {self.of:,} customers"
 
-    def refuse_day(self, day: date) -> None:
-        """Raise OptionError for a later date, by which more customers would have churned."""
-        if day > self.drawn_on:
-            raise OptionError(
-                f"{day} is after {self.drawn_on}, the day as of which the sample was drawn",
-                "Draw the sample from tables as of the later day, and cut it to earlier ones",
-            )
-
     def __repr__(self) -> str:
         return (
             f"a sample of {self.customers:,} of {self.of:,} customers: all {self.churned:,} that"
@@ -81,6 +74,21 @@ class AccountSample:
             "of": self.of,
             "churned": self.churned,
         }
+
+
+def day_to_cut(t: date | str, sample: AccountSample | None) -> date:
+    """Return the day as of which to cut tables.
+
+    Raises OptionError if ``t`` is no day, or after the day on which their sample was drawn, as more
+    customers would have churned by then.
+    """
+    day = a_day(t)
+    if sample is not None and day > sample.drawn_on:
+        raise OptionError(
+            f"{day} is after {sample.drawn_on}, the day as of which the sample was drawn",
+            "Draw the sample from tables as of the later day, and cut it to earlier ones",
+        )
+    return day
 
 
 def refuse_share(share: float) -> None:

@@ -19,6 +19,8 @@ from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
 
     from leadsignal.account_sample import AccountSample
@@ -83,6 +85,17 @@ class AsOfContext:
                 "Give AsOfContext(tables, analysis)",
             )
         return context
+
+    @classmethod
+    def at(
+        cls,
+        t: date | str | None,
+        tables: Tables,
+        analysis: SuccessAnalysis,
+        panel: Panel | None = None,
+    ) -> AsOfContext:
+        """Return a new context of tables as of a day; None is the tables' own day."""
+        return AsOfContext(tables if t is None else tables.as_of(t), analysis, panel)
 
     @property
     def sample(self) -> AccountSample | None:

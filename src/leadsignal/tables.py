@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.account_sample import (
     AccountSample,
     customer_columns,
+    day_to_cut,
     refuse_share,
     sample_of,
 )
@@ -28,7 +29,7 @@ from leadsignal.config.project import (
     with_table_options,
 )
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import a_day, one_of
+from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
@@ -87,10 +88,7 @@ class Tables:
         >>> tables.as_of("2024-06-01").frame("accounts")["ended_on"].isna().item()
         True
         """
-        day = a_day(t)
-        if self.sample is not None:
-            self.sample.refuse_day(day)
-        return replace(self, as_of_date=day)
+        return replace(self, as_of_date=day_to_cut(t, self.sample))
 
     def sample_accounts(self, share: float, *, keep_churned: bool = False, seed: int = 0) -> Tables:
         """Return the tables of a sample of customers, with all rows of all their accounts.
@@ -170,10 +168,16 @@ class Tables:
         """Data warnings in the order of the tables, found on first access and then cached."""
         from leadsignal.ingestion.plausibility import find_warnings
 
-        rows = CheckedRows(
-            self.project, self._store, self._loaded, self.attributes, self._found_in_reading
+        return find_warnings(
+            CheckedRows(
+                self.project,
+                self._store,
+                self._loaded,
+                self.attributes,
+                self._found_in_reading,
+                self.as_of_date,
+            )
         )
-        return find_warnings(rows, self.as_of_date)
 
     @cached_property
     def hidden(self) -> tuple[DataWarning, ...]:

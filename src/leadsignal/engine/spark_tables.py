@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.account_sample import (
     AccountSample,
     customer_columns,
+    day_to_cut,
     refuse_share,
     sample_of,
 )
@@ -18,7 +19,6 @@ from leadsignal.arguments import checked, refuse_name
 from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import a_day
 from leadsignal.engine.spark import functions_of
 from leadsignal.engine.typed_tables import (
     account_rules,
@@ -81,10 +81,7 @@ class SparkTables:
 
     def as_of(self, t: date | str) -> SparkTables:
         """Return the tables as they were known at midnight of another day."""
-        day = a_day(t)
-        if self.sample is not None:
-            self.sample.refuse_day(day)
-        return replace(self, as_of_date=day)
+        return replace(self, as_of_date=day_to_cut(t, self.sample))
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the columns of a table's frame."""

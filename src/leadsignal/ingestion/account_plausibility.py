@@ -32,28 +32,28 @@ BUILT_IN = ("arr", "term_months", "customer_id")
 """Columns of the schema that exports often fill with today's values."""
 
 
-def about_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def about_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
     """Yield the warnings about accounts, using the latest version of each."""
     columns = rows.loaded["accounts"].columns
     if "ended_on" not in columns:
         message = "there is no column ended_on: all accounts count as active"
         yield DataWarning("no_ends", "accounts", message, "ended_on")
-        yield from _arr_known(rows, as_of)
+        yield from _arr_known(rows)
         return
-    yield from _zero_days(rows, as_of)
-    piled = list(_piled(rows, as_of))
-    yield from piled or _survivors(rows, as_of)
-    yield from _arr_known(rows, as_of)
-    yield from _leaks(rows, as_of)
+    yield from _zero_days(rows)
+    piled = list(_piled(rows))
+    yield from piled or _survivors(rows)
+    yield from _arr_known(rows)
+    yield from _leaks(rows)
 
 
-def _ended(as_of: date) -> str:
-    return f"coalesce(ended_on < DATE '{as_of}', false)"
+def _ended(rows: CheckedRows) -> str:
+    return f"coalesce({rows.before('ended_on')}, false)"
 
 
-def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _zero_days(rows: CheckedRows) -> Iterator[DataWarning]:
     ((zero,),) = rows.store.query(
-        f"SELECT count(*) FROM {started_accounts(rows, as_of)} WHERE {_ended(as_of)} "
+        f"SELECT count(*) FROM {started_accounts(rows)} WHERE {_ended(rows)} "
         "AND ended_on = started_on"
     )
     if zero:
@@ -66,17 +66,17 @@ def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         )  # fmt: skip
 
 
-def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _piled(rows: CheckedRows) -> Iterator[DataWarning]:
     """Warn if many ends fall on one day: the day of the export, or of a clean-up of the system."""
     ((ends, active),) = rows.store.query(
-        f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
-        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {started_accounts(rows, as_of)}"
+        f"SELECT count(*) FILTER (WHERE {_ended(rows)}), "
+        f"count(*) FILTER (WHERE NOT {_ended(rows)}) FROM {started_accounts(rows)}"
     )
     if not ends:
         return
     days = rows.store.query(
-        f"SELECT ended_on, count(*) AS n FROM {started_accounts(rows, as_of)} "
-        f"WHERE {_ended(as_of)} GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 2"
+        f"SELECT ended_on, count(*) AS n FROM {started_accounts(rows)} "
+        f"WHERE {_ended(rows)} GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 2"
     )
     day, alike = days[0]
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
@@ -90,8 +90,8 @@ def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if not active:
         yield DataWarning(
             "no_active_account", "accounts",
-            f"no account is active on {as_of}, all have ended: if some are still customers, "
-            "leave their ended_on empty",
+            f"no account is active on {rows.as_of_date}, all have ended: if some are still "
+            "customers, leave their ended_on empty",
             "ended_on",
         )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _too_many_alike(alike: int, second: int, ends: int) -> bool:
     return alike >= MIN_OF_ONE_DAY and alike > OF_ONE_DAY * ends and alike > TIMES_SECOND * second
 
 
-def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _survivors(rows: CheckedRows) -> Iterator[DataWarning]:
     """Warn if the list seems to lack the early accounts that churned.
 
     The number of ends expected before the first recorded one is based on the later rates by tenure.
@@ -114,8 +114,8 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     source = rows.project.tables.get("accounts")
     begin = source.complete_from if source and source.complete_from else date.min
     found = rows.store.query(
-        f"SELECT started_on, CASE WHEN {_ended(as_of)} THEN ended_on END, count(*) "
-        f"FROM {started_accounts(rows, as_of)} GROUP BY ALL"
+        f"SELECT started_on, CASE WHEN {_ended(rows)} THEN ended_on END, count(*) "
+        f"FROM {started_accounts(rows)} GROUP BY ALL"
     )
     ends = [ended for _, ended, _ in found if ended is not None and ended > begin]
     if not ends:
@@ -124,7 +124,9 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     before = sum(number for started, _, number in found if started < first)
     frame = pd.DataFrame(found, columns=["started", "ended", "number"])
     days = {
-        name: np.array([day.toordinal() if day else as_of.toordinal() for day in frame[name]])
+        name: np.array(
+            [day.toordinal() if day else rows.as_of_date.toordinal() for day in frame[name]]
+        )
         for name in ("started", "ended")
     }
     weight = frame["number"].to_numpy(dtype=float)
@@ -165,14 +167,14 @@ def _expected_before(
     return float(expected), float(np.exp(log_chance))
 
 
-def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _arr_known(rows: CheckedRows) -> Iterator[DataWarning]:
     columns = rows.loaded["accounts"].columns
     if "arr" not in columns:
         return
-    ended = _ended(as_of) if "ended_on" in columns else "false"
+    ended = _ended(rows) if "ended_on" in columns else "false"
     ((accounts, known, left, known_left),) = rows.store.query(
         f"SELECT count(*), count(arr), count(*) FILTER (WHERE {ended}), "
-        f"count(arr) FILTER (WHERE {ended}) FROM {started_accounts(rows, as_of)}"
+        f"count(arr) FILTER (WHERE {ended}) FROM {started_accounts(rows)}"
     )
     if known < accounts:
         yield DataWarning(
@@ -184,9 +186,9 @@ def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         )  # fmt: skip
 
 
-def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _leaks(rows: CheckedRows) -> Iterator[DataWarning]:
     """Warn about declared attributes and columns of the schema that reveal churn."""
-    ended, started = _ended(as_of), started_accounts(rows, as_of)
+    ended, started = _ended(rows), started_accounts(rows)
     ((ends, left),) = rows.store.query(
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
         f"FROM {started}"
@@ -206,7 +208,7 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
                 f"{what} is empty or zero for {share_text(gone)} of ended accounts and "
                 f"{share_text(there)} of the others: it holds today's values and reveals churn"
             )
-        elif not number and (found := _value_of_ended(rows, cell, as_of)):
+        elif not number and (found := _value_of_ended(rows, cell)):
             value, n, alike, other = found
             message = (
                 f"{what} is {value!r} for {count_of(n, 'account')}, of which {share_text(alike)}"
@@ -223,9 +225,7 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         yield DataWarning("column_reveals_churn", "accounts", message, name)
 
 
-def _value_of_ended(
-    rows: CheckedRows, cell: str, as_of: date
-) -> tuple[str, int, float, float] | None:
+def _value_of_ended(rows: CheckedRows, cell: str) -> tuple[str, int, float, float] | None:
     """Return a value that many ended accounts have and almost no others; None without one.
 
     Also return its number of accounts, the share of them that ended, and the share of the other
@@ -233,7 +233,7 @@ def _value_of_ended(
     """
     found = rows.store.query(
         f"WITH counted AS (SELECT {cell} AS value, count(*) AS n, "
-        f"count(*) FILTER (WHERE {_ended(as_of)}) AS gone FROM {started_accounts(rows, as_of)} "
+        f"count(*) FILTER (WHERE {_ended(rows)}) AS gone FROM {started_accounts(rows)} "
         "GROUP BY 1), totals AS (SELECT value, n, gone, sum(n) OVER () AS accounts, "
         "sum(gone) OVER () AS ends FROM counted) "
         "SELECT value, n, gone / n, (ends - gone) / nullif(accounts - n, 0) FROM totals "

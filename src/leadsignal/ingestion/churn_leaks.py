@@ -33,37 +33,37 @@ BY_VALUE = {"behaviors": "behavior"}
 """The column of a table whose values are also checked one by one."""
 
 
-def started_accounts(rows: CheckedRows, as_of: date) -> str:
-    """SQL: the accounts that had started before ``as_of``, each in its latest version."""
+def started_accounts(rows: CheckedRows) -> str:
+    """SQL: the accounts that had started before the as-of date, each in its latest version."""
     newest = " AND superseded_on IS NULL" if rows.loaded["accounts"].has_versions else ""
-    return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
+    return f"(SELECT * FROM accounts WHERE {rows.before('started_on')}{newest})"
 
 
-def churned_accounts(rows: CheckedRows, as_of: date) -> str:
+def churned_accounts(rows: CheckedRows) -> str:
     """SQL: account, start, end (NULL while active), and whether the end is churn."""
-    columns, ended = rows.loaded["accounts"].columns, f"ended_on < DATE '{as_of}'"
+    columns, ended = rows.loaded["accounts"].columns, rows.before("ended_on")
     kept = ", ".join(map(literal, rows.project.not_churn))
     other = f" AND coalesce(end_reason NOT IN ({kept}), true)" if kept else ""
     other = other if "end_reason" in columns else ""
     return (
         f"(SELECT account_id, started_on, CASE WHEN {ended} THEN ended_on END AS ended_on, "
-        f"coalesce({ended}, false){other} AS churned FROM {started_accounts(rows, as_of)})"
+        f"coalesce({ended}, false){other} AS churned FROM {started_accounts(rows)})"
     )
 
 
-def about_churn(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+def about_churn(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     """Yield warnings about the rows of an events table that exist because accounts churned."""
     if "ended_on" not in rows.loaded["accounts"].columns:
         return
-    yield from _only_churned(rows, loaded, as_of)
+    yield from _only_churned(rows, loaded)
     for second in loaded.table.second_dates:
         if second.column in loaded.columns:
-            yield from _closed_at_end(rows, loaded, second.column, as_of)
+            yield from _closed_at_end(rows, loaded, second.column)
     if "recorded_at" in loaded.columns:
-        yield from _recorded_by_survivors(rows, loaded, as_of)
+        yield from _recorded_by_survivors(rows, loaded)
 
 
-def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     """Warn about late rows if too few of their accounts had ended by the day of recording.
 
     The expected number follows from all accounts that were active on the day of the row.
@@ -75,12 +75,12 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
         f"SELECT day, known, ended_on <= known FROM (SELECT account_id, min({day}) AS day, "
         f"arg_min(CAST({loaded.known_on} AS DATE), {day}) AS known FROM {loaded.table.name} "
         f"WHERE CAST({loaded.known_on} AS DATE) - {day} > {LATE} "
-        f"AND {loaded.known_on} < DATE '{as_of}' GROUP BY account_id) "
-        f"JOIN {churned_accounts(rows, as_of)} USING (account_id) ORDER BY ALL"
+        f"AND {rows.before(loaded.known_on)} GROUP BY account_id) "
+        f"JOIN {churned_accounts(rows)} USING (account_id) ORDER BY ALL"
     )
     if not found:
         return
-    lives = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)} ORDER BY ALL")
+    lives = rows.store.query(f"SELECT * FROM {churned_accounts(rows)} ORDER BY ALL")
     started = np.array([row[1].toordinal() for row in lives])
     ended = np.array([(row[2] or date.max).toordinal() for row in lives])
     gone, usual = sum(bool(row[2]) for row in found), 0.0
@@ -102,16 +102,16 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
     )
 
 
-def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+def _only_churned(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     """Warn about a table, or one behaviour in it, if almost all of its accounts churned.
 
     Under the null hypothesis, the first row of an account could be of any account active that day.
     """
     name, column = loaded.table.name, BY_VALUE.get(loaded.table.name)
-    whole = list(_first_rows(rows, loaded, as_of, "NULL"))
-    by_value = [] if whole or column is None else _first_rows(rows, loaded, as_of, quoted(column))
+    whole = list(_first_rows(rows, loaded, "NULL"))
+    by_value = [] if whole or column is None else _first_rows(rows, loaded, quoted(column))
     for value, days, churned in (*whole, *by_value):
-        if _chance(rows, as_of, days, churned) > CHANCE:
+        if _chance(rows, days, churned) > CHANCE:
             continue
         gone, there = int(churned.sum()), int((~churned).sum())
         what = "" if value is None else f"{value!r} "
@@ -127,7 +127,7 @@ def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
 
 
 def _first_rows(
-    rows: CheckedRows, loaded: Loaded, as_of: date, value: str
+    rows: CheckedRows, loaded: Loaded, value: str
 ) -> Iterator[tuple[str | None, NDArray[Any], NDArray[np.bool_]]]:
     """Yield each value that almost only churned accounts have.
 
@@ -137,11 +137,11 @@ def _first_rows(
 
     firsts = (
         f"SELECT {value} AS value, account_id, min({quoted(loaded.table.time)}) AS day "
-        f"FROM {loaded.table.name} WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY ALL"
+        f"FROM {loaded.table.name} WHERE {rows.before(loaded.known_on)} GROUP BY ALL"
     )
     mine = "OVER (PARTITION BY value)"
     found = rows.store.query(
-        f"SELECT value, day, churned FROM ({firsts}) JOIN {churned_accounts(rows, as_of)} "
+        f"SELECT value, day, churned FROM ({firsts}) JOIN {churned_accounts(rows)} "
         f"USING (account_id) QUALIFY sum(churned::INT) {mine} >= {MIN_CHURNED} "
         f"AND sum((NOT churned)::INT) {mine} <= {EXCEPTIONS} * count(*) {mine} ORDER BY ALL"
     )
@@ -150,13 +150,11 @@ def _first_rows(
         yield one, np.array([day.toordinal() for day in days]), np.array(churned, dtype=bool)
 
 
-def _chance(
-    rows: CheckedRows, as_of: date, days: NDArray[Any], churned: NDArray[np.bool_]
-) -> float:
+def _chance(rows: CheckedRows, days: NDArray[Any], churned: NDArray[np.bool_]) -> float:
     """Return an upper bound on the probability that as many of the accounts churn by chance."""
     import numpy as np
 
-    accounts = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)}")
+    accounts = rows.store.query(f"SELECT * FROM {churned_accounts(rows)}")
     started = np.array([row[1].toordinal() for row in accounts])
     ended = np.array([(row[2] or date.max).toordinal() for row in accounts])
     churns = np.array([row[3] for row in accounts], dtype=bool)
@@ -171,9 +169,7 @@ def _chance(
         return float(np.exp(choices + np.log(share)[number].sum()))
 
 
-def _closed_at_end(
-    rows: CheckedRows, loaded: Loaded, column: str, as_of: date
-) -> Iterator[DataWarning]:
+def _closed_at_end(rows: CheckedRows, loaded: Loaded, column: str) -> Iterator[DataWarning]:
     """Warn about a date that falls on the end of accounts more often than on the days before."""
     cell = f"CAST({quoted(column)} AS DATE)"
     ((accounts, alike, before),) = rows.store.query(
@@ -181,8 +177,8 @@ def _closed_at_end(
         f"count(DISTINCT account_id) FILTER (WHERE ended_on - {cell} IN (0, 1)), "
         f"count(DISTINCT (account_id, {cell})) "
         f"FILTER (WHERE ended_on - {cell} BETWEEN 2 AND {BEFORE}) "
-        f"FROM {loaded.table.name} JOIN {churned_accounts(rows, as_of)} AS a USING (account_id) "
-        f"WHERE a.churned AND {cell} < DATE '{as_of}'"
+        f"FROM {loaded.table.name} JOIN {churned_accounts(rows)} AS a USING (account_id) "
+        f"WHERE a.churned AND {rows.before(cell)}"
     )
     usual = max(2 * before / (BEFORE - 1), 0.5)
     if alike < max(MIN_CHURNED, CLOSED * accounts) or poisson_tail(alike, usual) > CHANCE:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.errors import Fault, TablesError, is_name
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from leadsignal.config.project import Project
     from leadsignal.ingestion.loaded_table import Loaded
     from leadsignal.ingestion.store import Store
@@ -92,13 +94,18 @@ class DataWarning:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Rows in a store that have passed all checks."""
+    """Rows in a store that have passed all checks, judged as of midnight of ``as_of_date``."""
 
     project: Project
     store: Store
     loaded: Mapping[str, Loaded]
     attributes: Mapping[str, str]
     found_in_reading: tuple[DataWarning, ...]
+    as_of_date: date
+
+    def before(self, day: str) -> str:
+        """Return SQL for whether a day (SQL) is before the as-of date, NULL if it is missing."""
+        return f"{day} < DATE '{self.as_of_date}'"
 
 
 def affecting(warnings: Iterable[DataWarning], result: str) -> tuple[DataWarning, ...]:

@@ -22,32 +22,32 @@ SAMPLED = 2_000_000
 """Number of rows above which repeated rows are searched for on a sample of days only."""
 
 
-def find_warnings(rows: CheckedRows, as_of: date) -> tuple[DataWarning, ...]:
+def find_warnings(rows: CheckedRows) -> tuple[DataWarning, ...]:
     """Return the warnings about the tables that were read, in the order of the tables."""
     found = list(rows.found_in_reading)
     for name, loaded in rows.loaded.items():
-        found += hidden_rows(rows.store.query, loaded, as_of)
+        found += hidden_rows(rows.store.query, loaded, rows.as_of_date)
         found += (
-            [*about_accounts(rows, as_of), *_old_accounts(rows, as_of)]
+            [*about_accounts(rows), *_old_accounts(rows)]
             if name == "accounts"
-            else _about_events(rows, loaded, as_of)
+            else _about_events(rows, loaded)
         )
     return tuple(found)
 
 
-def _about_events(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+def _about_events(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     if not rows.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
         yield DataWarning("no_rows", loaded.table.name, "exists but has no rows")
         return
-    yield from _late(rows, loaded, as_of)
+    yield from _late(rows, loaded)
     yield from _repeated(rows, loaded)
     if loaded.table.name == "usage" and "series" in loaded.columns:
         for message in _about_series(rows):
             yield DataWarning("usage_series", "usage", message, "series")
-    yield from about_churn(rows, loaded, as_of)
+    yield from about_churn(rows, loaded)
 
 
-def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+def _late(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     """Warn if a table is old, or has fallen silent by the rule of monitoring and scoring."""
     name = loaded.table.name
     source = rows.project.tables.get(name)
@@ -55,12 +55,13 @@ def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarnin
         return
     counted = rows.store.query(
         f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {name}"
-        f" WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY day ORDER BY day"
+        f" WHERE {rows.before(loaded.known_on)} GROUP BY day ORDER BY day"
     )
-    health = _health(rows, name, counted, as_of)
+    health = _health(rows, name, counted)
     if health is None or health.last_record is None:
         return
-    last, silent = health.last_record, (as_of - health.last_record).days
+    as_of, last = rows.as_of_date, health.last_record
+    silent = (as_of - last).days
     if health.stopped:
         usual = count_of(health.usual_days or 0, "day")
         problem = f"usually they follow within {usual}"
@@ -77,18 +78,18 @@ def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarnin
     )
 
 
-def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+def _old_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
     """Warn if the latest starts and ends of accounts are much older than the events."""
     columns = rows.loaded["accounts"].columns
     dates = [name for name in ("started_on", "ended_on") if name in columns]
     days = " UNION ALL ".join(f"SELECT {name} AS day FROM accounts" for name in dates)
     counted = rows.store.query(
-        f"SELECT day, count(*) FROM ({days}) WHERE day < DATE '{as_of}' GROUP BY day ORDER BY day"
+        f"SELECT day, count(*) FROM ({days}) WHERE {rows.before('day')} GROUP BY day ORDER BY day"
     )
-    health = _health(rows, "accounts", counted, as_of)
+    health = _health(rows, "accounts", counted)
     if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
         return
-    last = health.last_record
+    as_of, last = rows.as_of_date, health.last_record
     yield DataWarning(
         "feed_stopped",
         "accounts",
@@ -99,12 +100,10 @@ def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     )
 
 
-def _health(
-    rows: CheckedRows, name: str, counted: list[tuple[date, int]], as_of: date
-) -> FeedHealth | None:
+def _health(rows: CheckedRows, name: str, counted: list[tuple[date, int]]) -> FeedHealth | None:
     from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts
 
-    first, counts = daily_counts(counted, as_of)
+    first, counts = daily_counts(counted, rows.as_of_date)
     if first is None:
         return None
     return assess_feed(name, first, counts, chance_of_silence(len(rows.loaded) - 1))

@@ -273,34 +273,56 @@ def score_accounts(
     >>> ls.score_accounts(model, tables, panel=panel).frame["risk"].is_monotonic_decreasing
     True
     """
-    tables = tables if as_of is None else tables.as_of(as_of)
-    if panel is not None and context is None:
-        refuse_other_analysis(model.analysis_, panel.analysis, "panel=")
-        context = AsOfContext(tables, model.analysis_, panel)
-    if context is not None:
-        refuse_other_analysis(model.analysis_, context.analysis, "context=")
-    feeds = find_feeds(model, tables)
-    tables = without_late_days(tables, feeds)
-    if context is None or not _serves(context, model, tables):
-        kept = model.origin_.behaviors
-        counted = tables if kept is None else tables.with_behaviors(kept)
-        snapshot = build_snapshot(counted, model.analysis_, progress=progress)
-        context = AsOfContext(tables, model.analysis_, snapshot)
-    snapshot = hold_late(context.snapshot, tables, feeds)
+    given = _on_day(model, tables, as_of, panel, context)
+    feeds = find_feeds(model, given.tables)
+    shared = panel is not None or given is context
+    on_day = _with_snapshot(model, given, feeds, progress, shared=shared)
+    snapshot = hold_late(on_day.snapshot, on_day.tables, feeds)
     rows = _active(snapshot)
     if effects is None:
-        effects = proven_effects(tables, model.analysis_, context)
+        effects = proven_effects(on_day.tables, model.analysis_, on_day)
     scores = _scores(model, snapshot, rows, capacity, effects, feeds, holdout)
-    scores = replace(scores, frame=with_names(scores.frame, account_names(tables)))
-    return _with_warnings(scores, tables.warnings, last_horizon(tables, scores.horizon))
+    scores = replace(scores, frame=with_names(scores.frame, account_names(on_day.tables)))
+    last = last_horizon(on_day.tables, scores.horizon)
+    return _with_warnings(scores, on_day.tables.warnings, last)
 
 
-def _serves(context: AsOfContext, model: ChurnModel, tables: Tables) -> bool:
-    """Whether a context has these tables, the model's analysis and all indicators it needs."""
-    if context.tables is not tables or context.analysis != model.analysis_:
-        return False
-    kept = model.origin_.behaviors
-    return kept is None or context.snapshot.behaviors == kept
+def _on_day(
+    model: ChurnModel,
+    tables: Tables,
+    as_of: date | str | None,
+    panel: Panel | None,
+    context: AsOfContext | None,
+) -> AsOfContext:
+    """Return the context of the day to score: the given one, if it is of these tables."""
+    if context is not None:
+        refuse_other_analysis(model.analysis_, context.analysis, "context=")
+        if as_of is None and context.tables is tables:
+            return context
+        panel = None
+    if panel is not None:
+        refuse_other_analysis(model.analysis_, panel.analysis, "panel=")
+    return AsOfContext.at(as_of, tables, model.analysis_, panel)
+
+
+def _with_snapshot(
+    model: ChurnModel,
+    given: AsOfContext,
+    feeds: tuple[Feed, ...],
+    progress: Callable[[int, int], None] | None,
+    *,
+    shared: bool,
+) -> AsOfContext:
+    """Return the context without the days of late feeds, with all indicators of the model.
+
+    That is the given one if its snapshot, which is ``shared`` with other results, has them.
+    """
+    tables, kept = without_late_days(given.tables, feeds), model.origin_.behaviors
+    if shared and tables is given.tables and kept in (None, given.snapshot.behaviors):
+        return given
+    counted = tables if kept is None else tables.with_behaviors(kept)
+    snapshot = build_snapshot(counted, model.analysis_, progress=progress)
+    return AsOfContext(tables, model.analysis_, snapshot)
 
 
 @checked
