@@ -84,9 +84,9 @@ def _one_row_each(customer: NDArray[np.int64], rng: np.random.Generator) -> NDAr
 
 def _ranks(matrix: Floats) -> Floats:
     """Return the ranks of each column; missing values get the middle rank."""
-    from scipy.stats import rankdata
+    import pandas as pd
 
-    ranks = rankdata(matrix, axis=0, nan_policy="omit")
+    ranks = pd.DataFrame(matrix).rank().to_numpy()
     middle = (1 + np.sum(~np.isnan(ranks), axis=0)) / 2
     return np.asarray(np.where(np.isnan(ranks), middle, ranks))
 

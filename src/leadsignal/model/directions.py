@@ -81,7 +81,7 @@ def side_named(name: str, worse: Worse) -> str | None:
 
 def _worse_side(values: Floats, churned: NDArray[np.bool_], weight: Floats, sign: int) -> str:
     """Return the side of a number on which more accounts churned; "" if there is none."""
-    from scipy.stats import rankdata
+    import pandas as pd
 
     if sign:
         return BELOW if sign > 0 else ABOVE
@@ -90,7 +90,7 @@ def _worse_side(values: Floats, churned: NDArray[np.bool_], weight: Floats, sign
     if not left.any() or not stayed.any():
         return ""
     rank = np.zeros(len(values))
-    rank[known] = rankdata(values[known])
+    rank[known] = pd.Series(values[known]).rank()
     difference = _mean(rank, weight, left) - _mean(rank, weight, stayed)
     return "" if difference == 0 else ABOVE if difference > 0 else BELOW
 

@@ -72,9 +72,10 @@ class EstimatorBase:
 
     def _check_is_fitted(self, attribute: str) -> None:
         """Raise scikit-learn's NotFittedError if ``attribute`` is not set."""
-        from sklearn.utils.validation import check_is_fitted
+        if not hasattr(self, attribute):
+            from sklearn.utils.validation import check_is_fitted
 
-        check_is_fitted(self, attribute)
+            check_is_fitted(self, attribute)
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.base import BaseEstimator

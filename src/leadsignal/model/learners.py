@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.model.growing import Binned, Growth, grown_trees
+from leadsignal.model.indicator_columns import IndicatorColumns
 from leadsignal.model.person_period import Layout
 from leadsignal.threads import one_thread
 
@@ -233,16 +234,15 @@ class LinearColumns:
 
     def fit_shared(self, rows: Floats, owner: NDArray[np.int64]) -> SharedRows:
         """Fit the scales; return a constant, timing columns, and indicators shared by owner."""
-        from leadsignal.model.encoding import IndicatorEncoder
         from leadsignal.stats.penalised_logit import SharedRows
 
-        self.encoder = IndicatorEncoder(self.layout.is_category[self.how])
         own = np.column_stack([np.ones(len(rows)), self._when(rows)])
         _, first, among = np.unique(owner, return_index=True, return_inverse=True)
         if not self.how.any():
             return SharedRows(own, np.zeros((len(first), 0)), among)
         how = rows[np.ix_(first, np.flatnonzero(self.how))]
-        return SharedRows(own, self.encoder.fit_transform(how), among)
+        self.encoder = IndicatorColumns.of(how, self.layout.is_category[self.how])
+        return SharedRows(own, self.encoder.encode(how), among)
 
     def columns(self, rows: Floats) -> Floats:
         """Return timing columns and indicators, shape (n, columns)."""
@@ -257,9 +257,8 @@ class LinearColumns:
         if len(how) % steps == 0:
             by_row = how.view(np.int64).reshape(-1, steps, how.shape[1])
             if (by_row == by_row[:, :1]).all():
-                return np.repeat(self.encoder.transform(how[::steps]), steps, axis=0)
-        encoded: Floats = self.encoder.transform(how)
-        return encoded
+                return np.repeat(self.encoder.encode(how[::steps]), steps, axis=0)
+        return self.encoder.encode(how)
 
     def sources(self, owner: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the owner of each of `columns`, given the owner of each column of a design.
@@ -270,7 +269,7 @@ class LinearColumns:
         if not self.how.any():
             return when
         encoder = self.encoder
-        read = [encoder.numbers_, encoder.with_gaps_, encoder.flags_[:, 0].astype(int)]
+        read = [encoder.numbers, encoder.with_gaps, encoder.flags[:, 0].astype(int)]
         return np.concatenate([when, owner[self.how][np.concatenate(read)]])
 
     def _column(self, rows: Floats, name: str) -> Floats:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.model.encoding import IndicatorEncoder
+from leadsignal.model.indicator_columns import IndicatorColumns
 from leadsignal.model.learners import Boosting, LandmarkCox, LearnerTypes, LinearColumns, Logistic
 from leadsignal.model.person_period import Layout
 from leadsignal.model.stacked_model import StackedModel
@@ -49,12 +49,12 @@ def _member_to_dict(member: Any) -> dict[str, Any]:
         content["intercept"] = member.intercept
     if member.columns.how.any():
         encoder = member.columns.encoder
-        content["encoder"] = {name: getattr(encoder, f"{name}_").tolist() for name in ENCODER}
+        content["encoder"] = {name: getattr(encoder, name).tolist() for name in ENCODER}
     return content
 
 
 ENCODER = ("numbers", "logged", "mean", "scale", "with_gaps", "flags")
-"""Fitted attributes of an `IndicatorEncoder`."""
+"""Attributes of `IndicatorColumns`."""
 
 
 def _node_to_dict(node: Node) -> dict[str, Any] | float:
@@ -115,23 +115,20 @@ def _member(
 def _columns_of(columns: LinearColumns, content: Any, levels: Mapping[int, int]) -> int:
     """Set the encoder of a linear model and return the number of columns it reads."""
     coded = columns.layout.is_category[columns.how]
-    columns.encoder = IndicatorEncoder(coded)
     if not len(coded):
         return columns.timing_count
     _need_parts(content, *ENCODER)
     numbers, gaps = (_places(content, name, len(coded)) for name in ("numbers", "with_gaps"))
     if coded[numbers].any():
         raise ValueError("numbers has a category")
-    encoder = columns.encoder
-    encoder.n_features_in_ = len(coded)
-    encoder.numbers_, encoder.with_gaps_ = numbers, gaps
-    encoder.logged_ = _list(content, "logged", len(numbers), _is_flag).astype(bool)
-    encoder.mean_ = _floats(content, "mean", len(numbers))
-    encoder.scale_ = _floats(content, "scale", len(numbers), low=np.finfo(float).tiny)
     of_encoder = {k: levels[place] for k, place in enumerate(np.flatnonzero(columns.how).tolist())
                   if place in levels}  # fmt: skip
+    logged = _list(content, "logged", len(numbers), _is_flag).astype(bool)
+    mean = _floats(content, "mean", len(numbers))
+    scale = _floats(content, "scale", len(numbers), low=np.finfo(float).tiny)
     flags = _list(content, "flags", None, lambda flag: _is_flag_of(flag, of_encoder))
-    encoder.flags_ = flags.astype(float).reshape(-1, 2)
+    coded_as = flags.astype(float).reshape(-1, 2)
+    columns.encoder = IndicatorColumns(numbers, logged, mean, scale, gaps, coded_as)
     return columns.timing_count + len(numbers) + len(gaps) + len(flags)
 
 
