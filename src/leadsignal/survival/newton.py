@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
-from scipy.optimize import linprog
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.inputs import Floats, Ints
@@ -102,6 +101,8 @@ class Separation:
         The score at zero is the sum of all differences between events and rows at risk, so the cone
         contains more than 0 if and only if score·d > 0 for some d in it.
         """
+        from scipy.optimize import linprog
+
         scale = self.scale[columns]
         rise = self.rise[columns]
         conditions = np.zeros((0, len(columns)))
