@@ -79,8 +79,14 @@ def _cube(x: Floats) -> Floats:
 
 
 def _indicators(values: NDArray[Any]) -> Floats:
-    text = np.array(["" if v is None or v != v else str(v) for v in values.tolist()])
-    names, codes, counts = np.unique(text, return_inverse=True, return_counts=True)
+    import pandas as pd
+
+    # Number the texts before sorting them, which is slow for many texts.
+    code, found = pd.factorize(values, use_na_sentinel=False)
+    text = np.array(["" if v is None or v != v else str(v) for v in found.tolist()])
+    names, place = np.unique(text, return_inverse=True)
+    codes = place[code]
+    counts = np.bincount(codes, minlength=len(names))
     often = np.flatnonzero(counts >= MIN_ACCOUNTS)
     base = often[np.argmax(counts[often])] if len(often) else -1
     listed = [code for code in often.tolist() if code != base]

@@ -22,6 +22,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError
+from leadsignal.ingestion.dialect import day_number
 from leadsignal.phrases import count_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 from leadsignal.tables import Tables, queried
@@ -202,13 +203,14 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Lives:
-    """All accounts: days of start and of known end, cause, and customer."""
+    """All accounts: days of start and of known end, cause, customer, and baseline covariates."""
 
     ids: NDArray[np.str_]
     started: Floats
     over: Floats
     cause: Ints
     customer: NDArray[np.str_]
+    covariates: dict[str, NDArray[Any]]
 
 
 def _lives(context: AsOfContext) -> _Lives:
@@ -223,20 +225,21 @@ def _lives(context: AsOfContext) -> _Lives:
         over,
         np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END)),
         customer.to_numpy(dtype=object).astype(str),
+        _covariates(context.tables, frame),
     )
 
 
 def _accounts(
     context: AsOfContext, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
-    tables, frame = context.tables, context.accounts
+    tables = context.tables
     lives = context.once(("lives",), lambda: _lives(context))
     ids, started, over, cause = lives.ids, lives.started, lives.over, lives.cause
-    as_of = float(_days([tables.as_of_date])[0])
+    as_of = float(day_number(tables.as_of_date))
     stop = np.fmin(over, as_of)
     first = started.copy()  # the first day on which the account is observed
     if (complete := tables.coverage["accounts"].complete_from) is not None:
-        first = np.maximum(first, float(_days([complete])[0]))
+        first = np.maximum(first, float(day_number(complete)))
     first, stop, known, notes = _known(tables, changes, started, first, stop)
     if zero is not None:
         flagged = dict(zip(zero["account_id"].astype(str), _days(zero["on"]), strict=True))
@@ -255,7 +258,7 @@ def _accounts(
     at_risk = Accounts(
         ids[known], lives.customer[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
-        _covariates(tables, frame, known),
+        {name: values[known] for name, values in lives.covariates.items()},
         None if tables.sample is None else tables.sample.weight_of(ids[known]),
     )  # fmt: skip
     return at_risk, notes
@@ -270,7 +273,7 @@ def _known(
         return first, stop, known, notes
     coverage = tables.coverage[changes.table]
     if coverage.complete_from is not None:
-        whole = float(_days([coverage.complete_from])[0])
+        whole = float(day_number(coverage.complete_from))
         early = started < whole
         if changes.for_good and changes.table != "flags":
             known = ~early
@@ -283,20 +286,18 @@ def _known(
         else:
             first = np.where(early, np.maximum(first, whole + changes.window), first)
     if coverage.complete_through is not None:
-        stop = np.minimum(stop, float(_days([coverage.complete_through])[0]) + 1)
+        stop = np.minimum(stop, float(day_number(coverage.complete_through)) + 1)
     return first, stop, known, notes
 
 
-def _covariates(tables: Tables, frame: pd.DataFrame, known: Bools) -> dict[str, NDArray[Any]]:
+def _covariates(tables: Tables, frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return baseline covariates: attributes, term, ARR, and the start itself."""
-    values: dict[str, NDArray[Any]] = {}
-    for name, kind in tables.attributes.items():
-        column = frame[name][known]
-        values[name] = (
-            column.to_numpy(dtype=np.float64) if kind == "number" else column.to_numpy(dtype=object)
-        )
+    values: dict[str, NDArray[Any]] = {
+        name: frame[name].to_numpy(dtype=np.float64 if kind == "number" else object)
+        for name, kind in tables.attributes.items()
+    }
     for name in ("term_months", "arr"):
         if name in tables.columns("accounts"):
-            values[name] = frame[name][known].astype("float64").to_numpy()
-    values["started_on"] = _days(frame["started_on"][known])
+            values[name] = frame[name].astype("float64").to_numpy()
+    values["started_on"] = _days(frame["started_on"])
     return values
