@@ -344,7 +344,8 @@ def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
 
 def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
     """Return when accounts adopt a process, when it lapses, and when it begins to apply."""
-    episodes = context.episodes[context.episodes["process"] == process.name]
+    found = context.once(("episodes by process",), lambda: context.episodes.groupby("process"))
+    episodes = context.episodes.iloc[found.indices.get(process.name, [])]
     lapsed = episodes[episodes["lapsed_on"].notna()]
     turns = pd.DataFrame(
         {
