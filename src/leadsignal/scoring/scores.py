@@ -273,10 +273,10 @@ def score_accounts(
     >>> ls.score_accounts(model, tables, panel=panel).frame["risk"].is_monotonic_decreasing
     True
     """
-    given = _on_day(model, tables, as_of, panel, context)
-    feeds = find_feeds(model, given.tables)
-    shared = panel is not None or given is context
-    on_day = _with_snapshot(model, given, feeds, progress, shared=shared)
+    whole = _on_day(model, tables, as_of, panel, context)
+    feeds = find_feeds(model, whole.tables)
+    shared = whole is context or whole.panel is not None
+    on_day = _with_snapshot(model, whole, feeds, progress, shared=shared)
     snapshot = hold_late(on_day.snapshot, on_day.tables, feeds)
     rows = _active(snapshot)
     if effects is None:
@@ -307,7 +307,7 @@ def _on_day(
 
 def _with_snapshot(
     model: ChurnModel,
-    given: AsOfContext,
+    whole: AsOfContext,
     feeds: tuple[Feed, ...],
     progress: Callable[[int, int], None] | None,
     *,
@@ -315,11 +315,11 @@ def _with_snapshot(
 ) -> AsOfContext:
     """Return the context without the days of late feeds, with all indicators of the model.
 
-    That is the given one if its snapshot, which is ``shared`` with other results, has them.
+    That is ``whole`` itself if its snapshot, ``shared`` with other results, has them.
     """
-    tables, kept = without_late_days(given.tables, feeds), model.origin_.behaviors
-    if shared and tables is given.tables and kept in (None, given.snapshot.behaviors):
-        return given
+    tables, kept = without_late_days(whole.tables, feeds), model.origin_.behaviors
+    if shared and tables is whole.tables and kept in (None, whole.snapshot.behaviors):
+        return whole
     counted = tables if kept is None else tables.with_behaviors(kept)
     snapshot = build_snapshot(counted, model.analysis_, progress=progress)
     return AsOfContext(tables, model.analysis_, snapshot)
