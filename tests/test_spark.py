@@ -24,9 +24,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.account_facts import with_names
-from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.project import Behaviors
-from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.config.success import KEYS_OF, Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation

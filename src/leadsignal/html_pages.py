@@ -17,7 +17,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from leadsignal.files.names import as_url
+from leadsignal.files.outputs import as_url
 from leadsignal.phrases import day_text, unbroken
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})

@@ -24,7 +24,7 @@ from leadsignal.cli.printing import (
 )
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import EXIT_CODES, InputError, LeadsignalError, OptionError, WriteError
-from leadsignal.files.interruptions import SIGNALS, came, interruptible
+from leadsignal.files.locks import SIGNALS, came, interruptible
 
 
 class Parser(argparse.ArgumentParser):

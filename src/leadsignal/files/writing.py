@@ -20,8 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from leadsignal.errors import WriteError
-from leadsignal.files.interruptions import uncut
-from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.files.locks import clean_orphans, hold, uncut
 from leadsignal.files.outputs import (
     FileKind,
     FolderKind,

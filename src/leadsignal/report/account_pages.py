@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.errors import OptionError, quiet
-from leadsignal.files.names import page_name
-from leadsignal.files.outputs import ACCOUNT_PAGES
+from leadsignal.files.outputs import ACCOUNT_PAGES, page_name
 from leadsignal.files.writing import whole_folder
 from leadsignal.html_pages import account_cell, page, table, tag
 from leadsignal.phrases import day_text

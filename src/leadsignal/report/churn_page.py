@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
-from leadsignal.files.names import page_paths
-from leadsignal.files.outputs import PAGE, check_file
+from leadsignal.files.outputs import PAGE, check_file, page_paths
 from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import (
     Html,

@@ -26,7 +26,7 @@ from leadsignal.cohorts.evidence import controlled_effect
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.doubts import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
-from leadsignal.files.spreadsheets import safe_frame
+from leadsignal.files.records import safe_frame
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.explanation import compared_with

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.credentials import Access, Source, open_source
-from leadsignal.config.sources import a_table_name
+from leadsignal.config.table_settings import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html

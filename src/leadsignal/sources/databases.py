@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.credentials import Access, Source, named_source, open_source
-from leadsignal.config.drivers import installed_only
+from leadsignal.config.credentials import Access, Source, installed_only, named_source, open_source
 from leadsignal.errors import Fault, SourceError
 from leadsignal.sources.adbc import AdbcDatabase
 from leadsignal.sources.database import ADBC_DRIVERS, Database, RowRequest, refusal

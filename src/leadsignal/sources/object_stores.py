@@ -14,11 +14,12 @@ from leadsignal.config.credentials import (
     Access,
     Source,
     hide_secrets,
+    installed_only,
     named_source,
     open_source,
+    refuse_unknown,
     secrets_of,
 )
-from leadsignal.config.drivers import installed_only, refuse_unknown
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import ALL_TABLES

@@ -17,8 +17,7 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
-from leadsignal.files.names import plain_words
-from leadsignal.files.outputs import KIT
+from leadsignal.files.outputs import KIT, plain_words
 from leadsignal.files.writing import whole_folder
 from leadsignal.panel import adoption_episodes
 from leadsignal.phrases import money
