@@ -26,7 +26,7 @@ from .config.project import Project as Project
 from .config.project import read_project as read_project
 from .config.success import SuccessAnalysis as SuccessAnalysis
 from .config.success import read_success_analysis as read_success_analysis
-from .datasets.sample import sample_folder as sample_folder
+from .datasets.simulation import sample_folder as sample_folder
 from .datasets.simulation import simulate as simulate
 from .errors import Fault as Fault
 from .errors import LeadsignalError as LeadsignalError

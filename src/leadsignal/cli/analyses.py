@@ -16,8 +16,7 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import writes
-from leadsignal.cli.printing import done, progress_bar, say, say_details
+from leadsignal.cli.printing import done, progress_bar, say, say_details, writes
 from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
 
 if TYPE_CHECKING:

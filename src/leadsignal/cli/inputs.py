@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.outputs import Outputs, writes
-from leadsignal.cli.printing import log, progress_bar, warn
+from leadsignal.cli.printing import Outputs, log, progress_bar, warn, writes
 
 if TYPE_CHECKING:
     from leadsignal.config.project import Project

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.call_list import write_for_people, write_kept_for_people
 from leadsignal.cli.inputs import (
     ESTIMATORS,
     add_details,
@@ -20,8 +19,8 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import Kind, writes
-from leadsignal.cli.printing import done, log, progress_bar, say, say_details
+from leadsignal.cli.printing import Kind, done, log, progress_bar, say, say_details, writes
+from leadsignal.cli.report import write_for_people, write_kept_for_people
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,

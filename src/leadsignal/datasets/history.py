@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.datasets.draws import Array, draw_weeks, normal
-from leadsignal.datasets.law import Law
+from leadsignal.datasets.law import Array, Law, draw_weeks, normal
 from leadsignal.datasets.population import (
     REP_LOG_HAZARD,
     REPS,

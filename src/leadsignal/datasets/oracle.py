@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.datasets import history as lives
-from leadsignal.datasets.draws import Array, normal
 from leadsignal.datasets.history import MONDAY, NEVER, State, week_of
-from leadsignal.datasets.law import Law
+from leadsignal.datasets.law import Array, Law, normal
 from leadsignal.datasets.population import AccountTraits
 from leadsignal.datasets.tables import dates
 

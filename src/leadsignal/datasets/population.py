@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from leadsignal.datasets.draws import Array, draw_who, normal, pick
-from leadsignal.datasets.law import Law
+from leadsignal.datasets.law import Array, Law, draw_who, normal, pick
 
 SEGMENTS = ("small", "mid", "enterprise")
 INDUSTRIES = (

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.config.toml_files import one_of
 from leadsignal.datasets import records
-from leadsignal.datasets.draws import Array, account_uniforms
 from leadsignal.datasets.history import History, join_histories, live, week_of
-from leadsignal.datasets.law import WORLDS, Law
+from leadsignal.datasets.law import WORLDS, Array, Law, account_uniforms
 from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.population import draw_accounts, draw_return
-from leadsignal.datasets.recordings import RECORDINGS, as_recorded, make_messy
-from leadsignal.datasets.tables import Period, build_tables
+from leadsignal.datasets.tables import RECORDINGS, Period, as_recorded, build_tables, make_messy
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
+from leadsignal.model.one_row.customer_totals import CustomerTotals
 from leadsignal.results import to_html
 
 _ACCOUNTS_AT_ONCE = 500
@@ -353,3 +353,78 @@ def _company_names(accounts: pd.DataFrame) -> Array:
     named = zip(place, ending, rest % 5, accounts["industry"], strict=True)
     names = [f"{_PLACES[p]}{_ENDINGS[e]} {_TRADES[industry][t]}" for p, e, t, industry in named]
     return np.array(names, dtype=object)
+
+
+# The sample ---------------------------------------------------------------------------------------
+
+
+SEED, ACCOUNTS = 4, 1200
+LARGE = ("behaviors", "usage", "health_scores")
+"""Tables of the sample that are stored as Parquet files."""
+
+
+def sample_folder() -> Path:
+    """Return the folder of the packaged sample, with its tables and both TOML files.
+
+    >>> (sample_folder() / "accounts.csv").exists()
+    True
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "sample"
+    return installed if installed.exists() else package.parents[1] / "data" / "sample"
+
+
+def write_sample(
+    folder: str | Path, *, seed: int = SEED, accounts: int = ACCOUNTS, force: bool = False
+) -> Path:
+    """Generate the packaged sample in ``folder``, with the same values every time.
+
+    Another ``seed`` gives another business of the same kind; with fewer ``accounts``, only the
+    first ones are kept. Existing files with other content are replaced only with ``force``, as in
+    `Simulation.write`.
+    """
+    # As a team would score: on a Monday, 52 times four weeks after the first. Accounts start within
+    # 42 months, so that most of them have a long history.
+    simulation = simulate(
+        accounts, seed=seed, days=52 * 28, named=True, before_days=365, intake_days=900
+    )
+    return simulation.write(folder, parquet=LARGE, force=force)
+
+
+# Lifetimes ----------------------------------------------------------------------------------------
+
+
+Floats = NDArray[np.float64]
+
+
+def simulated(customers: int, seed: int) -> CustomerTotals:
+    """Return customers followed for 1 to 24 whole months, with the survival of `true_survival`.
+
+    ``x`` is standard normal, ``plan`` is "trial" for four in ten, ``noise`` has no effect.
+
+    >>> simulated(3, seed=0).columns.columns.tolist()
+    ['x', 'plan', 'noise']
+    """
+    rng = np.random.default_rng(seed)
+    x, trial = rng.normal(size=customers), rng.random(customers) < 0.4
+    life = np.ceil(rng.exponential(1 / _hazard(x, trial)))
+    followed = rng.integers(1, 25, size=customers).astype(float)
+    plan = np.where(trial, "trial", "paid").astype(object)
+    noise = rng.normal(size=customers)
+    columns = pd.DataFrame({"x": x, "plan": plan, "noise": noise})
+    ids = np.arange(1, customers + 1)
+    return CustomerTotals(ids, np.minimum(life, followed), life <= followed, columns)
+
+
+def true_survival(totals: CustomerTotals, months: int) -> Floats:
+    """Return P(still active) of `simulated` customers after 1 to ``months`` months, (n, months)."""
+    trial = (totals.columns["plan"] == "trial").to_numpy(dtype=bool)
+    hazard = _hazard(totals.columns["x"].to_numpy(dtype=float), trial)
+    survival: Floats = np.exp(-np.outer(hazard, np.arange(1, months + 1)))
+    return survival
+
+
+def _hazard(x: Floats, trial: NDArray[np.bool_]) -> Floats:
+    """Return the constant monthly hazard: e^−2.5, times e^0.8 per unit of x, e^0.7 on trial."""
+    hazard: Floats = np.exp(-2.5 + 0.8 * x + 0.7 * trial)
+    return hazard
