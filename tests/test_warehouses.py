@@ -18,8 +18,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.config.success import Process, SuccessAnalysis
-from leadsignal.engine.warehouse_spelling import spelling_of
-from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator
+from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator, spelling_of
 from leadsignal.engine.warehouse_tables import run
 from random_tables import random_case
 from small_business import write_small_business

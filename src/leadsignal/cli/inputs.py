@@ -11,7 +11,7 @@ from leadsignal.cli.printing import Outputs, log, progress_bar, warn, writes
 if TYPE_CHECKING:
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
-    from leadsignal.ingestion.data_warnings import DataWarning
+    from leadsignal.ingestion.loaded_table import DataWarning
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
@@ -99,7 +99,7 @@ def note_cache(options: argparse.Namespace, tables: Tables) -> None:
 
 def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:
     """Raise TablesError if ``--strict`` is given and warnings affect the command's result."""
-    from leadsignal.ingestion.data_warnings import RESULTS, affecting, refuse_warnings
+    from leadsignal.ingestion.loaded_table import RESULTS, affecting, refuse_warnings
 
     if options.strict:
         of_command = options.command in RESULTS

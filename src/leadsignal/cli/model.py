@@ -156,7 +156,7 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
-    from leadsignal.ingestion.data_warnings import warning_lines
+    from leadsignal.ingestion.loaded_table import warning_lines
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel

@@ -1,4 +1,4 @@
-"""Output of commands: their files, checked before any work is done; text, JSON and a progress bar."""
+"""Output of commands: their files, checked before any work; text, JSON and a progress bar."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def _note_project(options: argparse.Namespace) -> None:
 def _note(folder: Path) -> None:
     from leadsignal.config.project import read_project
     from leadsignal.files.outputs import Inputs, note_inputs
-    from leadsignal.sources.project_inputs import note_project
+    from leadsignal.sources.project_files import note_project
 
     # If the project cannot be read, its whole folder counts as an input.
     place = Path(os.path.realpath(folder))

@@ -157,9 +157,9 @@ def _scores(
 
 def _review(options: argparse.Namespace) -> int:
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report.account.for_customer import for_customer
-    from leadsignal.report.account.reading import review_account
     from leadsignal.report.account_page import write_review
+    from leadsignal.report.review import for_customer
+    from leadsignal.report.review_reading import review_account
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)

@@ -122,7 +122,7 @@ def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) 
 
 def _strictly(report: CheckReport) -> CheckReport:
     """Return the report, with warnings that affect results added to its faults."""
-    from leadsignal.ingestion.data_warnings import faults_of
+    from leadsignal.ingestion.loaded_table import faults_of
 
     faults = faults_of(one for one in report.warnings if one.affects)
     warnings = tuple(one for one in report.warnings if not one.affects)

@@ -25,7 +25,7 @@ from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.progress import Progress
 from leadsignal.readable_tables import text_table

@@ -50,7 +50,7 @@ from leadsignal.evaluation.methods import (
     rules,
 )
 from leadsignal.files.records import json_ready, json_rows
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings

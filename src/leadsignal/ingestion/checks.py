@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from leadsignal.config.toml_files import near
 from leadsignal.durations import HOW_PERIODS_ARE_WRITTEN
 from leadsignal.errors import Fault
-from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.ingestion.contracts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.loaded_table import Check, Loaded
@@ -23,7 +23,6 @@ from leadsignal.ingestion.rows_of_accounts import (
 from leadsignal.ingestion.selection import source_rows
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
-from leadsignal.ingestion.texts import numbered
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted

@@ -8,7 +8,7 @@ from itertools import groupby
 from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning
 from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
 

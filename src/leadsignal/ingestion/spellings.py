@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leadsignal.config.notation import Notation
-from leadsignal.ingestion.texts import MONTHS, TIME
+from leadsignal.ingestion.cells import MONTHS, TIME
 from leadsignal.sources.parts import literal
 
 Query = Callable[[str], list[tuple[Any, ...]]]

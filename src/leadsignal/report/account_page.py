@@ -23,18 +23,18 @@ from leadsignal.html_pages import (
     tag,
 )
 from leadsignal.phrases import day_text, money
-from leadsignal.report.account.for_customer import for_customer as allowed
-from leadsignal.report.account.parts import (
+from leadsignal.report.charts import NARROW, WIDE, key, timeline
+from leadsignal.report.review import (
     DONE,
     DONE_LATE,
     LATE,
     OPEN,
     AccountStatus,
     ProcessReview,
+    Review,
+    marks_used,
 )
-from leadsignal.report.account.review import Review
-from leadsignal.report.account.timeline import marks_used
-from leadsignal.report.charts import NARROW, WIDE, key, timeline
+from leadsignal.report.review import for_customer as allowed
 from leadsignal.report.wording import effect_words, name_text, sentence, share_text, step_words
 from leadsignal.scoring.next_steps import LAG
 

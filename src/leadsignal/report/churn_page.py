@@ -26,11 +26,10 @@ from leadsignal.html_pages import (
     tag,
 )
 from leadsignal.phrases import days_text
-from leadsignal.report.account_list import account_list, next_step_words
-from leadsignal.report.churn_section import churn_section, month_name
+from leadsignal.report.account_pages import account_list, next_step_words
+from leadsignal.report.churn_section import churn_section, method_section, month_name
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.summary_types import (

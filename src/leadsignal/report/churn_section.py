@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from leadsignal.html_pages import Html, figure, folded, join, number, section, table, tag
-from leadsignal.phrases import month_text
-from leadsignal.report.bar_charts import Part, both, stack_key
+from leadsignal.phrases import day_text, level_text, month_text
+from leadsignal.report.charts import (
+    LINE_HEIGHT,
+    NARROW,
+    WIDE,
+    Part,
+    Scale,
+    both,
+    stack_key,
+    svg,
+    value_ticks,
+)
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     ChurnSummary,
@@ -16,8 +28,7 @@ from leadsignal.report.summary_types import (
     RetentionShare,
     Summary,
 )
-from leadsignal.report.time_charts import Column, Line, columns, line_key, lines
-from leadsignal.report.wording import money, rate_text, span
+from leadsignal.report.wording import money, profile_words, rate_text, share_text, span
 from leadsignal.stats.normal import p_value
 
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
@@ -200,3 +211,225 @@ def _causes(summary: Summary) -> Html:
     since = summary["churn"]["first_known"]
     caption = "All ends by cause" + (f", since {month_name(since)}" if since else "")
     return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards few")
+
+
+# Charts -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """A period, its parts from bottom to top, and the text above them."""
+
+    period: str
+    year: str
+    parts: Sequence[Part]
+    note: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series of values, one per period, None if unknown; ``kind`` is a CSS class."""
+
+    label: str
+    kind: str
+    values: Sequence[float | None]
+
+
+def line_key(rows: Sequence[Line]) -> Html:
+    """Return the legend of lines."""
+    items = [
+        tag("li", tag("svg", tag("line", x1=0, x2=22, y1=7, y2=7, class_=f"line {row.kind}"),
+                      viewBox="0 0 22 14", width=22, height=14, aria_hidden="true"), " ", row.label)
+        for row in rows
+    ]  # fmt: skip
+    return tag("ul", *items, class_="key lines")
+
+
+def columns(rows: Sequence[Column], *, title: str, description: str, width: int = WIDE) -> Html:
+    """Return a stacked column for each period; on phones only the last eight."""
+    narrow = width <= NARROW
+    rows = rows[-8:] if narrow else rows
+    top, bottom = 22, 200
+    most = max([sum(part.count for part in row.parts) for row in rows] + [0.0])
+    y = Scale(0.0, most or 1.0, bottom, top)
+    step = width / max(len(rows), 1)
+    wide = min(0.72 * step, 64.0)
+    parts: list[Html] = []
+    for n, row in enumerate(rows):
+        middle, height = round((n + 0.5) * step, 1), 0.0
+        for part in filter(lambda part: part.count, row.parts):
+            low, height = y(height), height + part.count
+            parts.append(_rectangle(part, middle - wide / 2, wide, y(height), low))
+        parts.append(_words(row.note, middle, y(height) - 6, "tick strong middle"))
+        parts.append(_words(row.period, middle, bottom + LINE_HEIGHT, "tick middle"))
+        if not n or rows[n - 1].year != row.year:
+            parts.append(_words(row.year, middle, bottom + 2 * LINE_HEIGHT, "tick middle"))
+    parts.append(tag("line", x1=0, x2=width, y1=bottom, y2=bottom, class_="reference"))
+    kind = "narrow" if narrow else "wide"
+    height_all = bottom + 2 * LINE_HEIGHT + 6
+    return svg(width, height_all, *parts, title=title, description=description, kind=kind)
+
+
+def _rectangle(part: Part, left: float, wide: float, top: float, bottom: float) -> Html:
+    return tag("rect", tag("title", part.text), x=round(left, 1), y=top, width=round(wide, 1),
+               height=round(max(bottom - top, 0.5), 1), class_=f"bar {part.kind}")  # fmt: skip
+
+
+def _words(words: str, x: float, y: float, kind: str) -> Html:
+    return tag("text", words, x=x, y=round(y, 1), class_=kind)
+
+
+def lines(
+    rows: Sequence[Line],
+    periods: Sequence[tuple[str, str]],
+    words: Callable[[float], str],
+    *,
+    title: str,
+    description: str,
+    width: int = WIDE,
+) -> Html:
+    """Return shares over periods as lines, each labelled with its last value at its end.
+
+    ``periods`` are pairs of the tick label of a period (empty where there is no room) and its
+    name; ``words`` formats a value.
+    """
+    narrow = width <= NARROW
+    left, right, top, bottom = 46, width - (52 if narrow else 176), 10, 196
+    known = [value for row in rows for value in row.values if value is not None]
+    low, high = min([*known, 1.0]), max([*known, 1.0])
+    room = 0.06 * (high - low) or 0.01
+    x = Scale(0, max(len(periods) - 1, 1), left, right)
+    y = Scale(low - room, high + room, bottom, top)
+    parts = [*_value_grid(x, y), *_period_names(periods, x, bottom, narrow)]
+    for row in rows:
+        parts += [tag("polyline", points=points, class_=f"line {row.kind}")
+                  for points in _pieces(row.values, x, y)]  # fmt: skip
+    parts += _names(rows, x, y, words, narrow)
+    kind = "narrow" if narrow else "wide"
+    return svg(width, bottom + 24, *parts, title=title, description=description, kind=kind)
+
+
+def _value_grid(x: Scale, y: Scale) -> Iterator[Html]:
+    for value in value_ticks(y.low, y.high):
+        kind = "reference" if value == 1.0 else "grid"
+        yield tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_=kind)
+        yield _words(level_text(value), x.start - 6, y(value) + 4, "tick end")
+
+
+def _period_names(
+    periods: Sequence[tuple[str, str]], x: Scale, bottom: float, narrow: bool
+) -> Iterator[Html]:
+    named = [n for n, (words, _) in enumerate(periods) if words]
+    every = -(-len(named) // (4 if narrow else 12)) if named else 1
+    for n in named[::every]:
+        yield tag("line", x1=x(n), x2=x(n), y1=bottom, y2=bottom + 4, class_="grid")
+        yield _words(periods[n][0], x(n), bottom + 18, "tick middle")
+
+
+def _pieces(values: Sequence[float | None], x: Scale, y: Scale) -> Iterator[str]:
+    """Yield the points of each run of known values."""
+    run: list[str] = []
+    for n, value in enumerate([*values, None]):
+        if value is not None:
+            run.append(f"{x(n):g},{y(value):g}")
+        elif run:
+            yield " ".join(run)
+            run = []
+
+
+def _names(
+    rows: Sequence[Line], x: Scale, y: Scale, words: Callable[[float], str], narrow: bool
+) -> Iterator[Html]:
+    """Yield the name and last value of each line at its end, without overlaps."""
+    last = [(row, next((v for v in reversed(row.values) if v is not None), None)) for row in rows]
+    below = y.end - LINE_HEIGHT
+    for row, value in sorted(((r, v) for r, v in last if v is not None), key=lambda one: -one[1]):
+        below = max(y(value) + 4, below + LINE_HEIGHT)
+        name = words(value) if narrow else f"{words(value)} {row.label}"
+        yield _words(name, x.end + 8, below, f"tick strong {row.kind}")
+
+
+# Method -------------------------------------------------------------------------------------------
+
+
+def method_section(title: str, summary: Summary) -> Html:
+    """Return how the numbers are computed, their limitations, and what is missing."""
+    return section(
+        "method", title, tag("h3", "How the numbers are computed"), _items(_methods(summary)),
+        tag("h3", "What they do not say"), _items(_not_said(summary)), _missing(summary),
+    )  # fmt: skip
+
+
+def _items(items: list[str]) -> Html:
+    return tag("ul", *(tag("li", one) for one in items))
+
+
+def _methods(summary: Summary) -> list[str]:
+    panel, early = summary["panel"], span(summary["warning_time_days"])
+    first = panel["first"]
+    since = f" from {day_text(date.fromisoformat(first))}" if first else ""
+    items = [
+        f"Data: {number(panel['accounts'])} accounts{since}, looked at every"
+        f" {panel['every_days']} days with {panel['indicators']} indicators;"
+        f" {number(panel['events'])} churned. Each look knows only what was recorded by that"
+        " midnight. What a table cannot know yet is unknown, not zero.",
+        _unexpected(summary["churn"]["warnings"], early),
+    ]
+    if summary["backtest"]:
+        items.append(
+            f"Backtest: models were fitted on {len(summary['backtest']['cutoffs'])} past dates on"
+            " what was known then, and evaluated on what followed. Every method alerts the same"
+            f" number of accounts, {share_text(summary['backtest']['capacity'])} of those active."
+            f" Caught means on the list at least {span(summary['backtest']['warning_time_days'])}"
+            " before the end was known. Intervals (95 %) count"
+            " customers, not rows."
+        )
+    if summary["cohorts"]:
+        items.append(
+            "Cohorts: the usual chart sorts customers by what they did later, so the time they"
+            " first had to survive counts for them. In the time-dependent comparison, that time"
+            " belongs to the others. P-values are corrected for the number of comparisons."
+        )
+    if summary["audit"]:
+        items.append(
+            "Audit: each churned account beside active ones of similar tenure, term and risk by"
+            f" {profile_words(panel)}. A verdict of leading needs a difference beyond chance"
+            f" {span(summary['audit']['warning_time_days'])} before, corrected for the number of"
+            " indicators."
+        )
+    return items
+
+
+def _unexpected(warnings: list[str], early: str) -> str:
+    """Return which warnings the tables have, and when churn counts as unexpected."""
+    if not warnings:
+        return "Unexpected: unknown, because there is no usage, no flag and no health score."
+    low = (
+        " Low usage is the last 28 days below half of the account's own best 84 days of the last"
+        " year." if "low usage" in warnings else ""
+    )  # fmt: skip
+    return (
+        f"Unexpected: no warning ({', '.join(warnings)}) was active without a break in the {early}"
+        f" before the end was known.{low}"
+    )
+
+
+def _not_said(summary: Summary) -> list[str]:
+    return [
+        "“Of 100 accounts like this, about 18 leave” is a count of accounts alike, not the fate"
+        " of one. Most alerted accounts stay, and most who are called would have stayed.",
+        "Who leaves less is not why they leave less. Corrections remove what is recorded and the"
+        " time trap; unmeasured confounders can still explain a difference.",
+        "The past evaluated here had other products, prices and people. Repeat the backtest each"
+        " quarter (leadsignal backtest).",
+        "This report knows only what is recorded. A meeting with a sponsor that was not entered, or"
+        " a promise that was not written down, is missing from it.",
+    ]
+
+
+def _missing(summary: Summary) -> Html | str:
+    missing = summary["missing"]
+    if not missing:
+        return ""
+    items = [f"{name}: {why}" for name, why in sorted(missing.items())]
+    return tag("div", tag("h3", "Not in this report"), _items(items))

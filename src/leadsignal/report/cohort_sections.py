@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from leadsignal.html_pages import Html, figure, folded, section, table, tag
 from leadsignal.phrases import p_text
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import key
-from leadsignal.report.section_summaries import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
+from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import estimate_of, limits_text, missing_line
+from leadsignal.report.summary import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
 from leadsignal.report.summary_types import (
     CohortLine,
     CohortsSummary,

@@ -16,8 +16,7 @@ from leadsignal.html_pages import (
     tag,
 )
 from leadsignal.phrases import day_text, days_text
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import key
+from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     AuditSummary,

@@ -20,8 +20,7 @@ from leadsignal.files.outputs import PAGE
 from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
 from leadsignal.phrases import p_text
-from leadsignal.report.bar_charts import Estimate, Row, both, ranges
-from leadsignal.report.charts import key
+from leadsignal.report.charts import Estimate, Row, both, key, ranges
 from leadsignal.report.churn_page import checked_path
 from leadsignal.report.comparison_page import (
     FOOTER,

@@ -17,8 +17,8 @@ from leadsignal.html_pages import (
     table,
     tag,
 )
-from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
-from leadsignal.report.section_summaries import HOLDS, PERHAPS
+from leadsignal.report.charts import Part, Stack, both, stack_key, stacks
+from leadsignal.report.summary import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AnalysisSummary,
     CohortLine,

@@ -16,16 +16,16 @@ from typing import Any
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import Footer, Part, UnreadableError, refuse_too_wide
-from leadsignal.sources.title_lines import (
+from leadsignal.sources.layouts import (
     SEARCHED,
     Names,
     Row,
     find_footer,
     is_value,
+    named_after_months,
     refuse_titles,
 )
-from leadsignal.sources.wide_tables import named_after_months
+from leadsignal.sources.parts import Footer, Part, UnreadableError, refuse_too_wide
 
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access, Source, installed_only, named_source, open_source
 from leadsignal.errors import Fault, SourceError
-from leadsignal.sources.adbc import AdbcDatabase
 from leadsignal.sources.database import ADBC_DRIVERS, Database, RowRequest, refusal
-from leadsignal.sources.duckdb_files import DuckdbDatabase
 from leadsignal.sources.parts import Part, UnreadableError
-from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
+from leadsignal.sources.project_files import DuckdbDatabase
+from leadsignal.sources.sqlalchemy_rows import AdbcDatabase, SqlalchemyDatabase
 
 if TYPE_CHECKING:
     import pyarrow as pa

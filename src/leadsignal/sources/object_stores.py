@@ -25,13 +25,15 @@ from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.database import ADBC_DRIVERS, INSTALL
 from leadsignal.sources.databases import fault_of
-from leadsignal.sources.formats import ending, known_format, stem
 from leadsignal.sources.locate import (
     HIDDEN,
     Located,
     conventional_names,
+    ending,
     is_data,
+    known_format,
     of_one_ending,
+    stem,
     why_unusable,
 )
 from leadsignal.sources.parts import UnreadableError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault
+from leadsignal.sources.layouts import SEARCHED, Names, Row, find_footer, refuse_titles
 from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
-from leadsignal.sources.title_lines import SEARCHED, Names, Row, find_footer, refuse_titles
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ import pandas as pd
 
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.phrases import p_text, share_text
 from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
