@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cache
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from leadsignal.files.outputs import as_url
+from leadsignal.package_data import packaged_text
 from leadsignal.phrases import day_text, unbroken
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
@@ -134,9 +134,20 @@ def _cell(cell: object, place: int, head: object) -> Html:
 @cache
 def style() -> str:
     """Return the style sheet that all pages share."""
-    sheet = files("leadsignal").joinpath("page_style.css").read_text(encoding="utf-8")
+    sheet = packaged_text("leadsignal", "page_style.css")
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
+    return _dense(sheet)
+
+
+@cache
+def packaged_script(file: str) -> str:
+    """Return a script of the report's pages."""
+    return _dense(packaged_text("leadsignal.report", file))
+
+
+def _dense(text: str) -> str:
+    """Return a text without indentation and blank lines."""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def section(

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.package_data import packaged_toml
+
 if TYPE_CHECKING:
     import pandas as pd
 
+PACKAGE = "leadsignal.datasets"
 Array = NDArray[Any]
+T = TypeVar("T")
+
+
+def map_arrays(function: Callable[..., Array], *parts: T) -> T:
+    """Apply a function to the arrays that dataclasses of one type hold in each field."""
+    names = [field.name for field in fields(parts[0])]  # type: ignore[arg-type]
+    return type(parts[0])(
+        **{name: function(*(getattr(part, name) for part in parts)) for name in names}
+    )
+
+
+def stacked(*arrays: Array) -> Array:
+    """Concatenate arrays of accounts."""
+    return np.concatenate(arrays)
+
 
 _WHO_NAMES = """
 start term segment industry region employees arr rep reason owner readiness diligence
@@ -197,74 +215,22 @@ class Law:
     intake_days: int = 1400
 
 
-_NOTHING = {
-    "process_effect": 0.0,
-    "result_effect": 0.0,
-    "ticket_effect": 0.0,
-    "contract_effect": 0.0,
-    "commitment_effect": 0.0,
-    "handoff_effect": 0.0,
-}
+_CAUSES = (
+    "process_effect", "result_effect", "ticket_effect", "contract_effect", "commitment_effect",
+    "handoff_effect",
+)  # fmt: skip
 
 
-def _world(**fields: object) -> Law:
-    return Law(**fields)  # type: ignore[arg-type]
+def _world(without_causes: bool = False, **fields: Any) -> Law:
+    none = dict.fromkeys(_CAUSES, 0.0) if without_causes else {}
+    return Law(**none | {name: _as_tuple(value) for name, value in fields.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 WORLDS: Mapping[str, Law] = MappingProxyType(
-    {
-        "leading": Law(),
-        "no_effect": _world(**_NOTHING, usage_end="none"),
-        "slow_decline": _world(**_NOTHING, usage_end="slow"),
-        "disengagement": _world(**_NOTHING, usage_end="disengagement"),
-        "confounded": _world(**_NOTHING, usage_end="none", size_effect=0.9, size_confounds=True),
-        "measuring_nothing": _world(**_NOTHING, usage_end="none", measuring_rate=0.6),
-        "measuring_works": _world(**_NOTHING, usage_end="none", measuring_effect=0.7),
-        "messy": Law(messy=True),
-        "notice": _world(**_NOTHING, usage_end="none", notice_days=90, stops_at_notice=True),
-        "unrecorded_notice": _world(
-            **_NOTHING,
-            usage_end="none",
-            notice_days=90,
-            stops_at_notice=True,
-            notice_recorded=False,
-        ),
-        "quiet": _world(**_NOTHING, usage_end="quiet"),
-        "marker": _world(**_NOTHING, usage_end="none", quality_effect=0.7, quality_shows=0.6),
-        "hidden_trouble": _world(
-            **(_NOTHING | {"ticket_effect": 1.5}),
-            usage_end="none",
-            slow_in_trouble=0.9,
-            tickets_in_trouble=False,
-        ),
-        "expansion_at_renewal": _world(
-            **_NOTHING, usage_end="none", recording=("expansion_at_renewal",)
-        ),
-        "expansion_before_renewal": _world(
-            **_NOTHING, usage_end="none", recording=("expansion_before_renewal",)
-        ),
-        "late_results": _world(**_NOTHING, usage_end="none", recording=("late_results",)),
-        "survivors": _world(**_NOTHING, usage_end="none", recording=("survivors",)),
-        "backfilled": _world(**_NOTHING, usage_end="none", recording=("backfilled",)),
-        "crossing": _world(
-            **(_NOTHING | {"process_effect": 0.8}), usage_end="none", reversal_years=1.0
-        ),
-        "twin": Law(recording=("twin",)),
-        "months_of_practice": Law(
-            process_effect=1.3, practice_counts_for_months=True, lapse_rate=1.5, adoption_rate=2.5
-        ),
-        "one_segment": Law(process_segment="small"),
-        "few_adopt": Law(adoption_rate=0.05),
-        "most_adopt": Law(adoption_rate=12.0, lapse_rate=0.15),
-        "rising": Law(rate_changes=(("2023-12-31", 2.0),)),
-        "jump": _world(
-            **_NOTHING,
-            usage_end="none",
-            rep_effect=0.0,
-            rate_changes=(("2023-01-02", 4.0),),
-            reps_by_age=True,
-        ),
-        "feed_loss": Law(recording=("feed_loss",)),
-    }
+    {name: _world(**fields) for name, fields in packaged_toml(PACKAGE, "worlds.toml").items()}
 )
 """Named worlds; every field of a world can be overridden in ``simulate``."""

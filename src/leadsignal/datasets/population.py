@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.datasets.law import Array, Law, draw_who, normal, pick
+from leadsignal.datasets.law import PACKAGE, Array, Law, draw_who, map_arrays, normal, pick
+from leadsignal.package_data import packaged_toml
 
-SEGMENTS = ("small", "mid", "enterprise")
-INDUSTRIES = (
-    "Manufacturing",
-    "Wholesale",
-    "Software",
-    "Professional services",
-    "Healthcare",
-    "Logistics",
-    "Construction",
+NAMES = packaged_toml(PACKAGE, "names.toml")
+SEGMENTS, INDUSTRIES, REGIONS, REPS, REASONS, OWNERS = (
+    tuple(NAMES[name])
+    for name in ("segments", "industries", "regions", "reps", "reasons", "close_owners")
 )
-REGIONS = ("North", "South", "West", "Central")
-REPS = (
-    "Marta Lindqvist",
-    "Jonas Okafor",
-    "Priya Raman",
-    "Tomás Herrera",
-    "Aileen Byrne",
-    "Daniel Kowalczyk",
-    "Sofia Marchetti",
-    "Henrik Dahl",
-    "Leila Haddad",
-    "Owen Whitlock",
-    "Naomi Fischer",
-    "Ravi Menon",
-)
-REASONS = (
-    "close the month faster",
-    "auditor's finding",
-    "replace spreadsheets",
-    "group reporting",
-    "end-of-year discount",
-    "bridge until the new ERP",
-)
-OWNERS = ("controller", "shared")
-
 _REASON_WEIGHTS = (0.24, 0.14, 0.27, 0.15, 0.12, 0.08)
 _REASON_LOG_HAZARD = np.array([-0.5, -0.4, -0.05, -0.15, 0.6, 1.0])
 _REP_WEIGHTS = (10.0, 9.0, 9.0, 8.0, 8.0, 7.0, 7.0, 6.0, 6.0, 5.0, 4.0, 3.0)
@@ -101,9 +72,7 @@ class AccountTraits:
 
     def rows(self, where: Array) -> AccountTraits:
         """Return the accounts at these positions, or where the mask is true."""
-        return AccountTraits(
-            **{item.name: getattr(self, item.name)[where] for item in fields(self)}
-        )
+        return map_arrays(lambda array: array[where], self)
 
     @property
     def account_id(self) -> Array:
@@ -115,14 +84,6 @@ class AccountTraits:
 
 RETURN = 1000
 """Life numbers from this one on belong to customers who came back."""
-
-
-def join_who(parts: list[AccountTraits]) -> AccountTraits:
-    """Concatenate groups of accounts."""
-    names = [item.name for item in fields(AccountTraits)]
-    return AccountTraits(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    )
 
 
 def add_months(day: Array, months: Array) -> Array:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from leadsignal.config.toml_files import one_of
 from leadsignal.datasets import records
 from leadsignal.datasets.history import History, join_histories, live, week_of
-from leadsignal.datasets.law import WORLDS, Array, Law, account_uniforms
-from leadsignal.datasets.oracle import PROCESSES, Truth
-from leadsignal.datasets.population import draw_accounts, draw_return
+from leadsignal.datasets.law import PACKAGE, WORLDS, Array, Law, account_uniforms
+from leadsignal.datasets.oracle import ANALYSIS, PROCESSES, Truth
+from leadsignal.datasets.population import NAMES, draw_accounts, draw_return
 from leadsignal.datasets.tables import RECORDINGS, Period, as_recorded, build_tables, make_messy
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
 from leadsignal.model.one_row.customer_totals import CustomerTotals
+from leadsignal.package_data import packaged_text
 from leadsignal.results import to_html
 
 _ACCOUNTS_AT_ONCE = 500
@@ -143,7 +144,7 @@ def simulate(
     as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
     return Simulation(
         tables=tables,
-        analysis_toml=_analysis(),
+        analysis_toml=ANALYSIS,
         project_toml=_project(chosen, period, as_of),
         as_of=as_of,
         law=chosen,
@@ -213,11 +214,11 @@ class _Life:
     @classmethod
     def of(cls, history: History, events: records.Columns) -> _Life:
         kept = {}
-        for process in PROCESSES:
-            mine = events["kind"] == records.BEHAVIORS.index(process.behavior)
+        for (behavior,) in (process.behaviors for process in PROCESSES):
+            mine = events["kind"] == records.BEHAVIORS.index(behavior)
             row, day, user = (events[name][mine] for name in ("row", "occurred_at", "user"))
             inside = (day >= history.who.start[row]) & (day < history.ended[row])
-            kept[process.behavior] = np.stack([row, day, user])[:, inside]
+            kept[behavior] = np.stack([row, day, user])[:, inside]
         return cls(replace(history, u={}), kept)
 
 
@@ -249,82 +250,13 @@ def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-def _analysis() -> str:
-    return ANALYSIS_HEAD + "".join(
-        f"""
-[[process]]
-name = "{process.name}"
-why = "{process.why}"
-behavior = "{process.behavior}"
-at_least = {process.at_least}
-by_users = {process.by_users}
-within = "{process.within}d"
-sustained_for = {process.sustained_for}
-adopt_by = "{process.adopt_by}d"
-"""
-        for process in PROCESSES
-    )
-
-
-ANALYSIS_HEAD = """\
-[bullseye]
-objective = "Close the month in five days"
-success_metric = "days_to_close"
-traits = ["a controller owns the close", "bought to change how they close"]
-
-[tracking]
-sponsor = ["sponsor_meeting"]
-diary = ["diary_kept"]
-"""
-
-
 def _project(law: Law, period: Period, as_of: date) -> str:
-    first = np.datetime64(period.first, "D")
     not_churn = 'not_churn = ["completed"]\n' if law.messy else ""
-    return f"""\
-[project]
-as_of = {as_of}
-every = "28d"
-horizon = "180d"
-capacity = 0.10
-warning_time = "90d"
-analysis = "success.toml"
-{not_churn}
-[causes]
-acquired = ["acquired"]
-closed = ["out of business"]
-
-[tables.accounts]
-attributes = [
-  "segment", "industry", "region", "employees", "close_owner", "sales_rep", "purchase_reason",
-]
-complete_from = {first}
-"""
+    first = np.datetime64(period.first, "D")
+    template = packaged_text(PACKAGE, "project_template.txt")
+    return template.format(as_of=as_of, not_churn=not_churn, first=first)
 
 
-_PLACES = (
-    "Ash", "Brook", "Cald", "Dun", "Elm", "Fair", "Glen", "Har", "Inver", "Kes", "Lang", "Mar",
-    "Nor", "Oak", "Pem", "Rad", "Stan", "Thorn", "Wal", "Whit", "Wex", "Bren", "Hol", "Lind",
-)  # fmt: skip
-_ENDINGS = (
-    "bourne", "bridge", "bury", "by", "combe", "croft", "dale", "den", "field", "ford", "gate",
-    "ham", "hurst", "ley", "mere", "moor", "ridge", "stead", "ton", "wick",
-)  # fmt: skip
-_TRADES = {
-    "Manufacturing": ("Components", "Precision", "Castings", "Packaging", "Tools"),
-    "Wholesale": ("Trading", "Foods", "Supplies", "Textiles", "Electrical"),
-    "Software": ("Software", "Systems", "Data", "Labs", "Analytics"),
-    "Professional services": ("Partners", "Advisers", "Consulting", "Surveyors", "Architects"),
-    "Healthcare": ("Health", "Clinics", "Diagnostics", "Pharma", "Dental"),
-    "Logistics": ("Logistics", "Freight", "Haulage", "Shipping", "Couriers"),
-    "Construction": ("Construction", "Builders", "Civil Works", "Roofing", "Timber"),
-}
-_OWNERS = {
-    "North": ("Ingrid Solberg", "Callum Reid", "Anna Virtanen"),
-    "South": ("Chiara Romano", "Diego Fuentes", "Elena Petrou"),
-    "West": ("Maeve Gallagher", "Luc Moreau", "Femke de Vries"),
-    "Central": ("Katrin Albers", "Tomasz Nowak", "Julia Steiner"),
-}
 _STEP = 1327
 """Coprime to the number of names, so that none is repeated before all have been used."""
 _PURPOSE = 11
@@ -338,7 +270,8 @@ def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
     separate stream of each account.
     """
     draw = account_uniforms(accounts, seed, _PURPOSE)[:, 0]
-    owners = np.array([_OWNERS[region] for region in accounts["region"]], dtype=object)
+    of_region = NAMES["account_owners"]
+    owners = np.array([of_region[region] for region in accounts["region"]], dtype=object)
     out = accounts.copy()
     out.insert(1, "name", _company_names(accounts))
     out.insert(2, "owner", owners[np.arange(len(out)), np.floor(3 * draw).astype(np.int64)])
@@ -347,11 +280,13 @@ def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _company_names(accounts: pd.DataFrame) -> Array:
+    companies = NAMES["companies"]
+    places, endings, trades = (companies[name] for name in ("places", "endings", "trades"))
     slots = accounts["customer_id"].str.removeprefix("C-").astype(int).to_numpy()
-    rest, place = np.divmod(slots * _STEP, len(_PLACES))
-    rest, ending = np.divmod(rest, len(_ENDINGS))
+    rest, place = np.divmod(slots * _STEP, len(places))
+    rest, ending = np.divmod(rest, len(endings))
     named = zip(place, ending, rest % 5, accounts["industry"], strict=True)
-    names = [f"{_PLACES[p]}{_ENDINGS[e]} {_TRADES[industry][t]}" for p, e, t, industry in named]
+    names = [f"{places[p]}{endings[e]} {trades[industry][t]}" for p, e, t, industry in named]
     return np.array(names, dtype=object)
 
 

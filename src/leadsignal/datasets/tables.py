@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,42 +12,16 @@ import pandas as pd
 from leadsignal.datasets import records
 from leadsignal.datasets.history import NEVER, REASONS_TO_LEAVE, History
 from leadsignal.datasets.law import Array, Law, account_uniforms
-from leadsignal.datasets.population import INDUSTRIES, OWNERS, REASONS, REGIONS, REPS, SEGMENTS
+from leadsignal.datasets.population import (
+    INDUSTRIES,
+    NAMES,
+    OWNERS,
+    REASONS,
+    REGIONS,
+    REPS,
+    SEGMENTS,
+)
 from leadsignal.datasets.records import BEHAVIORS, METRIC, Columns
-
-OBJECTIVES = (
-    "Close the month in five days",
-    "One close calendar for all entities",
-    "No surprises at the audit",
-    "Reconcile every account before review",
-)
-_SPONSORS = (
-    "Claire Dubois",
-    "Martin Vogel",
-    "Grace Adeyemi",
-    "Peter Halvorsen",
-    "Irene Castellano",
-    "Samuel Brandt",
-    "Yuki Tanabe",
-    "Rosalind Pike",
-)
-_PHASES = ("Roll out to the subsidiaries", "Automate bank feeds", "Flux analysis", "Group close")
-_ACTIONS = {
-    "customer": (
-        "Name an owner for each balance sheet account",
-        "Upload the close calendar",
-        "Train two more reviewers",
-        "Agree cut-off dates with sales",
-        "Bring the controller to the next review",
-    ),
-    "vendor": (
-        "Configure matching rules",
-        "Deliver reviewer training",
-        "Prepare the benchmark report",
-        "Connect the bank feed",
-    ),
-}
-_SEVERITIES = ("low", "normal", "high")
 
 
 @dataclass(frozen=True)
@@ -122,7 +96,7 @@ def _blank(values: Array, where: Array) -> Array:
     return values
 
 
-def _names(names: tuple[str, ...], index: Array) -> Array:
+def _names(names: Sequence[str], index: Array) -> Array:
     return np.array(names, dtype=object)[np.asarray(index, dtype=np.int64)]
 
 
@@ -163,7 +137,7 @@ def _behaviors(cut: _Cut, columns: Columns) -> pd.DataFrame:
 def _tickets(cut: _Cut, columns: Columns, number: Array) -> pd.DataFrame:
     columns = dict(columns)
     columns["ticket_id"] = _serial("T", number[columns["row"]], columns.pop("serial"))
-    columns["severity"] = _names(_SEVERITIES, columns["severity"])
+    columns["severity"] = _names(NAMES["severities"], columns["severity"])
     return cut.frame(columns, "opened_at", "closed_at")
 
 
@@ -191,10 +165,10 @@ def _plans(cut: _Cut, planned: Columns, number: Array) -> pd.DataFrame:
     columns = {name: planned[name] for name in ("row", "agreed_on", "target", "closed_on")}
     columns |= {
         "plan_id": _serial("P", number[row], ordinal),
-        "objective": _names(OBJECTIVES, np.floor(len(OBJECTIVES) * pick)),
+        "objective": _names(NAMES["objectives"], np.floor(len(NAMES["objectives"]) * pick)),
         "target_on": planned["target_on"],
-        "sponsor": _names(_SPONSORS, np.floor(97 * pick) % len(_SPONSORS)),
-        "next_phase": _names(_PHASES, (ordinal - 1) % len(_PHASES)),
+        "sponsor": _names(NAMES["sponsors"], np.floor(97 * pick) % len(NAMES["sponsors"])),
+        "next_phase": _names(NAMES["phases"], (ordinal - 1) % len(NAMES["phases"])),
     }
     frame = cut.frame(columns, "agreed_on", "closed_on")
     frame["metric"] = METRIC
@@ -208,7 +182,7 @@ def _commitments(cut: _Cut, columns: Columns, number: Array) -> pd.DataFrame:
     draw, owner = columns["action"], columns["owner"]
     mine, theirs = (
         _names(names, np.floor(draw * len(names)))
-        for names in (_ACTIONS["customer"], _ACTIONS["vendor"])
+        for names in (NAMES["actions"]["customer"], NAMES["actions"]["vendor"])
     )
     columns["action"] = np.where(owner == "customer", mine, theirs)
     frame = cut.frame(columns, "agreed_on", "completed_on")

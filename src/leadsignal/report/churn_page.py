@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from leadsignal.html_pages import (
     folded,
     join,
     number,
+    packaged_script,
     page,
     section,
     table,
@@ -168,15 +167,8 @@ def report_page(summary: Summary) -> str:
         _footer(summary),
         description=f"Churn report as of {summary['as_of']}",
         kind="report",
-        script=_script(),
+        script=packaged_script("account_list.js"),
     )
-
-
-@cache
-def _script() -> str:
-    """Return the script that sorts and filters the list of accounts, the only one on the page."""
-    found = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _header(summary: Summary) -> Html:

@@ -7,8 +7,6 @@ cohort and a segment. The script only hides and shows, and computes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,17 @@ from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.writing import atomic_write
-from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
+from leadsignal.html_pages import (
+    Html,
+    figure,
+    folded,
+    join,
+    packaged_script,
+    page,
+    section,
+    table,
+    tag,
+)
 from leadsignal.phrases import p_text
 from leadsignal.report.charts import Estimate, Row, both, key, ranges
 from leadsignal.report.churn_page import checked_path
@@ -111,15 +119,8 @@ def explorer_page(overview: Overview) -> str:
         tag("footer", tag("p", FOOTER)),
         description="Every comparison of cohorts, also within segments",
         kind="report explorer",
-        script=_script(),
+        script=packaged_script("explorer.js"),
     )  # fmt: skip
-
-
-@cache
-def _script() -> str:
-    """Return the script that hides what was not chosen."""
-    found = files("leadsignal.report").joinpath("explorer.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _summary(overview: Overview) -> Html:
