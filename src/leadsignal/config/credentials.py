@@ -1,4 +1,9 @@
-"""Named sources and their credentials, which are kept out of every message."""
+"""Named sources and their credentials, which are kept out of every message.
+
+Allow-lists name the databases, drivers and options that a source may use. Project files often come
+from other people and must only say where rows are: anything outside the lists could load a library,
+run a command or a statement, or read another file.
+"""
 
 from __future__ import annotations
 

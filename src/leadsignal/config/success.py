@@ -1,4 +1,8 @@
-"""``success.toml``: the Success Analysis with its bullseye, essential processes and metrics."""
+"""``success.toml``: the Success Analysis with its bullseye, essential processes and metrics.
+
+The metrics of ``[[metric]]`` are numbers computed from a project's own behaviours. They are
+indicators, unlike the ``success_metric`` of a bullseye, which measures a customer's success.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Convert histories to the twelve tables, with only what is known by as_of."""
+"""Convert histories to the twelve tables, with only what is known by as_of.
+
+Recordings are named faults of the records. None of them changes which accounts leave and when, only
+what the tables say about it.
+"""
 
 from __future__ import annotations
 

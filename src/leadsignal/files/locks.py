@@ -1,4 +1,8 @@
-"""Locks that end with their process, and signals raised as exceptions so that files are closed."""
+"""Locks that end with their process, and signals raised as exceptions so that files are closed.
+
+Only the command line turns Ctrl-C and SIGTERM into exceptions; a program that uses the library
+keeps its own handlers.
+"""
 
 from __future__ import annotations
 

@@ -1,21 +1,76 @@
-"""Derive accounts and contract changes from contracts, or compare contracts with accounts."""
+"""Derive accounts and contract changes from contracts, or compare contracts with accounts.
+
+A contract is paid from ``paid_on``: its start, or the end of its trial. Contracts that follow each
+other within ``gap`` days form one stay, which is one account and ends with its last contract. If
+another contract follows within the gap, the account did not end after all: its row gets a new
+version, known from the day on which that contract begins. `Tables.as_of` therefore shows the
+accounts that follow from the contracts known by then.
+
+Whenever a contract begins or ends, the ARR of the account becomes the sum over the contracts that
+cover the day. In a gap, the ARR of the last covered day is kept until the next contract. A rise is
+an expansion, a fall a reduction. A contract that begins at most ``gap`` days after another ended
+is a renewal, with its term, and also a plan change if its plan differs.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.durations import MONTHS_WRITTEN, PERIODS
 from leadsignal.errors import Fault
-from leadsignal.ingestion.from_contracts import RETURNED, derive_accounts, derive_changes
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
+from leadsignal.package_data import packaged_text
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
+
+OPEN = "DATE '9999-01-01'"
+"""End date of an open contract."""
+RETURNED = "/"
+"""Separator between the id of a returning customer and the number of the stay."""
+
+
+@cache
+def _queries() -> dict[str, str]:
+    """Return the queries of ``contracts.sql`` by name, without comments."""
+    _, *parts = packaged_text("leadsignal.ingestion", "contracts.sql").split("\n--- ")
+    named = (part.partition("\n") for part in parts)
+    return {name: re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE) for name, _, sql in named}
+
+
+def query(name: str, **values: object) -> str:
+    """Return a query of ``contracts.sql`` with its placeholders filled in."""
+    return _queries()[name].format(open=OPEN, returned=RETURNED, **values)
+
+
+def derive_accounts(run: Callable[[str], None], gap: int) -> None:
+    """Create ``derived_accounts`` from ``paid_contracts``."""
+    stays = query("stays", points="contract_points", gap=gap)
+    for table, sql in (
+        ("contract_points", query("points")),
+        ("account_states", query("states", stays=stays)),
+        ("derived_accounts", query("versions")),
+    ):
+        run(f"CREATE OR REPLACE TABLE {table} AS {sql}")
+
+
+def derive_changes(run: Callable[[str], None], stay_gap: int, gap: int, corrected: bool) -> None:
+    """Create ``derived_changes`` from ``paid_contracts``; ``corrected`` contracts have versions."""
+    points = "contract_points" if corrected else f"({query('last_points')})"
+    levels = query("levels", stays=query("stays", points=points, gap=stay_gap), gap=gap)
+    run(f"CREATE OR REPLACE TABLE contract_levels AS {levels}")
+    run(f"CREATE OR REPLACE TABLE derived_changes AS {query('changes', points=points)}")
+
+
+# Accounts and contract changes ------------------------------------------------------------------
+
 
 AMOUNTS = ("arr", "mrr", "amount")
 """Columns that may hold the amount, in order of precedence."""
@@ -334,33 +389,13 @@ def _create_changes(intake: Intake, contracts: Loaded) -> None:
 ARR_DIFFERS = 0.01
 """Difference of two amounts, as a share of the larger, up to which it is not reported."""
 
-DIFFERENCES = """
-WITH here AS (
-    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, {arr} AS arr
-    FROM accounts ORDER BY account_id{newest}
-), there AS (
-    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, arr
-    FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST
-)
-SELECT count(*) FILTER (WHERE t.account_id IS NULL),
-       count(*) FILTER (WHERE h.account_id IS NULL),
-       count(*) FILTER (WHERE abs(h.started_on - t.started_on) > {gap}),
-       count(*) FILTER (WHERE abs(h.ended_on - t.ended_on) > {gap}),
-       count(*) FILTER (WHERE h.ended_on IS NOT NULL AND t.started_on IS NOT NULL
-                        AND t.ended_on IS NULL),
-       count(*) FILTER (WHERE h.started_on IS NOT NULL AND h.ended_on IS NULL
-                        AND t.ended_on IS NOT NULL),
-       count(*) FILTER (WHERE abs(h.arr - t.arr) > {share} * greatest(h.arr, t.arr))
-FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
-"""
-
 
 def compare_with_accounts(intake: Intake, gap: int) -> None:
     """Note where accounts and contracts disagree; the values of accounts are used."""
     columns = intake.loaded["accounts"].columns
     newest = ", recorded_at DESC NULLS LAST" if "recorded_at" in columns else ""
     arr = "arr" if "arr" in columns else "CAST(NULL AS DECIMAL(18,2))"
-    sql = DIFFERENCES.format(arr=arr, newest=newest, gap=gap, share=ARR_DIFFERS)
+    sql = query("differences", arr=arr, newest=newest, gap=gap, share=ARR_DIFFERS)
     counts = intake.store.query(sql)[0]
     whats = (
         "{} without a paid contract",

@@ -1,4 +1,9 @@
-"""Review of one account: its data, its text and its events by day."""
+"""Review of one account for a meeting: plan, results, processes, commitments, risk, next step.
+
+Everything is read as it was known at midnight of a day. An account that has ended is shown as of
+its last day. The customer may see only what `for_customer` lists: columns, facts and attributes
+added later are left out.
+"""
 
 from __future__ import annotations
 

@@ -1,27 +1,14 @@
-"""Derive accounts and contract changes from contracts, as they were known on each day.
+-- Queries of contracts.py. Each begins with its name; {names} are filled in.
 
-A contract is paid from ``paid_on``: its start, or the end of its trial. Contracts that follow each
-other within ``gap`` days form one stay, which is one account and ends with its last contract. If
-another contract follows within the gap, the account did not end after all: its row gets a new
-version, known from the day on which that contract begins. `Tables.as_of` therefore shows the
-accounts that follow from the contracts known by then.
+--- points
+-- The days that bring new information on a customer's contracts.
+SELECT customer, day, row_number() OVER (PARTITION BY customer ORDER BY day) AS point
+FROM (SELECT DISTINCT customer, day FROM (
+    SELECT customer, unnest([known_on, superseded_on, ended_on, cancelled_on]) AS day
+    FROM paid_contracts) WHERE day IS NOT NULL)
 
-Whenever a contract begins or ends, the ARR of the account becomes the sum over the contracts that
-cover the day. In a gap, the ARR of the last covered day is kept until the next contract. A rise is
-an expansion, a fall a reduction. A contract that begins at most ``gap`` days after another ended
-is a renewal, with its term, and also a plan change if its plan differs.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-OPEN = "DATE '9999-01-01'"
-"""End date of an open contract."""
-RETURNED = "/"
-"""Separator between the id of a returning customer and the number of the stay."""
-
-STAYS = """
+--- stays
+-- The contracts of each stay, as known after each day that brought new information.
 WITH seen AS (
     SELECT p.customer, p.point, p.day, c.paid_on, c.arr, c.plan, c.term_months,
            CASE WHEN c.ended_on <= p.day THEN c.ended_on END AS ended_on,
@@ -44,17 +31,25 @@ SELECT *, customer || CASE WHEN stay > 1 THEN '{returned}' || stay ELSE '' END A
        min(paid_on) OVER (PARTITION BY customer, point, stay) AS started_on,
        coalesce(ended_on > paid_on, true) AS covers
 FROM numbered
-"""
-"""The contracts of each stay, as known after each day that brought new information."""
 
-STATES = """
+--- states
+-- The state of each account, as known after each day; without notice, end_known_on is NULL. The
+-- ARR is that of the contracts of the first day, NULL if one of them is unknown; a contract that
+-- covers no day counts only if there is no other.
 WITH stays AS ({stays}), dated AS (
     SELECT account_id, customer, point, day, stay, any_value(started_on) AS started_on,
            CASE WHEN count(ended_on) = count(*) THEN max(ended_on) END AS ended_on,
            CASE WHEN count(least(ended_on, cancelled_on)) = count(*)
                 THEN max(least(ended_on, cancelled_on)) END AS end_known,
            max(cancelled_on) FILTER (WHERE cancelled_on <= coalesce(ended_on, {open})) AS cancelled,
-           {first_arr} AS arr,
+           CASE WHEN count(*) FILTER (WHERE paid_on = started_on AND covers) > 0
+                THEN CASE WHEN count(arr) FILTER (WHERE paid_on = started_on AND covers)
+                               = count(*) FILTER (WHERE paid_on = started_on AND covers)
+                          THEN sum(arr) FILTER (WHERE paid_on = started_on AND covers) END
+                ELSE CASE WHEN count(arr) FILTER (WHERE paid_on = started_on)
+                               = count(*) FILTER (WHERE paid_on = started_on)
+                          THEN sum(arr) FILTER (WHERE paid_on = started_on) END
+           END AS arr,
            max(term_months) FILTER (WHERE paid_on = started_on) AS term_months,
            string_agg(DISTINCT plan, ' + ' ORDER BY plan)
                FILTER (WHERE paid_on = started_on) AS plan
@@ -64,15 +59,26 @@ SELECT account_id, customer, point, day, stay, started_on, ended_on,
        CASE WHEN end_known < coalesce(ended_on, {open}) OR end_known = cancelled
             THEN greatest(end_known, started_on) END AS end_known_on, arr, term_months, plan
 FROM dated
-"""
-"""The state of each account, as known after each day; without notice, end_known_on is NULL."""
 
-VERSIONS = """
+--- versions
+-- The states of an account in as few versions as possible: a planned date that comes needs none.
+-- An account that existed only until a contract was corrected has ``vanished_on``.
 WITH before AS (
-    SELECT *, lag(point) OVER mine AS last_point, {lags}
+    SELECT *, lag(point) OVER mine AS last_point,
+           lag(started_on) OVER mine AS last_started_on, lag(ended_on) OVER mine AS last_ended_on,
+           lag(end_known_on) OVER mine AS last_end_known_on, lag(arr) OVER mine AS last_arr,
+           lag(term_months) OVER mine AS last_term_months, lag(plan) OVER mine AS last_plan
     FROM account_states WINDOW mine AS (PARTITION BY account_id ORDER BY point)
 ), runs AS (
-    SELECT *, sum(CASE WHEN last_point = point - 1 AND {same} THEN 0 ELSE 1 END)
+    SELECT *, sum(CASE WHEN last_point = point - 1
+                        AND started_on IS NOT DISTINCT FROM last_started_on
+                        AND (ended_on IS NOT DISTINCT FROM last_ended_on
+                             OR (last_ended_on IS NULL AND ended_on = day))
+                        AND (end_known_on IS NOT DISTINCT FROM last_end_known_on
+                             OR (last_end_known_on IS NULL AND end_known_on = day))
+                        AND arr IS NOT DISTINCT FROM last_arr
+                        AND term_months IS NOT DISTINCT FROM last_term_months
+                        AND plan IS NOT DISTINCT FROM last_plan THEN 0 ELSE 1 END)
         OVER (PARTITION BY account_id ORDER BY point ROWS UNBOUNDED PRECEDING) AS run
     FROM before
 ), versions AS (
@@ -89,67 +95,13 @@ SELECT f.* EXCLUDE (last_point, first_point, next_point, first_day),
        CASE WHEN next_point IS NULL OR next_point > last_point + 1 THEN p.day END AS vanished_on
 FROM followed AS f LEFT JOIN contract_points AS p
 ON p.customer = f.customer AND p.point = f.last_point + 1
-"""
-"""The states of an account in as few versions as possible: a planned date that comes needs none.
 
-An account that existed only until a contract was corrected has ``vanished_on``.
-"""
-
-POINTS = """
-SELECT customer, day, row_number() OVER (PARTITION BY customer ORDER BY day) AS point
-FROM (SELECT DISTINCT customer, day FROM (
-    SELECT customer, unnest([known_on, superseded_on, ended_on, cancelled_on]) AS day
-    FROM paid_contracts) WHERE day IS NOT NULL)
-"""
-"""The days that bring new information on a customer's contracts."""
-
-
-def stays(points: str, gap: int) -> str:
-    """Return SQL for the contracts of each stay, after each day in ``points``."""
-    return STAYS.format(points=points, open=OPEN, gap=gap, returned=RETURNED)
-
-
-def derive_accounts(run: Callable[[str], None], gap: int) -> None:
-    """Create ``derived_accounts`` from ``paid_contracts``."""
-    run(f"CREATE OR REPLACE TABLE contract_points AS {POINTS}")
-    states = STATES.format(stays=stays("contract_points", gap), open=OPEN, first_arr=_first_arr())
-    run(f"CREATE OR REPLACE TABLE account_states AS {states}")
-    compared = ("started_on", "ended_on", "end_known_on", "arr", "term_months", "plan")
-    lags = ", ".join(f"lag({name}) OVER mine AS last_{name}" for name in compared)
-    run(
-        "CREATE OR REPLACE TABLE derived_accounts AS "
-        + VERSIONS.format(lags=lags, same=" AND ".join(map(_same, compared)))
-    )
-
-
-def _first_arr() -> str:
-    """SQL: the total ARR of the contracts of the first day; NULL if one of them is unknown.
-
-    A contract that covers no day counts only if there is no other.
-    """
-    first = "FILTER (WHERE paid_on = started_on{})"
-    covering, every = first.format(" AND covers"), first.format("")
-    sums = [
-        f"CASE WHEN count(arr) {rows} = count(*) {rows} THEN sum(arr) {rows} END"
-        for rows in (covering, every)
-    ]
-    return f"CASE WHEN count(*) {covering} > 0 THEN {sums[0]} ELSE {sums[1]} END"
-
-
-def _same(name: str) -> str:
-    """SQL: whether a state and the one before it can share a row."""
-    same = f"{name} IS NOT DISTINCT FROM last_{name}"
-    if name in ("ended_on", "end_known_on"):
-        return f"({same} OR (last_{name} IS NULL AND {name} = day))"
-    return same
-
-
-LAST_POINTS = """
+--- last_points
+-- The last day of each customer; unless contracts are corrected, it shows all changes.
 SELECT * FROM contract_points QUALIFY point = max(point) OVER (PARTITION BY customer)
-"""
-"""The last day of each customer; unless contracts are corrected, it shows all changes."""
 
-LEVELS = """
+--- levels
+-- The days on which an account's contracts begin or end, as known after each day.
 WITH stays AS (
     SELECT * FROM ({stays}) WHERE covers
 ), days AS (
@@ -182,10 +134,9 @@ WITH stays AS (
 SELECT c.account_id, customer, point, day, turn, coalesce(arr_delta, 0) AS arr_delta,
        term_months, f.turn IS NOT NULL AS renewed, coalesce(plans <> last_plans, false) AS replanned
 FROM compared AS c LEFT JOIN followed AS f USING (account_id, point, turn)
-"""
-"""The days on which an account's contracts begin or end, as known after each day."""
 
-CHANGES = """
+--- changes
+-- Each change as it was first known, and the amounts added by later corrections of contracts.
 WITH turns AS (
     SELECT account_id, customer, turn, min(point) AS first_point
     FROM contract_levels GROUP BY ALL
@@ -210,13 +161,23 @@ WITH turns AS (
 SELECT account_id, turn AS changed_at, kind, CAST(arr_delta AS DECIMAL(18,2)) AS arr_delta,
        term_months, CASE WHEN day > turn THEN CAST(day AS TIMESTAMP) END AS recorded_at
 FROM found ORDER BY account_id, turn, kind
-"""
-"""Each change as it was first known, and the amounts added by later corrections of contracts."""
 
-
-def derive_changes(run: Callable[[str], None], stay_gap: int, gap: int, corrected: bool) -> None:
-    """Create ``derived_changes`` from ``paid_contracts``; ``corrected`` contracts have versions."""
-    points = "contract_points" if corrected else f"({LAST_POINTS})"
-    levels = LEVELS.format(stays=stays(points, stay_gap), gap=gap)
-    run(f"CREATE OR REPLACE TABLE contract_levels AS {levels}")
-    run(f"CREATE OR REPLACE TABLE derived_changes AS {CHANGES.format(points=points)}")
+--- differences
+-- The number of accounts for each way in which accounts and contracts disagree.
+WITH here AS (
+    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, {arr} AS arr
+    FROM accounts ORDER BY account_id{newest}
+), there AS (
+    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, arr
+    FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST
+)
+SELECT count(*) FILTER (WHERE t.account_id IS NULL),
+       count(*) FILTER (WHERE h.account_id IS NULL),
+       count(*) FILTER (WHERE abs(h.started_on - t.started_on) > {gap}),
+       count(*) FILTER (WHERE abs(h.ended_on - t.ended_on) > {gap}),
+       count(*) FILTER (WHERE h.ended_on IS NOT NULL AND t.started_on IS NOT NULL
+                        AND t.ended_on IS NULL),
+       count(*) FILTER (WHERE h.started_on IS NOT NULL AND h.ended_on IS NULL
+                        AND t.ended_on IS NOT NULL),
+       count(*) FILTER (WHERE abs(h.arr - t.arr) > {share} * greatest(h.arr, t.arr))
+FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
