@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
-    ESTIMATORS,
     build_given_panel,
     new_command,
     read_analysis,
@@ -34,36 +33,9 @@ DONE_IN_PART = 4
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    report = new_command(commands, "report", _report, "write the report for managers",
-                         outputs=writes(out=PAGE, accounts_dir=ACCOUNT_PAGES))  # fmt: skip
-    report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
-    report.add_argument(
-        "--model",
-        type=Path,
-        metavar="MODEL",
-        help="score with it and backtest its settings (default: fit)",
-    )
-    report.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
-    report.add_argument("--origins", type=int, default=6,
-                        help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
-    report.add_argument(
-        "--accounts-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder for the pages of the accounts to call, to which the report links",
-    )
-    review = new_command(commands, "review", _review, "write one account's page for a meeting",
-                         outputs=writes(out=PAGE))  # fmt: skip
-    review.add_argument("--account", required=True, metavar="ID", help="the account_id")
-    review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
-    review.add_argument(
-        "--model", type=Path, metavar="MODEL", help="model for the risk and its reasons"
-    )
-    review.add_argument(
-        "--for-customer",
-        action="store_true",
-        help="show only what the customer may see: plan, results, processes, commitments",
-    )
+    pages = writes(out=PAGE, accounts_dir=ACCOUNT_PAGES)
+    new_command(commands, "report", _report, outputs=pages)
+    new_command(commands, "review", _review, outputs=writes(out=PAGE))
 
 
 def _report(options: argparse.Namespace) -> int:

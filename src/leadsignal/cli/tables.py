@@ -16,7 +16,7 @@ from leadsignal.cli.inputs import (
     read_given_tables,
     read_options,
 )
-from leadsignal.cli.printing import done, progress_bar, say, warn, write_json, writes
+from leadsignal.cli.printing import Kind, done, progress_bar, say, warn, write_json, writes
 from leadsignal.files.outputs import DEMO, PANEL, PROPOSAL
 
 if TYPE_CHECKING:
@@ -30,23 +30,15 @@ FILE = "leadsignal.toml"
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    init = new_command(
-        commands, "init", _init, "propose a leadsignal.toml for a folder of exports", project=False,
-        outputs=lambda options: (
-            [(place / FILE, PROPOSAL)] if (place := Path(options.folder)).is_dir() else []
-        ),
-    )  # fmt: skip
-    init.add_argument("folder", metavar="FOLDER", help="a folder of exports")
-    new_command(commands, "check", _check, "list faults of the tables, and warnings about them")
-    panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
-                        outputs=writes(out=PANEL))  # fmt: skip
-    panel.add_argument("--out", type=Path, required=True, metavar="FILE")
-    panel.add_argument("--since", dest="earlier", type=Path, metavar="FILE",
-                       help="an earlier panel whose rows are reused")  # fmt: skip
-    demo = new_command(commands, "demo", _demo, "run everything on the sample",
-                       project=False, outputs=writes(out=DEMO))  # fmt: skip
-    demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
-                      help="where to write (default: %(default)s)")  # fmt: skip
+    new_command(commands, "init", _init, outputs=_init_outputs)
+    new_command(commands, "check", _check)
+    new_command(commands, "panel", _panel, outputs=writes(out=PANEL))
+    new_command(commands, "demo", _demo, outputs=writes(out=DEMO))
+
+
+def _init_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    folder = Path(options.folder)
+    return [(folder / FILE, PROPOSAL)] if folder.is_dir() else []
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,59 +18,15 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from leadsignal.errors import OptionError, SourceError
+from leadsignal.package_data import packaged_toml
 
-ADBC_SCHEMES: dict[str, tuple[str, ...]] = {
-    "adbc_driver_postgresql": ("postgresql", "postgres"),
-    "adbc_driver_flightsql": ("grpc", "grpc+tls", "grpc+tcp"),
-    "adbc_driver_sqlite": ("file",),
-    "adbc_driver_snowflake": ("snowflake",),
-    "adbc_driver_bigquery": ("bigquery",),
-}
+ALLOWED = packaged_toml("leadsignal.config", "allowed.toml")
+"""What a project may name: databases, drivers, object stores, options and currencies."""
+ADBC_SCHEMES: Mapping[str, Sequence[str]] = ALLOWED["adbc"]
+DIALECTS: Mapping[str, Sequence[str]] = ALLOWED["dialects"]
 FLIGHT = ADBC_SCHEMES["adbc_driver_flightsql"]
-"""The allowed ADBC drivers, and the schemes of their URLs."""
-DIALECTS: dict[str, tuple[str, ...]] = {
-    "sqlite": ("pysqlite",),
-    "postgresql": ("psycopg", "psycopg2", "pg8000"),
-    "mysql": ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector"),
-    "mariadb": ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector"),
-    "oracle": ("oracledb",),
-    "mssql": ("pymssql", "pyodbc"),
-    "redshift": ("psycopg2", "redshift_connector"),
-    "snowflake": ("snowflake",),
-    "bigquery": ("bigquery",),
-    "databricks": ("connector",),
-    "trino": (),
-    "clickhouse": ("http", "native"),
-    "clickhousedb": ("connect",),
-    "cockroachdb": ("psycopg", "psycopg2"),
-}
-"""The databases opened by SQLAlchemy, and the drivers allowed for each besides the default."""
-STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "https", "http", "file", "memory")
-"""The allowed object stores; chains such as simplecache::s3:// are refused."""
+STORES: Sequence[str] = ALLOWED["stores"]
 FILES = ("duckdb",)
-DATABASE_OPTIONS = (
-    "access_token", "account", "api_key", "application_name", "catalog", "charset",
-    "client_encoding", "collation", "connect_timeout", "credentials_base64", "database", "dbname",
-    "encoding", "encrypt", "gssencmode", "host", "http_path", "keepalives", "keepalives_idle",
-    "location", "login_timeout", "options", "passphrase", "password", "port", "private_key",
-    "project", "protocol", "read_timeout", "region", "role", "schema", "secure", "service_name",
-    "sid", "ssl", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity", "sslcert", "sslkey",
-    "sslmode", "sslpassword", "sslrootcert", "target_session_attrs", "tcp_connect_timeout",
-    "timeout", "token", "trusted_connection", "trustservercertificate", "tz", "use_unicode", "user",
-    "username", "verify", "warehouse", "write_timeout",
-)  # fmt: skip
-"""Allowed options of databases, in the URL or separate. ADBC options begin with ``adbc.``."""
-STORE_OPTIONS = (
-    "access", "account_key", "account_name", "anon", "api_version", "asynchronous", "auto_mkdir",
-    "block_size", "cache_timeout", "client_id", "client_kwargs", "client_secret",
-    "client_secret_env", "config_kwargs", "connection_string", "consistency", "credential",
-    "default_block_size", "default_cache_type", "default_fill_cache", "encoded", "endpoint_url",
-    "fixed_upload_size", "headers", "key", "location_mode", "max_concurrency", "password",
-    "profile", "project", "requester_pays", "s3_additional_kwargs", "sas_token", "secret",
-    "session_kwargs", "session_token", "simple_links", "skip_instance_cache", "tenant_id",
-    "timeout", "token", "use_listings_cache", "use_ssl", "username", "version_aware",
-)  # fmt: skip
-"""Allowed options of object stores. None of them can name another store, or code to run."""
 _ODBC = re.compile(r"ODBC Driver \d+ for SQL Server")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
 
@@ -117,8 +73,8 @@ def _is_known(scheme: str) -> bool:
 
 def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bool) -> None:
     of_store = plain and scheme in STORES
-    allowed = STORE_OPTIONS if of_store else DATABASE_OPTIONS
-    allowed = (*allowed, "driver") if plain and scheme.startswith("mssql") else allowed
+    allowed: list[str] = ALLOWED["store_options" if of_store else "database_options"]
+    allowed = [*allowed, "driver"] if plain and scheme.startswith("mssql") else allowed
     for name in options:
         if str(name).lower() not in allowed and not (_is_adbc(str(name)) and not of_store):
             raise OptionError(f"option {name!r} is not allowed", f"Allowed: {', '.join(allowed)}")
@@ -129,9 +85,7 @@ def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bo
                 f"{name!r} in the URL is not allowed", f"Allowed: {', '.join(allowed)}"
             )
     for name, value in [*query, *options.items()]:
-        if name.lower() == "driver" and not re.fullmatch(
-            r"ODBC Driver \d+ for SQL Server", str(value)
-        ):
+        if name.lower() == "driver" and not _ODBC.fullmatch(str(value)):
             raise OptionError(
                 f"driver = {value!r} is not a Microsoft driver",
                 "Write ODBC Driver 18 for SQL Server",

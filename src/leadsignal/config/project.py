@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from leadsignal.config.credentials import Source, is_url
+from leadsignal.config.credentials import ALLOWED, Source, is_url
 from leadsignal.config.table_settings import (
     SPELLING,
     TableSource,
@@ -33,16 +33,7 @@ from leadsignal.config.toml_files import (
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, Column
 
-_ISO_4217 = """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
-    BZD CAD CDF CHF CLF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP
-    GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR
-    KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK
-    MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR
-    SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS
-    UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG
-"""
-CODES = frozenset(_ISO_4217.split())
+CODES = frozenset(ALLOWED["currencies"])
 """The currencies of ISO 4217."""
 YEN_OR_YUAN = "¥"
 """The sign of two currencies, which may have its own rate."""
