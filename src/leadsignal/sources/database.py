@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from leadsignal.config.credentials import Access
 from leadsignal.config.toml_files import near
 from leadsignal.errors import SourceError
+from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -204,48 +205,10 @@ class Database(ABC):
         """End the transaction and the connection."""
 
 
-NO_PASSWORD = "no password supplied|authentication failed|access denied|login failed|no pg_hba"
-NOT_REACHED = (
-    "connection refused|could not translate host|timeout expired|timed out|no route to host|"
-    "network is unreachable|can't connect|could not connect|connection reset|failed to resolve"
+KINDS: tuple[tuple[str, str, str], ...] = tuple(
+    ("|".join(one["patterns"]), one["problem"], one["remedy"])
+    for one in packaged_toml("leadsignal.sources", "refusals.toml")["refusal"]
 )
-LOST = "closed the connection|terminating connection|connection (was )?lost|gone away"
-NO_TABLE = (
-    r"relation .* does not exist|no such table|table with name .* does not exist|"
-    r"table .* doesn't exist|schema .* does not exist|unknown database|catalog .* does not exist|"
-    r"cross-database references"
-)
-NO_COLUMN = (
-    r"column .* does not exist|no such column|referenced column|unknown column|has no column|"
-    r"not found in from clause"
-)
-KINDS: tuple[tuple[str, str, str], ...] = (
-    (NO_PASSWORD, "refuses the user or the password",
-     "Check user_env and password_env, or the credentials file"),
-    (r"database .* does not exist|unknown database", "has no such database",
-     "Correct the last part of its URL"),
-    (NOT_REACHED, "cannot be reached", "Check host and port, and that the database is running"),
-    (LOST, "ended the connection", "Run again; if it fails again, ask the database administrator"),
-    ("bytes cannot be read", "holds bytes, which cannot be read",
-     "Leave the column out, or turn it into text in the query"),
-    ("permission denied|command denied|not authorized|insufficient privilege",
-     "does not allow {request} to be {doing}",
-     "Ask for the permission (GRANT)"),
-    ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
-     "A query must be a single SELECT; write to a database that allows it"),
-    (NO_COLUMN, "has no such column for {request}", "Correct the name"),
-    (NO_TABLE, "has no table {request}", "Correct the name"),
-    ("statement timeout|canceling statement|query canceled", "gave up on {request}",
-     "Ask for fewer rows, or for a longer statement_timeout"),
-    ("database is locked|could not set lock|conflicting lock", "is in use by another program",
-     "Close it, or run again later"),
-    ("file is not a database|not a valid duckdb", "is not a database file", "Correct the path"),
-    ("syntax error|parser error|incomplete input", "cannot understand {request}",
-     "Correct the query; it is one SELECT, in the database's own SQL"),
-    ("can't load plugin|no module named|could not load|could not find driver",
-     "needs a driver that is not installed",
-     "Install the package that its URL names, or correct the URL"),
-)  # fmt: skip
 """Pattern of a driver's message, and the problem and remedy that we report for it."""
 
 
