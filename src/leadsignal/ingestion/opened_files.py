@@ -21,6 +21,7 @@ from leadsignal.sources.parts import (
     quoted,
     refuse_too_wide,
     too_large,
+    unreadable,
 )
 from leadsignal.sources.workbooks import open_workbook
 
@@ -41,8 +42,7 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except (duckdb.Error, UnicodeError):
         problem = "is not a Parquet file" if file.stat().st_size else "is empty"
-        fault = Fault(shown, table, None, None, None, problem, "Export it again.")
-        raise UnreadableError(fault) from None
+        raise unreadable(table, shown, problem, "Export it again.") from None
     refuse_too_wide(table, shown, len(described))
     rows = _refuse_bomb(table, file, shown, connection)
     columns = {row[0]: quoted(row[0]) for row in described}
@@ -58,7 +58,7 @@ def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
     ((rows,),) = connection.execute(query).fetchall()
     if rows and int(rows) > MAX_ROWS_PER_BYTE * file.stat().st_size:
         problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"
-        raise UnreadableError(Fault(shown, table, None, None, None, problem, "Export it again."))
+        raise unreadable(table, shown, problem, "Export it again.")
     return int(rows or 0)
 
 
@@ -88,7 +88,7 @@ class Unpacking:
         end = ending(file.name).removesuffix(packing)
         plain = self.folder / f"unpacked-{self.unpacked:05}{end}"
         if not file.stat().st_size:
-            raise UnreadableError(_damaged(table, shown, "is empty"))
+            raise unreadable(table, shown, "is empty", "Export it again.")
         try:
             self._unpack(table, file, plain, shown)
         except UnreadableError:
@@ -97,9 +97,8 @@ class Unpacking:
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno:
                 raise
-            raise UnreadableError(
-                _damaged(table, shown, f"is not a {packing} file, or is damaged")
-            ) from None
+            problem = f"is not a {packing} file, or is damaged"
+            raise unreadable(table, shown, problem, "Export it again.") from None
         return plain
 
     def shortened(self, file: Path, encoding: str, lines: int) -> Path:
@@ -131,10 +130,6 @@ class Unpacking:
                 if room < 0:
                     raise too_large(table, shown, self.limit)
                 out.write(block)
-
-
-def _damaged(table: str, shown: str, problem: str) -> Fault:
-    return Fault(shown, table, None, None, None, problem, "Export it again.")
 
 
 # Opening by format --------------------------------------------------------------------------------
@@ -177,7 +172,7 @@ def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
             what = ".xlsx" if name == "sheet" else ".csv and .xlsx"
             problem = f"{name} is set, which only {what} files have"
             remedy = f"Take {name} out of [tables.{found.table}]."
-            raise UnreadableError(Fault(shown, found.table, None, None, None, problem, remedy))
+            raise unreadable(found.table, shown, problem, remedy)
 
 
 def columns_in_folder_names(part: Part, file: Path) -> Iterator[Fault]:

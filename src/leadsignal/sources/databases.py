@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.config.credentials import Access, Source, installed_only, named_source, open_source
 from leadsignal.errors import Fault, SourceError
 from leadsignal.sources.database import ADBC_DRIVERS, Database, RowRequest, refusal
-from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.parts import Part, UnreadableError, unreadable
 from leadsignal.sources.project_files import DuckdbDatabase
 from leadsignal.sources.sqlalchemy_rows import AdbcDatabase, SqlalchemyDatabase
 
@@ -72,7 +72,7 @@ def open_rows(table: str, request: RowRequest, database: Database) -> Part:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         problem, remedy = "the query has this column twice", "Give one of them another name."
-        raise UnreadableError(Fault(None, table, None, twice[0], None, problem, remedy))
+        raise unreadable(table, None, problem, remedy, column=twice[0])
     columns = {name: f"c{index}" for index, name in enumerate(names)}
     part = Part(table, None, columns, on_demand=True)
     failed: list[Fault] = []

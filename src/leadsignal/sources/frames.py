@@ -6,8 +6,7 @@ import datetime
 import sys
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.errors import Fault
-from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.parts import Part, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +21,9 @@ def open_frame(table: str, frame: Any) -> Part:
     columns: dict[str, str] = {}
     for index, name in enumerate(names):
         columns.setdefault(name, f"c{index}")
-    repeated = {name for name in names if names.count(name) > 1}
-    for name in sorted(repeated):
-        raise UnreadableError(
-            Fault(None, table, None, name, None, "the frame has this column twice", "Rename one.")
-        )
+    if repeated := sorted(name for name in names if names.count(name) > 1):
+        problem = "the frame has this column twice"
+        raise unreadable(table, None, problem, "Rename one.", column=repeated[0])
     return Part(table, None, columns, reader=lambda: numbered)
 
 
@@ -51,7 +48,7 @@ def _arrow(table: str, frame: Any) -> pa.RecordBatchReader:
         return frame.to_arrow().to_reader()
     remedy = "Give a pandas frame, an Arrow table, a path, or a frame that exports Arrow."
     problem = f"a {type(frame).__name__} is not a frame"
-    raise UnreadableError(Fault(None, table, None, None, None, problem, remedy))
+    raise unreadable(table, None, problem, remedy)
 
 
 def reader_with_names(reader: pa.RecordBatchReader, names: list[str]) -> pa.RecordBatchReader:

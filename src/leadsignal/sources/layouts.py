@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,7 +12,7 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.phrases import plain_name
 from leadsignal.schema import BY_NAME, Table
-from leadsignal.sources.parts import Footer, UnreadableError, literal, quoted
+from leadsignal.sources.parts import Footer, UnreadableError, literal, quoted, unreadable
 
 SEARCHED = 50
 """Number of lines at each end of a file that are searched for titles and footers."""
@@ -25,6 +25,16 @@ _TOTAL = re.compile(
 
 Row = tuple[int, list[str]]
 """A line number, counted from 1, and the cells of that line."""
+
+
+def refuse_repeated(
+    table: str, shown: str, header: Sequence[str], known: Collection[str], line: int
+) -> None:
+    """Raise UnreadableError if a header has a known name twice."""
+    for name in header:
+        if name in known and header.count(name) > 1:
+            problem, remedy = "the header names a column twice", "Rename one of them."
+            raise unreadable(table, shown, problem, remedy, line, name)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from leadsignal.sources.locate import (
     stem,
     why_unusable,
 )
-from leadsignal.sources.parts import UnreadableError
+from leadsignal.sources.parts import UnreadableError, unreadable
 
 
 class ObjectStores:
@@ -64,17 +64,14 @@ class ObjectStores:
         if access.scheme.partition("+")[0] in {*ADBC_DRIVERS, "duckdb", "sqlite", "mysql"}:
             problem = "is a database, not a folder of tables"
             remedy = "Name it in a leadsignal.toml, as url of a section [sources.NAME]."
-            fault = Fault(access.hide(url), None, None, None, None, problem, remedy)
-            raise UnreadableError(fault)
+            raise unreadable(None, access.hide(url), problem, remedy)
         names = self._guarded(None, access, lambda: self._names(access))
         for table in (table.name for table in ALL_TABLES):
             found = [name for name in names if stem(name) == table]
             if len(found) > 1:
                 problem = "two sources for one table"
                 shown = " and ".join(sorted(found))
-                raise UnreadableError(
-                    Fault(shown, table, None, None, None, problem, "Keep one of them.")
-                )
+                raise unreadable(table, shown, problem, "Keep one of them.")
             if found:
                 yield self.fetch(table, TableSource(path=f"{url.rstrip('/')}/{found[0]}"))
 
@@ -103,7 +100,7 @@ class ObjectStores:
         paths, shown = _listed(files, path), access.hide(address)
         if not paths:
             problem, remedy = "no file matches", "Correct the path."
-            raise UnreadableError(Fault(shown, table, None, None, None, problem, remedy))
+            raise unreadable(table, shown, problem, remedy)
         found = of_one_ending(table, [Path(path) for path in paths], shown)
         if isinstance(found, Fault):
             raise UnreadableError(found)
@@ -111,7 +108,7 @@ class ObjectStores:
         for path in paths:
             why = why_unusable(Path(path)) if "file" in files.protocol else None
             if why:
-                raise UnreadableError(Fault(shown, table, None, None, None, *why))
+                raise unreadable(table, shown, *why)
             self.copied += 1
             # Choose the name ourselves: that of an object could lead out of the folder.
             name = PurePosixPath(path).name
@@ -135,13 +132,12 @@ class ObjectStores:
         except Exception as error:  # noqa: BLE001
             problem, remedy = _in_words(error)
             if isinstance(error, OptionError):
-                fault = Fault(access.hide(access.url), table, None, None, None, problem, remedy)
-                raise UnreadableError(fault) from None
+                raise unreadable(table, access.hide(access.url), problem, remedy) from None
             said = access.hide(" ".join(str(error).split()))[:200] or type(error).__name__
             shown = None if isinstance(error, FileNotFoundError) else said
             address = hide_secrets(access.url, access.secrets)
-            fault = Fault(address, table, None, None, shown, problem, remedy)
-        raise UnreadableError(fault)
+            refused = unreadable(table, address, problem, remedy, value=shown)
+        raise refused
 
 
 def _open(access: Access, url: str) -> tuple[Any, str]:

@@ -76,19 +76,31 @@ class Part:
     footer: Footer | None = None
 
 
+def unreadable(
+    table: str | None,
+    file: str | None,
+    problem: str,
+    remedy: str,
+    line: int | None = None,
+    column: str | None = None,
+    value: str | None = None,
+) -> UnreadableError:
+    """Return the error of a part of a table that cannot be read."""
+    return UnreadableError(Fault(file, table, line, column, value, problem, remedy))
+
+
 def refuse_too_wide(table: str, file: str, columns: int) -> None:
     """Raise UnreadableError for a file with more than 2,000 columns."""
     if columns > MAX_COLUMNS:
         problem = f"has {columns:,} columns; at most {MAX_COLUMNS:,} are read"
-        fault = Fault(file, table, None, None, None, problem, "Export only the columns needed.")
-        raise UnreadableError(fault)
+        raise unreadable(table, file, problem, "Export only the columns needed.")
 
 
 def too_large(table: str, file: str | None, limit: int) -> UnreadableError:
     """Return the error of a file that takes more disk space than allowed."""
     problem = f"unpacks to more than {limit:,} bytes, with what was read before"
     remedy = "Check the file; if it is correct, set LEADSIGNAL_UNPACKED=50GB."
-    return UnreadableError(Fault(file, table, None, None, None, problem, remedy))
+    return unreadable(table, file, problem, remedy)
 
 
 def quoted(name: str) -> str:

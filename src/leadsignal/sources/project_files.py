@@ -18,7 +18,7 @@ from leadsignal.files.outputs import Inputs, note_inputs
 from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.database import BATCH_ROWS, ONE_SELECT, Database, RowRequest, refusal
 from leadsignal.sources.locate import Located, at_path, endings, known_format, locate, located
-from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
+from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, unreadable
 from leadsignal.threads import threads
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class ProjectFiles(DuckdbDatabase):
         """Yield the files named in a query; raises UnreadableError if one does not exist."""
         if self.folder is None:
             remedy = "Give a folder or a .toml file, which paths can start from."
-            raise _unreadable(table, None, "there is no folder of files to query", remedy)
+            raise unreadable(table, None, "there is no folder of files to query", remedy)
         seen: set[str] = set()
         for name, is_table in names_in(query):
             if name in seen:
@@ -208,14 +208,14 @@ class ProjectFiles(DuckdbDatabase):
         path = os.path.realpath(os.path.join(home, name))
         if os.path.isabs(name) or not path.startswith(home + os.sep):
             remedy = "Write a path that starts from the project's folder and stays in it."
-            raise _unreadable(table, name, "is outside the project's folder", remedy)
+            raise unreadable(table, name, "is outside the project's folder", remedy)
         found = at_path(table, Path(home), name)
         if isinstance(found, Fault):
             raise UnreadableError(found)
         for file in found.files:
             if not os.path.realpath(file).startswith(home + os.sep):
                 remedy = "Copy the file into the project's folder."
-                raise _unreadable(table, name, "leads outside the project's folder", remedy)
+                raise unreadable(table, name, "leads outside the project's folder", remedy)
         return found
 
     def add(self, name: str, part: Part) -> None:
@@ -307,10 +307,6 @@ def names_in(query: str) -> Iterator[tuple[str, bool]]:
         name = (found[1] or found[2] or "").replace("''", "'").replace('""', '"')
         if known_format(name) is not None or "*" in name or "/" in name:
             yield name, bool(_FROM.search(query[: found.start()]))
-
-
-def _unreadable(table: str, name: str | None, problem: str, remedy: str) -> UnreadableError:
-    return UnreadableError(Fault(name, table, None, None, None, problem, remedy))
 
 
 # Inputs -------------------------------------------------------------------------------------------
