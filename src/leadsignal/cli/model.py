@@ -172,10 +172,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _fitted_to(
-    options: argparse.Namespace,
-    tables: Tables,
-    analysis: SuccessAnalysis | None,
-    record: RunRecord,
+    options: argparse.Namespace, tables: Tables, analysis: SuccessAnalysis | None, record: RunRecord
 ) -> ChurnModel:
     """Fit a model to the tables to score, if no model is given."""
     from leadsignal.model import churn_model

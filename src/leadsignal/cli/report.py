@@ -78,10 +78,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _backtest(
-    options: argparse.Namespace,
-    model: ChurnModel | None,
-    panel: Panel,
-    missing: dict[str, str],
+    options: argparse.Namespace, model: ChurnModel | None, panel: Panel, missing: dict[str, str]
 ) -> Backtest | None:
     from leadsignal.errors import ModelError, OptionError
     from leadsignal.evaluation.backtest import run_backtest
@@ -201,11 +198,7 @@ def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
         dated = options.out is not None and options.out.is_dir()
         earlier = read_scores(options.out) if dated else None
         write_call_list(
-            newest,
-            options.call_list,
-            earlier,
-            pages=options.accounts_dir,
-            force=options.force,
+            newest, options.call_list, earlier, pages=options.accounts_dir, force=options.force
         )
 
 

@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 
 from leadsignal.datasets.law import Array, Law, draw_weeks, map_arrays, normal, stacked
-from leadsignal.datasets.population import (
-    REP_LOG_HAZARD,
-    REPS,
-    SEGMENTS,
-    AccountTraits,
-)
+from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, SEGMENTS, AccountTraits
 
 MONDAY = 4
 """1970-01-05, in days since 1970-01-01."""

@@ -94,12 +94,7 @@ ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
 PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
 BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})
 
-MODEL = FolderKind(
-    "a model",
-    r"model\.json|SHA256SUMS",
-    "model.json",
-    b'"trained_through"',
-)
+MODEL = FolderKind("a model", r"model\.json|SHA256SUMS", "model.json", b'"trained_through"')
 SCORES_BY_DATE = FolderKind("scores by date", r"snapshot_on=.*", alone=False)
 SCORES_OF_DATE = FolderKind("the scores of a date", r"scores\.parquet|_run\.json", "scores.parquet")
 SPARK_ROWS_OF_DATE = FolderKind(

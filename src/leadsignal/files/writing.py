@@ -21,13 +21,7 @@ from pathlib import Path
 
 from leadsignal.errors import WriteError
 from leadsignal.files.locks import clean_orphans, hold, uncut
-from leadsignal.files.outputs import (
-    FileKind,
-    FolderKind,
-    check_distinct,
-    check_file,
-    check_folder,
-)
+from leadsignal.files.outputs import FileKind, FolderKind, check_distinct, check_file, check_folder
 
 PART = ".part"
 

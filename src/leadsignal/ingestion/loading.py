@@ -40,14 +40,7 @@ from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
-from leadsignal.sources.locate import (
-    Located,
-    at_path,
-    locate,
-    located,
-    not_read,
-    unread_files,
-)
+from leadsignal.sources.locate import Located, at_path, locate, located, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parts import (
     CombinedParts,

@@ -12,16 +12,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import atomic_write
-from leadsignal.html_pages import (
-    Html,
-    day,
-    join,
-    number,
-    page,
-    section,
-    table,
-    tag,
-)
+from leadsignal.html_pages import Html, day, join, number, page, section, table, tag
 from leadsignal.phrases import day_text, money
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.review import (

@@ -6,15 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from leadsignal.html_pages import (
-    Html,
-    figure,
-    folded,
-    number,
-    section,
-    table,
-    tag,
-)
+from leadsignal.html_pages import Html, figure, folded, number, section, table, tag
 from leadsignal.phrases import day_text, days_text
 from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import missing_line

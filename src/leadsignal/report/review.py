@@ -331,10 +331,7 @@ def result_series(results: pd.DataFrame, status: AccountStatus) -> Series:
 
 
 def event_lanes(
-    frames: Mapping[str, pd.DataFrame],
-    processes: Sequence[ProcessReview],
-    first: date,
-    last: date,
+    frames: Mapping[str, pd.DataFrame], processes: Sequence[ProcessReview], first: date, last: date
 ) -> list[Lane]:
     """Return lanes of plans, processes, commitments, tickets and contract changes.
 
