@@ -42,14 +42,14 @@ def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from leadsignal.as_of_context import AsOfContext
-    from leadsignal.files.writing import atomic_write
+    from leadsignal.html_pages import page_path, write_page
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report.churn_page import checked_path, report_page, with_pages
+    from leadsignal.report.churn_page import report_page, with_pages
     from leadsignal.report.findings import gather_findings
     from leadsignal.report.summary import summarise
 
     # Check the path first, so that an error is reported before the work.
-    path = checked_path(options.out, force=options.force)
+    path = page_path(options.out, force=options.force)
     model = load_model(options.model) if options.model else None
     tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}
@@ -67,8 +67,7 @@ def _report(options: argparse.Namespace) -> int:
         listed = [row["account_id"] for row in rows if row["alert"] and not row["held_out"]]
         write_pages(options, scores, context, listed)
         summary = with_pages(summary, options.accounts_dir, path)
-    with atomic_write(path, PAGE, force=options.force) as part:
-        part.write_text(report_page(summary), encoding="utf-8")
+    write_page(path, report_page(summary), force=options.force)
     for name, why in summary["missing"].items():
         say(options, f"not in the report: {name}: {why}")
     say(options, f"written to {options.out}")

@@ -12,7 +12,7 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.errors import OptionError, quiet
 from leadsignal.files.outputs import ACCOUNT_PAGES, page_name
 from leadsignal.files.writing import whole_folder
-from leadsignal.html_pages import Html, account_cell, day, join, page, section, table, tag
+from leadsignal.html_pages import Html, account_cell, day, header, join, page, section, table, tag
 from leadsignal.phrases import day_text
 from leadsignal.report.account_page import review_page
 from leadsignal.report.review_reading import one_analysis, review_account
@@ -125,10 +125,9 @@ def _index(scores: Scores, rows: list[Row]) -> str:
     listed = table(head, rows, f"{len(rows):,} accounts", class_="cards") if rows else tag(
         "p", "No account is listed."
     )  # fmt: skip
-    subtitle = tag("p", f"As of {on}", class_="soft")
     return page(
         f"Account pages, as of {on}",
-        tag("header", tag("div", tag("h1", "Account pages"), subtitle, class_="top")),
+        header("Account pages", f"As of {on}"),
         tag("main", listed),
         description=f"Account pages as of {on}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leadsignal.html_pages import Html, figure, folded, join, number, section, table, tag
+from leadsignal.html_pages import Html, bullets, figure, folded, join, number, section, table, tag
 from leadsignal.phrases import day_text, level_text, month_text
 from leadsignal.report.charts import (
     LINE_HEIGHT,
@@ -355,13 +355,9 @@ def _names(
 def method_section(title: str, summary: Summary) -> Html:
     """Return how the numbers are computed, their limitations, and what is missing."""
     return section(
-        "method", title, tag("h3", "How the numbers are computed"), _items(_methods(summary)),
-        tag("h3", "What they do not say"), _items(_not_said(summary)), _missing(summary),
+        "method", title, tag("h3", "How the numbers are computed"), bullets(_methods(summary)),
+        tag("h3", "What they do not say"), bullets(_not_said(summary)), _missing(summary),
     )  # fmt: skip
-
-
-def _items(items: list[str]) -> Html:
-    return tag("ul", *(tag("li", one) for one in items))
 
 
 def _methods(summary: Summary) -> list[str]:
@@ -432,4 +428,4 @@ def _missing(summary: Summary) -> Html | str:
     if not missing:
         return ""
     items = [f"{name}: {why}" for name, why in sorted(missing.items())]
-    return tag("div", tag("h3", "Not in this report"), _items(items))
+    return tag("div", tag("h3", "Not in this report"), bullets(items))

@@ -20,11 +20,22 @@ from leadsignal.cohorts.evidence import RUNG_TEXT
 from leadsignal.cohorts.verdict import between, in_digits, main_contrasts, method_words
 from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, share_there
 from leadsignal.errors import ModelError
-from leadsignal.files.outputs import PAGE
-from leadsignal.files.writing import atomic_write
-from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
+from leadsignal.html_pages import (
+    Html,
+    bullets,
+    figure,
+    folded,
+    header,
+    join,
+    page,
+    page_path,
+    remark,
+    section,
+    table,
+    tag,
+    write_page,
+)
 from leadsignal.report.charts import NARROW, Axis, Estimate, Row, Scale, both, ranges, svg
-from leadsignal.report.churn_page import checked_path
 from leadsignal.report.cohort_sections import RATIO_TICKS
 from leadsignal.report.wording import how_often, name_text, share_text
 
@@ -73,10 +84,8 @@ def write_comparison(
     >>> write_comparison(tempfile.gettempdir() + "/segment.html", comparison).name
     'segment.html'
     """
-    path = checked_path(file, force=force)
-    with atomic_write(path, PAGE, force=force) as part:
-        part.write_text(comparison_page(comparison), encoding="utf-8")
-    return path
+    path = page_path(file, force=force)
+    return write_page(path, comparison_page(comparison), force=force)
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -84,7 +93,7 @@ def comparison_page(comparison: Comparison) -> str:
     title = f"Customers by {name_text(comparison.by)}"
     return page(
         title,
-        header(title, comparison),
+        size_header(title, comparison),
         tag(
             "main", doubts(comparison), *comparison_sections(comparison), details(comparison),
         ),
@@ -97,23 +106,19 @@ def comparison_page(comparison: Comparison) -> str:
 FOOTER = "Every churn counts on the day on which it became known. Made with leadsignal."
 
 
-def header(title: str, comparison: Comparison) -> Html:
+def size_header(title: str, comparison: Comparison) -> Html:
     """Return the heading of a page with the size of the data."""
     dated = comparison.dated
     facts = [("Accounts", f"{len(dated):,}"), ("Left", f"{int((dated.cause == 1).sum()):,}")]
-    pairs = [tag("div", tag("dt", what), tag("dd", value)) for what, value in facts]
-    lead = tag("p", "Is the difference more than chance?", class_="soft")
-    top = tag("div", tag("h1", title), lead, class_="top")
-    return tag("header", top, tag("dl", *pairs, class_="facts"))
+    return header(title, "Is the difference more than chance?", facts)
 
 
 def doubts(comparison: Comparison) -> Html | str:
     """Return the warnings about the tables, shown above everything else."""
     if not comparison.warnings:
         return ""
-    lines = [tag("li", str(one)) for one in comparison.warnings]
     title = tag("span", "Check the data first", class_="warn")
-    return section("doubts", title, tag("ul", *lines))
+    return section("doubts", title, bullets(map(str, comparison.warnings)))
 
 
 def comparison_sections(comparison: Comparison) -> list[Html]:
@@ -139,8 +144,7 @@ def verdict(comparison: Comparison) -> Html:
 
 def cautions(comparison: Comparison) -> Html:
     """Return the most important cautions."""
-    first = comparison.cautions[:MAX_CAUTIONS]
-    return tag("ul", *(tag("li", sentence(caution)) for caution in first))
+    return bullets(map(sentence, comparison.cautions[:MAX_CAUTIONS]))
 
 
 def sentence(text: str) -> str:
@@ -156,15 +160,13 @@ def picture(comparison: Comparison) -> Html:
     try:
         curves = comparison.curves()
     except ModelError as error:
-        return tag("p", f"No curves: {error}", class_="small soft")
+        return remark(f"No curves: {error}")
     note = (
         "Both show the share that is still a customer and has given no notice. On the right all"
         " accounts share one rate of leaving by age, and the cohorts differ by the ratio of the"
         " verdict; the shaded band is its 95 % interval."
     )
-    return join(
-        [_both_curves(comparison, curves, HALF, NARROW), tag("p", note, class_="small soft")]
-    )
+    return join([_both_curves(comparison, curves, HALF, NARROW), remark(note)])
 
 
 def small_picture(comparison: Comparison) -> Html | str:
@@ -210,11 +212,9 @@ def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
 
 def _after_a_year(curves: pd.DataFrame) -> tuple[str, str]:
     """Return naive and corrected retention after a year; nothing where it is unknown."""
-    names, corrected, usual = [], [], []
-    for name, right, left in share_there(curves, YEARS[0]):
-        names.append(name)
-        corrected.append(right)
-        usual.append(left)
+    there = list(share_there(curves, YEARS[0]))
+    names = [name for name, _, _ in there]
+    usual, corrected = ([one[side] for one in there] for side in (2, 1))
     return _in_brackets(names, usual), _in_brackets(names, corrected)
 
 
@@ -334,15 +334,15 @@ def grid_section(comparison: Comparison) -> Html | str:
 def details(comparison: Comparison) -> Html:
     """Return everything else, folded."""
     first = comparison.cohorts[0].name if comparison.contrasts else None
-    cohorts = [tag("li", cohort_line(one, first).strip()) for one in comparison.cohorts]
+    cohorts = [cohort_line(one, first).strip() for one in comparison.cohorts]
     explained = [tag("p", line) for line in comparison.explanation.splitlines()]
-    rest = [tag("li", sentence(one)) for one in comparison.cautions[MAX_CAUTIONS:]]
+    rest = [sentence(one) for one in comparison.cautions[MAX_CAUTIONS:]]
     found = [
         tag("h3", "In ratios"), *explained,
         *_evidence(comparison),
-        tag("h3", "Cohorts"), tag("ul", *cohorts),
+        tag("h3", "Cohorts"), bullets(cohorts),
         *([tag("h3", "Every method"), _every_method(comparison)] if comparison.contrasts else []),
-        *([tag("h3", "More cautions"), tag("ul", *rest)] if rest else []),
+        *([tag("h3", "More cautions"), bullets(rest)] if rest else []),
     ]  # fmt: skip
     return folded("Details: every number, method and caution", *found)
 
@@ -351,10 +351,10 @@ def _evidence(comparison: Comparison) -> list[Html]:
     if not comparison.evidence:
         return []
     items = [
-        tag("li", f"{one.sentence} Rung {int(one.rung)} of 4: {RUNG_TEXT[one.rung]}.")
+        f"{one.sentence} Rung {int(one.rung)} of 4: {RUNG_TEXT[one.rung]}."
         for one in comparison.evidence
     ]
-    return [tag("h3", "Evidence"), tag("ul", *items)]
+    return [tag("h3", "Evidence"), bullets(items)]
 
 
 def _every_method(comparison: Comparison) -> Html:
