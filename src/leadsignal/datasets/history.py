@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.datasets.law import Array, Law, draw_weeks, map_arrays, normal, stacked
+from leadsignal.datasets.law import NAMES, Array, Law, draw_weeks, map_arrays, normal, stacked
 from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, SEGMENTS, AccountTraits
 
 MONDAY = 4
@@ -331,14 +331,7 @@ def completion(who: AccountTraits) -> Array:
     return np.where(who.completes, who.renewals[:, 0], NEVER)
 
 
-REASONS_TO_LEAVE = (
-    "acquired",
-    "results not reached",
-    "price",
-    "moved to competitor",
-    "no longer needed",
-    "out of business",
-)
+REASONS_TO_LEAVE: tuple[str, ...] = tuple(NAMES["reasons_to_leave"])
 
 
 def _reason(law: Law, who: AccountTraits, state: State, decided: Array, first_week: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -33,24 +33,9 @@ def stacked(*arrays: Array) -> Array:
     return np.concatenate(arrays)
 
 
-_WHO_NAMES = """
-start term segment industry region employees arr rep reason owner readiness diligence
-activity charm notice lag fall threshold cause users returning gap spare0 target objective
-completes spare1 initial0 initial1
-"""
-WHO = tuple(_WHO_NAMES.split())
-"""Draws made once per account; spare ones can be put to use without changing the others."""
-
-_WEEKLY_NAMES = """
-practise0 practise1 success trouble reduce reduce_size handoff rep measure activity dip
-dip_weeks reconcile review review_size sponsor diary noise0 noise1 noise2 noise3 noise4
-noise5 ticket0 ticket0_day ticket0_severity ticket0_close ticket1 ticket1_day
-ticket1_severity ticket1_close expand expand_size expand_day flag flag_day clear survey
-survey_score health result result_value result_day shown usage plan plan_weeks customer
-customer_due customer_kept customer_late vendor vendor_due vendor_kept vendor_late action
-"""
-WEEKLY = tuple(_WEEKLY_NAMES.split())
-"""Draws made for each account every week."""
+NAMES = packaged_toml(PACKAGE, "names.toml")
+WHO: Sequence[str] = NAMES["draws"]["once"]
+WEEKLY: Sequence[str] = NAMES["draws"]["weekly"]
 
 
 def _stream(seed: int, slot: int, life: int, purpose: int) -> np.random.Generator:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.datasets.law import PACKAGE, Array, Law, draw_who, map_arrays, normal, pick
-from leadsignal.package_data import packaged_toml
+from leadsignal.datasets.law import NAMES, Array, Law, draw_who, map_arrays, normal, pick
 
-NAMES = packaged_toml(PACKAGE, "names.toml")
 SEGMENTS, INDUSTRIES, REGIONS, REPS, REASONS, OWNERS = (
     tuple(NAMES[name])
     for name in ("segments", "industries", "regions", "reps", "reasons", "close_owners")

@@ -5,23 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from leadsignal.datasets.history import AFTER_HANDOFF, AFTER_REDUCTION, NEVER, History, completion
-from leadsignal.datasets.law import Array, Law, draw_events, normal, poisson
+from leadsignal.datasets.law import NAMES, Array, Law, draw_events, normal, poisson
 
 Columns = dict[str, Array]
 """A table as arrays by column; ``row`` is the account's position, days are integers."""
 
-BEHAVIORS = (
-    "reconciliation_completed",
-    "close_review_held",
-    "sponsor_meeting",
-    "diary_kept",
-    "report_exported",
-    "dashboard_viewed",
-    "comment_added",
-    "login_shared",
-    "template_copied",
-    "filter_saved",
-)
+BEHAVIORS: tuple[str, ...] = tuple(NAMES["behaviors"])
 NOISE_A_WEEK = (1.0, 1.2, 0.8, 0.5, 0.45, 0.6)
 LOADINGS = (1.0, 0.65, 1.35, 0.8, 1.2, 1.0)
 """Loading of each of the other behaviours on an account's unobserved quality."""

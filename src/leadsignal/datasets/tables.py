@@ -15,10 +15,9 @@ import pandas as pd
 
 from leadsignal.datasets import records
 from leadsignal.datasets.history import NEVER, REASONS_TO_LEAVE, History
-from leadsignal.datasets.law import Array, Law, account_uniforms
+from leadsignal.datasets.law import NAMES, Array, Law, account_uniforms
 from leadsignal.datasets.population import (
     INDUSTRIES,
-    NAMES,
     OWNERS,
     REASONS,
     REGIONS,
