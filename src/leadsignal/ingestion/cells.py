@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leadsignal.config.notation import AS_WE_WRITE, EPOCHS, EXCEL, Notation, parts_of
+from leadsignal.package_data import packaged_toml
 from leadsignal.schema import Column
 from leadsignal.sources.parts import literal, quoted
 
@@ -304,40 +305,21 @@ TIME = (
 )
 """A time of day after a date: hour, minute, second, "a" or "p" for am and pm, and UTC offset."""
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +)?"
-_DIGITS = {
-    "YYYY": r"(\d{4})",
-    "YY": r"(\d{2})",
-    "MMM": rf"({MONTHS})",
-    "MM": r"(\d{1,2})",
-    "M": r"(\d{1,2})",
-    "DD": r"(\d{1,2})",
-    "D": r"(\d{1,2})",
-}
+NOTATIONS = packaged_toml("leadsignal.ingestion", "notations.toml")
+
+
+def filled(pattern: str) -> str:
+    """Return a pattern of ``notations.toml`` with the names in it replaced."""
+    pattern = pattern.replace("<months>", MONTHS).replace("<weekday>", _WEEKDAY)
+    return pattern.replace("<time>", TIME)
+
+
+_DIGITS: Mapping[str, str] = {name: filled(one) for name, one in NOTATIONS["digits"].items()}
 _PIVOT = 69
 """Two-digit years from this one on belong to the last century, as in POSIX."""
 
-UNAMBIGUOUS: tuple[tuple[str, str], ...] = (
-    # Year first: 2023/01/05, 2023.1.5, 2023-01-05 3:04 PM, 20230105T150400Z.
-    (rf"(\d{{4}})[/.-](\d{{1,2}})[/.-](\d{{1,2}}){TIME}", r"\1|\2|\3|\4|\5|\6|\7|\8"),
-    (r"(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(z?)", r"\1|\2|\3|\4|\5|\6||\7"),
-    # Month names: 05-Jan-2023, Thu, 5 January 2023 15:04:05 GMT.
-    (
-        rf"{_WEEKDAY}(\d{{1,2}})(?:st|nd|rd|th|\.)?[-/ ]? ?({MONTHS})\.?,?[-/ ] ?(\d{{4}}){TIME}",
-        r"\3|\2|\1|\4|\5|\6|\7|\8",
-    ),
-    # Jan 5, 2023; January 5, 2023 3:04 PM; Jan-05-2023.
-    (
-        rf"{_WEEKDAY}({MONTHS})\.?[-/ ] ?(\d{{1,2}})(?:st|nd|rd|th)?,?[-/ ] ?(\d{{4}}){TIME}",
-        r"\3|\1|\2|\4|\5|\6|\7|\8",
-    ),
-    # 2023-Jan-05.
-    (rf"(\d{{4}})[-/ ]({MONTHS})[-/ ](\d{{1,2}}){TIME}", r"\1|\2|\3|\4|\5|\6|\7|\8"),
-    # Thu Jan  5 15:04:05 2023, as Unix and Ruby write it.
-    (
-        rf"{_WEEKDAY}({MONTHS}) +(\d{{1,2}}) (\d{{2}}):(\d{{2}}):(\d{{2}})"
-        r"(?: (utc|gmt|[+-]\d{4}))? (\d{4})",
-        r"\7|\1|\2|\3|\4|\5||\6",
-    ),
+UNAMBIGUOUS: tuple[tuple[str, str], ...] = tuple(
+    (filled(one["pattern"]), one["parts"]) for one in NOTATIONS["unambiguous"]
 )
 """Unambiguous date patterns, each with its rearrangement as year, month, day and time."""
 
@@ -413,12 +395,7 @@ def counted_date(text: str, patterns: Sequence[str]) -> str | None:
 
 
 CURRENCY_SIGN = r"[A-Z]{0,2}[$€£¥₹₩₽₺₴₫฿]|[A-Z]{3}|zł|Kč"
-SIGNS = {
-    "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₽": "RUB",
-    "₺": "TRY", "₴": "UAH", "₫": "VND", "฿": "THB", "zł": "PLN", "Kč": "CZK", "A$": "AUD",
-    "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "R$": "BRL", "NZ$": "NZD", "HK$": "HKD",
-    "S$": "SGD",
-}  # fmt: skip
+SIGNS: Mapping[str, str] = NOTATIONS["currencies"]
 """Signs of a single currency; others, such as kr and ¥, are shared by several."""
 _OPTIONAL_SIGN = rf"(?:{CURRENCY_SIGN})?"
 _SPACE = "[ \u00a0\u202f]?"

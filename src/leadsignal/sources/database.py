@@ -27,38 +27,8 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _FIRST = ("select", "with", "values", "table", "from")
-_WRITES = ("into", "insert", "update", "delete", "merge")
-"""Keywords of statements that write; as names they must be quoted."""
-_BEGINS = (
-    "drop", "alter", "create", "truncate", "exec", "execute", "grant", "revoke", "declare", "use",
-    "set", "kill", "backup", "restore", "waitfor", "dbcc", "bulk", "shutdown", "reconfigure", "if",
-    "while", "begin", "print", "commit", "rollback", "deny", "openrowset", "openquery",
-    "opendatasource",
-)  # fmt: skip
-"""Words that begin a new statement in databases that do not require semicolons."""
-NO_SEMICOLONS = ("mssql",)
-HASH_REMARKS = ("mysql", "mariadb", "bigquery", "databricks", "clickhouse")
-"""Databases in which # begins a comment, and -- must be followed by a space."""
-_ACTS = re.compile(
-    r"pg_(?!typeof$|catalog$|get_|table_is_visible$|column_size$|size_pretty$).*|lo_.*|loread|"
-    r"lowrite|dblink.*|set_config|setval|nextval|.*_to_xml(schema|_and_xmlschema)?|crosstab.*|"
-    r"connectby|ts_stat|ts_rewrite|currtid.*|load_extension|load_file|readfile|writefile|"
-    r"fts3_tokenizer|openrowset|openquery|opendatasource|edit|sys_exec|sys_eval|xp_.*|sp_.*|utl_.*|dbms_.*|httpuritype|benchmark|"
-    r"sleep|get_lock|extractvalue|updatexml|eval|java_method|reflect|try_reflect|system\$.*|"
-    r"ai_query|http_.*|s3|url|file|remote|remotesecure|executable|jdbc|odbc",
-    re.IGNORECASE,
-)
-"""Functions that access files, other programs, other servers or the server's state."""
-_AMBIGUOUS: tuple[tuple[str, str, str], ...] = (
-    (r"\\['\"`]", "has a backslash before a quote", "Double a quote inside a string"),
-    (r"\$\w*\$", "has a string between dollar signs", "Write strings in single quotes"),
-    (r"/\*[!+]|/\*M!", "has a comment that a database may execute", "Remove the comment"),
-    (r"(?i)(?<!\w)n?q'|(?<!\w)u&['\"]", "has a string in a special notation",
-    "Write strings in single quotes"),
-    (r"\r(?!\n)", "has a carriage return without a line feed", "Break lines with line feeds"),
-    (r"[\x00-\x08\x0e-\x1f\x7f]", "has control characters", "Remove them"),
-)  # fmt: skip
-"""Notations that databases read differently: text in one may be a statement in another."""
+REFUSED = packaged_toml("leadsignal.sources", "refused_sql.toml")
+_ACTS = re.compile("|".join(REFUSED["acts"]), re.IGNORECASE)
 
 
 def one_select(query: str, dialect: str = "") -> str:
@@ -72,10 +42,10 @@ def one_select(query: str, dialect: str = "") -> str:
     Traceback (most recent call last):
     leadsignal.errors.SourceError: the query closes a parenthesis that it did not open. ...
     """
-    for pattern, problem, remedy in _AMBIGUOUS:
-        if re.search(pattern, query):
-            raise SourceError(f"the query {problem}", remedy)
-    if dialect in NO_SEMICOLONS and re.search(r"\[[^\]]*['\"`]", query):
+    for notation in REFUSED["ambiguous"]:
+        if re.search(notation["pattern"], query):
+            raise SourceError(f"the query {notation['problem']}", notation["remedy"])
+    if dialect in REFUSED["no_semicolons"] and re.search(r"\[[^\]]*['\"`]", query):
         raise SourceError("the query has a quote in square brackets", "Write names in quotes")
     tokens = [found for found in _TOKEN.finditer(query) if found[0].strip()]
     meant = [found for found in tokens if found["remark"] is None]
@@ -109,8 +79,12 @@ def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
     for found in tokens:
         remark = found["remark"] or ""
         nested = remark.startswith("/*") and "/*" in remark[2:]
-        joined = remark.startswith("--") and remark[2:3].strip() != "" and dialect in HASH_REMARKS
-        if nested or joined or (found[0] == "#" and dialect in HASH_REMARKS):
+        joined = (
+            remark.startswith("--")
+            and remark[2:3].strip() != ""
+            and dialect in REFUSED["hash_remarks"]
+        )
+        if nested or joined or (found[0] == "#" and dialect in REFUSED["hash_remarks"]):
             raise SourceError(
                 "the query has a comment that databases read differently",
                 "Write it as -- comment, on a separate line",
@@ -120,7 +94,10 @@ def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
 
 
 def _refuse_acts(meant: list[re.Match[str]], dialect: str) -> None:
-    refused = {*_WRITES, *(_BEGINS if dialect in NO_SEMICOLONS else ())}
+    refused = {
+        *REFUSED["writes"],
+        *(REFUSED["begins"] if dialect in REFUSED["no_semicolons"] else ()),
+    }
     for found, after in zip(meant, [*meant[1:], None], strict=True):
         called = after is not None and after[0] == "("
         word = found["word"]

@@ -10,16 +10,16 @@ from itertools import pairwise
 
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
+from leadsignal.package_data import packaged_toml
 from leadsignal.phrases import plain_name
 from leadsignal.schema import BY_NAME, Table
 from leadsignal.sources.parts import Footer, UnreadableError, literal, quoted, unreadable
 
 SEARCHED = 50
 """Number of lines at each end of a file that are searched for titles and footers."""
+_LAYOUTS = packaged_toml("leadsignal.sources", "layouts.toml")
 _TOTAL = re.compile(
-    r"(?i)^\W*((grand |sub)?-?totals?|sums?|average|count|row count|records?|gesamt\w*|summen?|"
-    r"totaux|somme|totale?s?)\b|\b(records|rows|copyright|confidential|all rights reserved|"
-    r"generated|exported)\b"
+    rf"(?i)^\W*({'|'.join(_LAYOUTS['totals'])})\b|\b({'|'.join(_LAYOUTS['remarks'])})\b"
 )
 """Pattern of the first cell of a line of totals, or of a remark."""
 
@@ -146,27 +146,9 @@ def _is_remark(cells: list[str], words: list[str], width: int, needed: list[int]
 
 
 MIN_MONTHS = 2
-_NAMES = "(January|February|March|April|May|June|July|August|September|October|November|December)"
-_SHORT = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-MONTHS: tuple[tuple[str, str], ...] = (
-    ("[0-9]{4}-[0-9]{2}-[0-9]{2}", "%Y-%m-%d"),
-    ("[0-9]{4}-[0-9]{1,2}", "%Y-%m"),
-    ("[0-9]{4}/[0-9]{1,2}", "%Y/%m"),
-    ("[0-9]{4}[.][0-9]{1,2}", "%Y.%m"),
-    ("[0-9]{4}_[0-9]{1,2}", "%Y_%m"),
-    ("(19|20)[0-9]{2}[01][0-9]", "%Y%m"),
-    ("[0-9]{1,2}/[0-9]{4}", "%m/%Y"),
-    ("[0-9]{1,2}-[0-9]{4}", "%m-%Y"),
-    ("[0-9]{1,2}[.][0-9]{4}", "%m.%Y"),
-    (f"{_SHORT} [0-9]{{4}}", "%b %Y"),
-    (f"{_SHORT}-[0-9]{{4}}", "%b-%Y"),
-    (f"{_SHORT}[0-9]{{4}}", "%b%Y"),
-    (f"{_SHORT}_[0-9]{{4}}", "%b_%Y"),
-    (f"{_SHORT} [0-9]{{2}}", "%b %y"),
-    (f"{_SHORT}-[0-9]{{2}}", "%b-%y"),
-    (f"{_SHORT} '[0-9]{{2}}", "%b '%y"),
-    (f"{_NAMES} [0-9]{{4}}", "%B %Y"),
-    (f"[0-9]{{4}}-{_SHORT}", "%Y-%b"),
+MONTHS: tuple[tuple[str, str], ...] = tuple(
+    (pattern.replace("<month>", _LAYOUTS["month"]).replace("<short>", _LAYOUTS["short"]), written)
+    for pattern, written in _LAYOUTS["formats"]
 )
 """Patterns of column names that are months, and their format in DuckDB."""
 

@@ -16,7 +16,14 @@ from leadsignal.config.table_settings import FILES, TableSource
 from leadsignal.errors import Fault, SourceError
 from leadsignal.files.outputs import Inputs, note_inputs
 from leadsignal.schema import ALL_TABLES
-from leadsignal.sources.database import BATCH_ROWS, ONE_SELECT, Database, RowRequest, refusal
+from leadsignal.sources.database import (
+    BATCH_ROWS,
+    ONE_SELECT,
+    REFUSED,
+    Database,
+    RowRequest,
+    refusal,
+)
 from leadsignal.sources.locate import Located, at_path, endings, known_format, locate, located
 from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, unreadable
 from leadsignal.threads import threads
@@ -390,15 +397,6 @@ def _paths_in(origin: object) -> list[Path]:
 # Files read ---------------------------------------------------------------------------------------
 
 
-_REPEATABLE = (
-    "abs avg cast ceil coalesce concat count decimal floor greatest if ifnull least left length "
-    "lower max min nullif numeric replace right round row_number split_part strftime strptime "
-    "substr substring sum trim try_cast try_strptime upper varchar "
-    # SQL keywords that may precede a parenthesis.
-    "all and as by case columns distinct else except exclude exists from having in join not on or "
-    "over select then union unpivot using values when where with"
-)
-"""Words that may precede a parenthesis in a query whose result does not depend on time."""
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _CALLED = re.compile(r"([\w\"']+)\s*\(")
 _CHANGING = re.compile(r"(?i)--|/\*|\$|\b(sample|tablesample|current_\w+|localtime\w*)\b")
@@ -459,4 +457,4 @@ def is_repeatable(query: str) -> bool:
     """
     plain = _QUOTED.sub(lambda text: text[0][0] * 2, query)
     called = {name.lower() for name in _CALLED.findall(plain)}
-    return called <= {*_REPEATABLE.split()} and not _CHANGING.search(plain)
+    return called <= {*REFUSED["repeatable"]} and not _CHANGING.search(plain)
