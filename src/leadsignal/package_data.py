@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -19,3 +21,17 @@ def packaged_toml(package: str, file: str) -> dict[str, Any]:
     ['Central', 'North', 'South', 'West']
     """
     return tomllib.loads(packaged_text(package, file))
+
+
+@cache
+def packaged_queries(package: str, file: str) -> dict[str, str]:
+    """Return the queries of a SQL file by name, without comments.
+
+    The name of each query is on the line before it, behind three dashes.
+
+    >>> sorted(packaged_queries("leadsignal.ingestion", "contracts.sql"))[:2]
+    ['changes', 'differences']
+    """
+    _, *parts = packaged_text(package, file).split("\n--- ")
+    named = (part.partition("\n") for part in parts)
+    return {name: re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE) for name, _, sql in named}

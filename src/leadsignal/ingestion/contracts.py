@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
@@ -26,7 +25,7 @@ from leadsignal.errors import Fault
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
-from leadsignal.package_data import packaged_text
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
@@ -37,17 +36,10 @@ RETURNED = "/"
 """Separator between the id of a returning customer and the number of the stay."""
 
 
-@cache
-def _queries() -> dict[str, str]:
-    """Return the queries of ``contracts.sql`` by name, without comments."""
-    _, *parts = packaged_text("leadsignal.ingestion", "contracts.sql").split("\n--- ")
-    named = (part.partition("\n") for part in parts)
-    return {name: re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE) for name, _, sql in named}
-
-
 def query(name: str, **values: object) -> str:
     """Return a query of ``contracts.sql`` with its placeholders filled in."""
-    return _queries()[name].format(open=OPEN, returned=RETURNED, **values)
+    queries = packaged_queries("leadsignal.ingestion", "contracts.sql")
+    return queries[name].format(open=OPEN, returned=RETURNED, **values)
 
 
 def derive_accounts(run: Callable[[str], None], gap: int) -> None:

@@ -76,15 +76,12 @@ def _refuse_more_than_one(meant: list[re.Match[str]]) -> None:
 
 def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
     """Refuse comments that another database would begin or end elsewhere."""
+    hashes = dialect in REFUSED["hash_remarks"]
     for found in tokens:
         remark = found["remark"] or ""
         nested = remark.startswith("/*") and "/*" in remark[2:]
-        joined = (
-            remark.startswith("--")
-            and remark[2:3].strip() != ""
-            and dialect in REFUSED["hash_remarks"]
-        )
-        if nested or joined or (found[0] == "#" and dialect in REFUSED["hash_remarks"]):
+        joined = remark.startswith("--") and remark[2:3].strip() != "" and hashes
+        if nested or joined or (found[0] == "#" and hashes):
             raise SourceError(
                 "the query has a comment that databases read differently",
                 "Write it as -- comment, on a separate line",
@@ -94,10 +91,8 @@ def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
 
 
 def _refuse_acts(meant: list[re.Match[str]], dialect: str) -> None:
-    refused = {
-        *REFUSED["writes"],
-        *(REFUSED["begins"] if dialect in REFUSED["no_semicolons"] else ()),
-    }
+    begins = REFUSED["begins"] if dialect in REFUSED["no_semicolons"] else ()
+    refused = {*REFUSED["writes"], *begins}
     for found, after in zip(meant, [*meant[1:], None], strict=True):
         called = after is not None and after[0] == "("
         word = found["word"]
