@@ -9,6 +9,7 @@ from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
 
@@ -31,6 +32,11 @@ LATE = 90
 """Delay in days above which a row counts as recorded late."""
 BY_VALUE = {"behaviors": "behavior"}
 """The column of a table whose values are also checked one by one."""
+
+
+def filled(name: str, **values: object) -> str:
+    """Return a query of ``plausibility.sql`` with its placeholders filled in."""
+    return packaged_queries("leadsignal.ingestion", "plausibility.sql")[name].format(**values)
 
 
 def started_accounts(rows: CheckedRows, as_of: date) -> str:
@@ -71,16 +77,13 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
     import numpy as np
 
     day = f"CAST({quoted(loaded.table.time)} AS DATE)"
-    found = rows.store.query(
-        f"SELECT day, known, ended_on <= known FROM (SELECT account_id, min({day}) AS day, "
-        f"arg_min(CAST({loaded.known_on} AS DATE), {day}) AS known FROM {loaded.table.name} "
-        f"WHERE CAST({loaded.known_on} AS DATE) - {day} > {LATE} "
-        f"AND {loaded.known_on} < DATE '{as_of}' GROUP BY account_id) "
-        f"JOIN {churned_accounts(rows, as_of)} USING (account_id) ORDER BY ALL"
-    )
+    churned, known_on = churned_accounts(rows, as_of), loaded.known_on
+    of_table = {"table": loaded.table.name, "known_on": known_on, "as_of": as_of}
+    sql = filled("recorded_late", day=day, late=LATE, churned=churned, **of_table)
+    found = rows.store.query(sql)
     if not found:
         return
-    lives = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)} ORDER BY ALL")
+    lives = rows.store.query(f"SELECT * FROM {churned} ORDER BY ALL")
     started = np.array([row[1].toordinal() for row in lives])
     ended = np.array([(row[2] or date.max).toordinal() for row in lives])
     gone, usual = sum(bool(row[2]) for row in found), 0.0
@@ -135,16 +138,11 @@ def _first_rows(
     """
     import numpy as np
 
-    firsts = (
-        f"SELECT {value} AS value, account_id, min({quoted(loaded.table.time)}) AS day "
-        f"FROM {loaded.table.name} WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY ALL"
-    )
-    mine = "OVER (PARTITION BY value)"
-    found = rows.store.query(
-        f"SELECT value, day, churned FROM ({firsts}) JOIN {churned_accounts(rows, as_of)} "
-        f"USING (account_id) QUALIFY sum(churned::INT) {mine} >= {MIN_CHURNED} "
-        f"AND sum((NOT churned)::INT) {mine} <= {EXCEPTIONS} * count(*) {mine} ORDER BY ALL"
-    )
+    time, churned = quoted(loaded.table.time), churned_accounts(rows, as_of)
+    of_table = {"table": loaded.table.name, "known_on": loaded.known_on, "as_of": as_of}
+    limits = {"least": MIN_CHURNED, "exceptions": EXCEPTIONS}
+    sql = filled("first_rows", value=value, time=time, churned=churned, **of_table, **limits)
+    found = rows.store.query(sql)
     for one, alike in groupby(found, key=lambda row: row[0]):
         _, days, churned = zip(*alike, strict=True)
         yield one, np.array([day.toordinal() for day in days]), np.array(churned, dtype=bool)
@@ -176,14 +174,10 @@ def _closed_at_end(
 ) -> Iterator[DataWarning]:
     """Warn about a date that falls on the end of accounts more often than on the days before."""
     cell = f"CAST({quoted(column)} AS DATE)"
-    ((accounts, alike, before),) = rows.store.query(
-        f"SELECT count(DISTINCT account_id), "
-        f"count(DISTINCT account_id) FILTER (WHERE ended_on - {cell} IN (0, 1)), "
-        f"count(DISTINCT (account_id, {cell})) "
-        f"FILTER (WHERE ended_on - {cell} BETWEEN 2 AND {BEFORE}) "
-        f"FROM {loaded.table.name} JOIN {churned_accounts(rows, as_of)} AS a USING (account_id) "
-        f"WHERE a.churned AND {cell} < DATE '{as_of}'"
-    )
+    churned = churned_accounts(rows, as_of)
+    of_table = {"table": loaded.table.name, "as_of": as_of}
+    sql = filled("closed_at_end", cell=cell, before=BEFORE, churned=churned, **of_table)
+    ((accounts, alike, before),) = rows.store.query(sql)
     usual = max(2 * before / (BEFORE - 1), 0.5)
     if alike < max(MIN_CHURNED, CLOSED * accounts) or poisson_tail(alike, usual) > CHANCE:
         return

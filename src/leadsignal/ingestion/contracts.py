@@ -156,10 +156,7 @@ def to_accounts_of_their_day(intake: Intake, loaded: Loaded) -> None:
         return
     name, time = loaded.table.name, loaded.table.time
     intake.store.run(
-        f"UPDATE {name} AS t SET account_id = s.account_id FROM (SELECT r.row, "
-        f"max_by(a.account_id, a.started_on) AS account_id FROM (SELECT rowid AS row, account_id, "
-        f"{time} AS day FROM {name}) AS r JOIN {ACCOUNTS_NOW} AS a ON a.customer = r.account_id "
-        "AND a.stays > 1 AND a.started_on <= r.day GROUP BY r.row) AS s WHERE t.rowid = s.row"
+        query("accounts_of_their_day", name=name, time=time, accounts_now=ACCOUNTS_NOW)
     )
     unpaid = "account_id IN (SELECT account_id FROM never_paid)"
     ((rows, customers),) = intake.store.query(
@@ -181,15 +178,9 @@ def _paid(intake: Intake, contracts: Loaded) -> str:
     facts = [_cell(contracts, "plan", "VARCHAR"), _cell(contracts, "term_months", "INTEGER")]
     trial = "trial_ends_on" if "trial_ends_on" in contracts.columns else "started_on"
     replaced = "superseded_on" if contracts.has_versions else "CAST(NULL AS DATE) AS superseded_on"
-    return (
-        "SELECT * EXCLUDE (started_on, known), greatest(known, paid_on) AS known_on, "
-        "coalesce(ended_on <= paid_on AND paid_on > started_on, false) OR coalesce("
-        "cancelled_on < paid_on AND coalesce(ended_on <= paid_on, true), false) AS unpaid "
-        f"FROM (SELECT account_id AS customer, started_on, {', '.join([*days, *facts])}, "
-        f"{annual_revenue(contracts, intake.source('contracts'))} AS arr, "
-        f"greatest(started_on, {trial}) AS paid_on, CAST({contracts.known_on} AS DATE) AS known, "
-        f"{replaced} FROM contracts)"
-    )
+    listed, arr = ", ".join([*days, *facts]), annual_revenue(contracts, intake.source("contracts"))
+    known = contracts.known_on
+    return query("paid", facts=listed, arr=arr, trial=trial, known=known, replaced=replaced)
 
 
 def _sort_out_unpaid(intake: Intake) -> None:
@@ -211,10 +202,7 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
         return
     ended = "ended_on" if "ended_on" in contracts.columns else "CAST(NULL AS DATE)"
     newest = "WHERE superseded_on IS NULL" if contracts.has_versions else ""
-    counts = intake.store.query(
-        f"SELECT status, count(*) FILTER (WHERE {ended} IS NULL), count(*) FROM contracts {newest} "
-        "GROUP BY 1 ORDER BY 3 DESC, 1"
-    )
+    counts = intake.store.query(query("states_of_contracts", ended=ended, newest=newest))
     unpaid = UNPAID if "trial_ends_on" in contracts.columns else f"trial|{UNPAID}"
     for status, without_end, number in counts:
         if status is None:
@@ -233,10 +221,7 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
 def _refuse(intake: Intake, contracts: Loaded) -> bool:
     """Report faults that make it impossible to derive accounts; return whether there are any."""
     ((paid,),) = intake.store.query("SELECT count(*) FROM paid_contracts")
-    clashing = intake.store.query(
-        "SELECT DISTINCT account_id FROM derived_accounts WHERE stay > 1 AND account_id IN "
-        "(SELECT customer FROM paid_contracts) ORDER BY 1 LIMIT 1"
-    )
+    clashing = intake.store.query(query("clashing"))
     file = contracts.parts[0][0].file if contracts.parts else None
     if not paid:
         problem, remedy = "no contract was ever paid", "Export the contracts again."
@@ -291,12 +276,7 @@ def _create_accounts(intake: Intake, contracts: Loaded) -> None:
     intake.loaded["accounts"] = Loaded(
         table, columns, beyond, unread, rows=contracts.rows, derived=True, vanishes=bool(vanished)
     )
-    run(
-        f"CREATE OR REPLACE TABLE {ACCOUNTS_NOW} AS SELECT account_id, customer, started_on, "
-        "ended_on, count(*) OVER (PARTITION BY customer) AS stays FROM (SELECT DISTINCT ON "
-        "(account_id) * FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) "
-        "WHERE vanished_on IS NULL"
-    )
+    run(query("accounts_now", accounts_now=ACCOUNTS_NOW))
 
 
 def _known_of(contracts: Loaded) -> list[str]:
@@ -323,11 +303,7 @@ def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
     every = "SELECT account_id FROM contracts"
     if listed is not None:
         every += " UNION SELECT account_id FROM accounts_given"
-        ((without, beyond),) = intake.store.query(
-            "SELECT (SELECT count(DISTINCT account_id) FROM accounts_given WHERE account_id NOT IN "
-            "(SELECT customer FROM paid_contracts)), (SELECT count(DISTINCT customer) FROM "
-            "paid_contracts WHERE customer NOT IN (SELECT account_id FROM accounts_given))"
-        )
+        ((without, beyond),) = intake.store.query(query("lists_differ"))
         lacking = " and ".join(name for name in LIFETIME if name not in listed.columns)
         notes = [f"no {lacking} here: accounts start and end by their contracts"]
         if without:
@@ -349,11 +325,7 @@ def _fill_accounts(intake: Intake, contracts: Loaded) -> None:
             continue
         kind = {"end_known_on": "DATE", "arr": "DECIMAL(18,2)"}.get(name, "INTEGER")
         intake.store.run(f"ALTER TABLE accounts ADD COLUMN {name} {kind}")
-        intake.store.run(
-            f"UPDATE accounts AS a SET {name} = d.{name} FROM (SELECT DISTINCT ON (account_id) * "
-            "FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) AS d "
-            "WHERE d.account_id = a.account_id AND coalesce(d.end_known_on >= a.started_on, true)"
-        )
+        intake.store.run(query("fill_accounts", name=name))
         accounts.columns.append(name)
 
 

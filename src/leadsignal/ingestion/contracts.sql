@@ -181,3 +181,54 @@ SELECT count(*) FILTER (WHERE t.account_id IS NULL),
                         AND t.ended_on IS NOT NULL),
        count(*) FILTER (WHERE abs(h.arr - t.arr) > {share} * greatest(h.arr, t.arr))
 FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
+
+--- paid
+-- The paid period of each contract, and the day its row became known.
+SELECT * EXCLUDE (started_on, known), greatest(known, paid_on) AS known_on,
+       coalesce(ended_on <= paid_on AND paid_on > started_on, false)
+       OR coalesce(cancelled_on < paid_on AND coalesce(ended_on <= paid_on, true), false) AS unpaid
+FROM (SELECT account_id AS customer, started_on, {facts}, {arr} AS arr,
+             greatest(started_on, {trial}) AS paid_on, CAST({known} AS DATE) AS known, {replaced}
+      FROM contracts)
+
+--- states_of_contracts
+-- The number of contracts of each status, without an end and in all.
+SELECT status, count(*) FILTER (WHERE {ended} IS NULL), count(*) FROM contracts {newest}
+GROUP BY 1 ORDER BY 3 DESC, 1
+
+--- clashing
+-- An account whose id is also that of a returning customer.
+SELECT DISTINCT account_id FROM derived_accounts
+WHERE stay > 1 AND account_id IN (SELECT customer FROM paid_contracts) ORDER BY 1 LIMIT 1
+
+--- accounts_of_their_day
+-- Assign each row of a returning customer to the account of its day.
+UPDATE {name} AS t SET account_id = s.account_id
+FROM (SELECT r.row, max_by(a.account_id, a.started_on) AS account_id
+      FROM (SELECT rowid AS row, account_id, {time} AS day FROM {name}) AS r
+      JOIN {accounts_now} AS a
+      ON a.customer = r.account_id AND a.stays > 1 AND a.started_on <= r.day GROUP BY r.row) AS s
+WHERE t.rowid = s.row
+
+--- accounts_now
+-- The latest version of each account, and the number of stays of its customer.
+CREATE OR REPLACE TABLE {accounts_now} AS
+SELECT account_id, customer, started_on, ended_on,
+       count(*) OVER (PARTITION BY customer) AS stays
+FROM (SELECT DISTINCT ON (account_id) * FROM derived_accounts
+      ORDER BY account_id, recorded_at DESC NULLS LAST)
+WHERE vanished_on IS NULL
+
+--- lists_differ
+-- The number of accounts without a paid contract, and of those with one that are not listed.
+SELECT (SELECT count(DISTINCT account_id) FROM accounts_given
+        WHERE account_id NOT IN (SELECT customer FROM paid_contracts)),
+       (SELECT count(DISTINCT customer) FROM paid_contracts
+        WHERE customer NOT IN (SELECT account_id FROM accounts_given))
+
+--- fill_accounts
+-- Fill a column that accounts lack from contracts.
+UPDATE accounts AS a SET {name} = d.{name}
+FROM (SELECT DISTINCT ON (account_id) * FROM derived_accounts
+      ORDER BY account_id, recorded_at DESC NULLS LAST) AS d
+WHERE d.account_id = a.account_id AND coalesce(d.end_known_on >= a.started_on, true)

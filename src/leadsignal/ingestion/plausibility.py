@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.churn_leaks import about_churn, started_accounts
+from leadsignal.ingestion.churn_leaks import about_churn, filled, started_accounts
 from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning
 from leadsignal.phrases import count_of, share_text
 from leadsignal.sources.parts import quoted
@@ -177,15 +177,8 @@ def _accounts(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
         newest = "superseded_on IS NULL"
         then += f" AND coalesce(superseded_on >= {day}, true)"
     ended = "ended_on" if "ended_on" in loaded.columns else "CAST(NULL AS DATE)"
-    ((unstarted, unrecorded, later, unread),) = query(
-        f"SELECT count(*) FILTER (WHERE started >= {day}), "
-        f"count(*) FILTER (WHERE started < {day} AND known >= {day}), "
-        f"count(*) FILTER (WHERE known < {day} AND ended >= {day}), "
-        f"count(*) FILTER (WHERE known < {day} AND ended < {day} AND seen IS NULL) "
-        f"FROM (SELECT min(started_on) AS started, min({known}) AS known, "
-        f"max({ended}) FILTER (WHERE {newest}) AS ended, "
-        f"max({ended}) FILTER (WHERE {then}) AS seen FROM accounts GROUP BY account_id)"
-    )
+    sql = filled("hidden_accounts", day=day, known=known, ended=ended, newest=newest, then=then)
+    ((unstarted, unrecorded, later, unread),) = query(sql)
     if unstarted:
         yield f"{count_of(unstarted, 'account')} not yet started on {as_of}: left out"
     if unrecorded:
@@ -256,16 +249,11 @@ def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 
 def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Warn if many ends fall on one day: the day of the export, or of a clean-up of the system."""
-    ((ends, active),) = rows.store.query(
-        f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
-        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {started_accounts(rows, as_of)}"
-    )
+    accounts = {"ended": _ended(as_of), "started": started_accounts(rows, as_of)}
+    ((ends, active),) = rows.store.query(filled("ends_and_others", **accounts))
     if not ends:
         return
-    days = rows.store.query(
-        f"SELECT ended_on, count(*) AS n FROM {started_accounts(rows, as_of)} "
-        f"WHERE {_ended(as_of)} GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 2"
-    )
+    days = rows.store.query(filled("ends_by_day", **accounts))
     day, alike = days[0]
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
         yield DataWarning(
@@ -301,10 +289,8 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 
     source = rows.project.tables.get("accounts")
     begin = source.complete_from if source and source.complete_from else date.min
-    found = rows.store.query(
-        f"SELECT started_on, CASE WHEN {_ended(as_of)} THEN ended_on END, count(*) "
-        f"FROM {started_accounts(rows, as_of)} GROUP BY ALL"
-    )
+    accounts = {"ended": _ended(as_of), "started": started_accounts(rows, as_of)}
+    found = rows.store.query(filled("lives", **accounts))
     ends = [ended for _, ended, _ in found if ended is not None and ended > begin]
     if not ends:
         return
@@ -358,10 +344,8 @@ def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if "arr" not in columns:
         return
     ended = _ended(as_of) if "ended_on" in columns else "false"
-    ((accounts, known, left, known_left),) = rows.store.query(
-        f"SELECT count(*), count(arr), count(*) FILTER (WHERE {ended}), "
-        f"count(arr) FILTER (WHERE {ended}) FROM {started_accounts(rows, as_of)}"
-    )
+    sql = filled("arr_known", ended=ended, started=started_accounts(rows, as_of))
+    ((accounts, known, left, known_left),) = rows.store.query(sql)
     if known < accounts:
         yield DataWarning(
             "arr_partly_known", "accounts",
@@ -375,20 +359,16 @@ def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Warn about declared attributes and columns of the schema that reveal churn."""
     ended, started = _ended(as_of), started_accounts(rows, as_of)
-    ((ends, left),) = rows.store.query(
-        f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
-        f"FROM {started}"
-    )
+    sql = filled("ends_and_others", ended=ended, started=started)
+    ((ends, left),) = rows.store.query(sql)
     if min(ends, left) < MIN_ACCOUNTS:
         return
     for name, number in _columns_to_judge(rows):
         what = f"attribute {name!r}" if name in rows.attributes else f"column {name!r}"
         cell = f"TRY_CAST({quoted(name)} AS DOUBLE)" if number else quoted(name)
         blank = f"({cell} IS NULL{f' OR {cell} = 0' if number else ''})"
-        ((gone, there),) = rows.store.query(
-            f"SELECT avg({blank}::INT) FILTER (WHERE {ended}), "
-            f"avg({blank}::INT) FILTER (WHERE NOT {ended}) FROM {started}"
-        )
+        sql = filled("blank", blank=blank, ended=ended, started=started)
+        ((gone, there),) = rows.store.query(sql)
         if gone - there > 0.5:
             message = (
                 f"{what} is empty or zero for {share_text(gone)} of ended accounts and "
@@ -419,15 +399,9 @@ def _value_of_ended(
     Also return its number of accounts, the share of them that ended, and the share of the other
     accounts that ended.
     """
-    found = rows.store.query(
-        f"WITH counted AS (SELECT {cell} AS value, count(*) AS n, "
-        f"count(*) FILTER (WHERE {_ended(as_of)}) AS gone FROM {started_accounts(rows, as_of)} "
-        "GROUP BY 1), totals AS (SELECT value, n, gone, sum(n) OVER () AS accounts, "
-        "sum(gone) OVER () AS ends FROM counted) "
-        "SELECT value, n, gone / n, (ends - gone) / nullif(accounts - n, 0) FROM totals "
-        f"WHERE value IS NOT NULL AND n >= {MIN_ACCOUNTS} AND gone >= {NEARLY_ALL} * n "
-        f"AND gone >= {OF_ENDED} * ends ORDER BY gone DESC, value LIMIT 1"
-    )
+    accounts = {"ended": _ended(as_of), "started": started_accounts(rows, as_of)}
+    limits = {"least": MIN_ACCOUNTS, "nearly_all": NEARLY_ALL, "of_ended": OF_ENDED}
+    found = rows.store.query(filled("value_of_ended", cell=cell, **accounts, **limits))
     if not found or found[0][3] is None or found[0][3] > MAX_OTHERS:
         return None
     value, n, alike, other = found[0]
@@ -456,13 +430,5 @@ def _auc(rows: CheckedRows, cell: str, number: bool, ended: str, started: str) -
         f"nullif(count(*) OVER {level} - 1, 0), avg(ended::INT) OVER ())"
     )
     score = f"coalesce({cell}, -1e300)" if number else others
-    ((area,),) = rows.store.query(
-        f"WITH seen AS (SELECT *, {ended} AS ended FROM {started}), "
-        f"scored AS (SELECT ended, {score} AS score FROM seen), "
-        "levels AS (SELECT score, count(*) FILTER (WHERE ended) AS e, "
-        "count(*) FILTER (WHERE NOT ended) AS a FROM scored GROUP BY score), "
-        "ranked AS (SELECT e, a, coalesce(sum(a) OVER (ORDER BY score ROWS BETWEEN "
-        "UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS below FROM levels) "
-        "SELECT sum(e * (below + 0.5 * a)) / (sum(e)::DOUBLE * sum(a)::DOUBLE) FROM ranked"
-    )
+    ((area,),) = rows.store.query(filled("auc", ended=ended, started=started, score=score))
     return float(max(area, 1 - area) if number else area)
