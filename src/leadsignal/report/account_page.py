@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,20 @@ from leadsignal.report.review import (
     marks_used,
 )
 from leadsignal.report.review import for_customer as allowed
-from leadsignal.report.wording import effect_words, name_text, sentence, share_text, step_words
+from leadsignal.report.wording import (
+    WORDS,
+    effect_words,
+    name_text,
+    sentence,
+    share_text,
+    step_words,
+)
 from leadsignal.scoring.next_steps import LAG
 
 MAX_ROWS = 4
 """Number of commitments and of missed dates that are printed; the others are counted."""
 
-STATE_KINDS = {
-    "adopted": "good", "lapsed": "bad", "overdue": "bad", "pending": "", "unknown": "soft",
-    "not applicable": "soft", DONE: "good", DONE_LATE: "warn", OPEN: "", LATE: "bad",
-}  # fmt: skip
+STATE_KINDS: Mapping[str, str] = WORDS["states"]
 
 
 @checked

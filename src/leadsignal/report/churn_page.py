@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ from leadsignal.report.summary_types import (
     Summary,
 )
 from leadsignal.report.wording import (
+    WORDS,
     as_of_text,
     interval_text,
     listed,
@@ -60,19 +61,7 @@ if TYPE_CHECKING:
     from leadsignal.report.findings import Findings
     from leadsignal.scoring.scores import Scores
 
-SECTIONS = {
-    "churn": "Churn and retention",
-    "success": "Essential processes",
-    "audit": "Leading and lagging indicators",
-    "backtest": "What past alerts would have caught",
-    "cohorts": "Cohorts",
-    "reasons": "Reasons to buy",
-    "accounts": "All accounts",
-    "method": "Method and caveats",
-}
-"""Topics of the sections, shown in the contents and above the finding in each heading."""
-
-
+SECTIONS: Mapping[str, str] = WORDS["sections"]
 DRAWN: dict[str, Callable[[str, Summary], Html]] = {
     "churn": churn_section,
     "success": success_section,

@@ -18,6 +18,7 @@ from leadsignal.html_pages import number
 from leadsignal.phrases import day_text, of_hundred, share_text
 from leadsignal.picture_style import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
+from leadsignal.report.wording import WORDS
 from leadsignal.results import Result
 from leadsignal.scoring.next_steps import NextStep
 
@@ -294,22 +295,6 @@ def _lines(review: Review) -> Iterator[str]:
 # Lanes of the chart -------------------------------------------------------------------------------
 
 
-MEANINGS = {
-    ("dot", "good"): "target met",
-    ("dot", "bad hollow"): "target missed",
-    ("diamond", "accent"): "milestone",
-    ("square", "good"): "kept",
-    ("square", "warn"): "done late",
-    ("cross", "bad"): "missed",
-    ("square", "plain hollow"): "open",
-    ("tick", "plain"): "ticket",
-    ("tick", "bad"): "urgent ticket",
-    ("up", "good"): "expansion",
-    ("down", "bad"): "reduction",
-    ("diamond", "plain"): "renewal or other change",
-}
-"""Meaning of each mark; the legend lists those that are drawn."""
-
 COMMITMENT_MARKS = {DONE: ("square", "good"), DONE_LATE: ("square", "warn"), LATE: ("cross", "bad")}
 """Shape and kind of a commitment's mark by its state; an open one is hollow."""
 
@@ -368,13 +353,12 @@ def event_lanes(
 
 
 def marks_used(series: Series | None, lanes: Sequence[Lane]) -> list[tuple[str, str, str]]:
-    """Return shape, kind and meaning of the marks that are drawn, in the order of MEANINGS."""
+    """Return shape, kind and meaning of the marks that are drawn, in the order of their list."""
     used = {(mark.shape, mark.kind) for lane in lanes for mark in lane.marks}
     for point in series.points if series else ():
         used.add(("dot", {True: "good", False: "bad hollow", None: "plain"}[point.good]))
-    return [
-        (shape, kind, text) for (shape, kind), text in MEANINGS.items() if (shape, kind) in used
-    ]
+    meanings: list[tuple[str, str, str]] = [tuple(one) for one in WORDS["marks"]["meanings"]]
+    return [one for one in meanings if one[:2] in used]
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
