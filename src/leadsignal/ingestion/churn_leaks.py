@@ -8,7 +8,7 @@ from itertools import groupby
 from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
 from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
@@ -94,15 +94,10 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> It
     chance = gone * log(usual / gone) if 0 < gone < usual else 0.0
     if gone > EXCEPTIONS * len(found) or usual - gone - chance < -log(CHANCE):
         return
-    yield DataWarning(
-        "recorded_by_survivors",
-        loaded.table.name,
-        f"{count_of(len(found), 'account')} {'has' if len(found) == 1 else 'have'} rows that were "
-        f"recorded more than {LATE} days after their day, and {gone:,} of them had ended by then, "
-        f"where {usual:.0f} would be usual: only surviving accounts were recorded late. Rows count "
-        "from recorded_at on; if it is wrong, leave late rows out",
-        "recorded_at",
-    )
+    many, have = count_of(len(found), "account"), "has" if len(found) == 1 else "have"
+    kind, counts = "recorded_by_survivors", {"late": LATE, "gone": gone, "usual": usual}
+    said = message(kind, accounts=many, have=have, **counts)
+    yield DataWarning(kind, loaded.table.name, said, "recorded_at")
 
 
 def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
@@ -119,14 +114,9 @@ def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
         gone, there = int(churned.sum()), int((~churned).sum())
         what = "" if value is None else f"{value!r} "
         others = f"and {count_of(there, 'other')}" if there else "and no other"
-        yield DataWarning(
-            "only_churned_accounts",
-            name,
-            f"{what}is there for {count_of(gone, 'account')} that churned {others}: if the rows "
-            "were added after the churn, or kept for these accounts only, they reveal it. Leave "
-            "them out, or give recorded_at, the day on which each was recorded",
-            column if value is not None else None,
-        )
+        many, at = count_of(gone, "account"), column if value is not None else None
+        said = message("only_churned_accounts", what=what, accounts=many, others=others)
+        yield DataWarning("only_churned_accounts", name, said, at)
 
 
 def _first_rows(
@@ -181,14 +171,9 @@ def _closed_at_end(
     usual = max(2 * before / (BEFORE - 1), 0.5)
     if alike < max(MIN_CHURNED, CLOSED * accounts) or poisson_tail(alike, usual) > CHANCE:
         return
-    yield DataWarning(
-        "closed_at_end",
-        loaded.table.name,
-        f"{column} is the day of the churn, or the day before, for {alike:,} of "
-        f"{count_of(accounts, 'churned account')}, where {usual:.1f} would be usual: if closing "
-        f"the account closed these rows, {column} reveals churn. Leave it empty for them",
-        column,
-    )
+    counts = {"alike": alike, "accounts": count_of(accounts, "churned account"), "usual": usual}
+    said = message("closed_at_end", column=column, **counts)
+    yield DataWarning("closed_at_end", loaded.table.name, said, column)
 
 
 def poisson_tail(count: int, mean: float) -> float:

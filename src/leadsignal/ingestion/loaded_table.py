@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, TablesError, is_name
+from leadsignal.package_data import packaged_toml
 from leadsignal.schema import Table
 from leadsignal.sources.parts import Part
 
@@ -93,32 +94,12 @@ class Loaded:
 # Warnings -----------------------------------------------------------------------------------------
 
 
-RESULTS = (
-    "fit", "score", "backtest", "audit", "compare", "report", "discover", "monitor",
-    "hazard_ratios",
-)  # fmt: skip
-"""The results that repeat the warnings at their top."""
+_WARNINGS = packaged_toml("leadsignal.ingestion", "warnings.toml")
+RESULTS: Sequence[str] = _WARNINGS["results"]
 AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "reading": (),
-        "hidden_rows": (),
-        "no_rows": (),
-        "repeated_rows": (),
-        "usage_series": (),
-        "no_ends": RESULTS,
-        "zero_days": ("backtest", "audit", "report"),
-        "ends_on_one_day": RESULTS,
-        "no_active_account": RESULTS,
-        "survivors": RESULTS,
-        "arr_partly_known": ("score", "report"),
-        "column_reveals_churn": RESULTS,
-        "only_churned_accounts": RESULTS,
-        "closed_at_end": RESULTS,
-        "recorded_by_survivors": ("compare", "report"),
-        # Models leave out a feed that has stopped; `fit` and `score` report it themselves.
-        "feed_stopped": ("backtest", "audit", "compare", "report", "discover", "hazard_ratios"),
-        "high_auc": ("backtest", "report"),
-        "expected_churns": ("score", "backtest", "report"),
+        kind: tuple(RESULTS if results == "all" else results)
+        for kind, results in _WARNINGS["affects"].items()
     }
 )
 """Results that each kind of warning affects; a kind without any is only listed by `check`."""
@@ -167,6 +148,11 @@ class DataWarning:
         if (table and not is_name(table)) or (column is not None and not is_name(column)):
             raise ValueError("not a name")
         return cls(str(kind), table, str(message), column)
+
+
+def message(name: str, **values: object) -> str:
+    """Return a message of ``warnings.toml`` with its placeholders filled in."""
+    return str(_WARNINGS["messages"][name]).format(**values)
 
 
 @dataclass(frozen=True)

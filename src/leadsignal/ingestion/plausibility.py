@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.ingestion.churn_leaks import about_churn, filled, started_accounts
-from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
 from leadsignal.phrases import count_of, share_text
 from leadsignal.sources.parts import quoted
 
@@ -41,8 +41,8 @@ def _about_events(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
     yield from _late(rows, loaded, as_of)
     yield from _repeated(rows, loaded)
     if loaded.table.name == "usage" and "series" in loaded.columns:
-        for message in _about_series(rows):
-            yield DataWarning("usage_series", "usage", message, "series")
+        for said in _about_series(rows):
+            yield DataWarning("usage_series", "usage", said, "series")
     yield from about_churn(rows, loaded, as_of)
 
 
@@ -67,13 +67,8 @@ def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarnin
         problem = "the table is much older than the others"
     else:
         return
-    yield DataWarning(
-        "feed_stopped",
-        name,
-        f"its last record is of {last}, {silent:,} days before {as_of}; {problem}. If the feed "
-        "ended, set complete_through",
-        loaded.table.time,
-    )
+    said = message("feed_stopped", last=last, silent=silent, as_of=as_of, problem=problem)
+    yield DataWarning("feed_stopped", name, said, loaded.table.time)
 
 
 def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
@@ -88,14 +83,9 @@ def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
         return
     last = health.last_record
-    yield DataWarning(
-        "feed_stopped",
-        "accounts",
-        f"the last start or end is of {last}, {(as_of - last).days:,} days before {as_of}: if the "
-        "list is older than the other tables, later ends are missing. Export it again, or set "
-        f"as_of = {last + timedelta(days=1)}",
-        "started_on",
-    )
+    silent, later = (as_of - last).days, last + timedelta(days=1)
+    said = message("old_accounts", last=last, silent=silent, as_of=as_of, next=later)
+    yield DataWarning("feed_stopped", "accounts", said, "started_on")
 
 
 def _health(
@@ -123,12 +113,9 @@ def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     if groups:
         among = " on one day in 29" if sampled else ""
         more = int(repeated) - int(groups)
-        yield DataWarning(
-            "repeated_rows",
-            loaded.table.name,
-            f"{count_of(more, 'row')}{among} {'repeats' if more == 1 else 'repeat'} another in "
-            "every column; all are counted",
-        )
+        many, repeat = count_of(more, "row"), "repeats" if more == 1 else "repeat"
+        said = message("repeated_rows", rows=many, among=among, repeat=repeat)
+        yield DataWarning("repeated_rows", loaded.table.name, said)
 
 
 def _about_series(rows: CheckedRows) -> Iterator[str]:
@@ -153,8 +140,8 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 def hidden_rows(query: Query, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
     """Yield warnings about the rows of a settled table not yet known at midnight of ``as_of``."""
-    for message in _hidden(query, loaded, as_of):
-        yield DataWarning("hidden_rows", loaded.table.name, message)
+    for said in _hidden(query, loaded, as_of):
+        yield DataWarning("hidden_rows", loaded.table.name, said)
 
 
 def _hidden(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
@@ -217,8 +204,8 @@ def about_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Yield the warnings about accounts, using the latest version of each."""
     columns = rows.loaded["accounts"].columns
     if "ended_on" not in columns:
-        message = "there is no column ended_on: all accounts count as active"
-        yield DataWarning("no_ends", "accounts", message, "ended_on")
+        said = "there is no column ended_on: all accounts count as active"
+        yield DataWarning("no_ends", "accounts", said, "ended_on")
         yield from _arr_known(rows, as_of)
         return
     yield from _zero_days(rows, as_of)
@@ -238,13 +225,8 @@ def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         "AND ended_on = started_on"
     )
     if zero:
-        yield DataWarning(
-            "zero_days", "accounts",
-            f"{count_of(zero, 'account')} ended on the day they started: counted as ends just "
-            "after it where accounts are followed from their start; a panel has no snapshot of "
-            "them, so a model cannot learn from them",
-            "ended_on",
-        )  # fmt: skip
+        said = message("zero_days", accounts=count_of(zero, "account"))
+        yield DataWarning("zero_days", "accounts", said, "ended_on")
 
 
 def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
@@ -256,20 +238,12 @@ def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     days = rows.store.query(filled("ends_by_day", **accounts))
     day, alike = days[0]
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
-        yield DataWarning(
-            "ends_on_one_day", "accounts",
-            f"{alike:,} of {count_of(ends, 'end')} ({share_text(alike / ends)}) are on {day}: if"
-            " that is the day of the export and these accounts are still customers, leave their"
-            f' ended_on empty, or say so under [tables.accounts]: empty = ["{day}"]',
-            "ended_on",
-        )  # fmt: skip
+        many, share = count_of(ends, "end"), share_text(alike / ends)
+        said = message("ends_on_one_day", alike=alike, ends=many, share=share, day=day)
+        yield DataWarning("ends_on_one_day", "accounts", said, "ended_on")
     if not active:
-        yield DataWarning(
-            "no_active_account", "accounts",
-            f"no account is active on {as_of}, all have ended: if some are still customers, "
-            "leave their ended_on empty",
-            "ended_on",
-        )  # fmt: skip
+        said = message("no_active_account", as_of=as_of)
+        yield DataWarning("no_active_account", "accounts", said, "ended_on")
 
 
 def _too_many_alike(alike: int, second: int, ends: int) -> bool:
@@ -305,13 +279,10 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     seen = frame["ended"].notna().to_numpy()
     missed, chance = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
     if chance <= (OF_FEW if FEW <= weight[seen].sum() <= missed else NO_END_BEFORE):
-        yield DataWarning(
-            "survivors", "accounts",
-            f"{count_of(before, 'account')} started before {first} and none of them ended before "
-            f"it, where {missed:.0f} ends would be expected: the list may hold only those that "
-            f"survived until then. If so, set complete_from = {first} under [tables.accounts]",
-            "ended_on",
-        )  # fmt: skip
+        said = message(
+            "survivors", accounts=count_of(before, "account"), first=first, missed=missed
+        )
+        yield DataWarning("survivors", "accounts", said, "ended_on")
 
 
 def _expected_before(
@@ -347,13 +318,10 @@ def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     sql = filled("arr_known", ended=ended, started=started_accounts(rows, as_of))
     ((accounts, known, left, known_left),) = rows.store.query(sql)
     if known < accounts:
-        yield DataWarning(
-            "arr_partly_known", "accounts",
-            f"ARR is known for {known:,} of {count_of(accounts, 'account')}, {known_left:,} of "
-            f"{left:,} that left: sums of ARR leave the others out, and gross and net retention "
-            "are blank where one of them is in the base",
-            "arr",
-        )  # fmt: skip
+        of_left = {"known_left": known_left, "left": left}
+        many = count_of(accounts, "account")
+        said = message("arr_partly_known", known=known, accounts=many, **of_left)
+        yield DataWarning("arr_partly_known", "accounts", said, "arr")
 
 
 def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
@@ -370,25 +338,18 @@ def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
         sql = filled("blank", blank=blank, ended=ended, started=started)
         ((gone, there),) = rows.store.query(sql)
         if gone - there > 0.5:
-            message = (
-                f"{what} is empty or zero for {share_text(gone)} of ended accounts and "
-                f"{share_text(there)} of the others: it holds today's values and reveals churn"
-            )
+            shares = {"gone": share_text(gone), "there": share_text(there)}
+            said = message("blank_at_end", what=what, **shares)
         elif not number and (found := _value_of_ended(rows, cell, as_of)):
             value, n, alike, other = found
-            message = (
-                f"{what} is {value!r} for {count_of(n, 'account')}, of which {share_text(alike)}"
-                f" ended; of the others, {share_text(other)} did: if it was set at the end or"
-                " later, it reveals churn"
-            )
+            shares = {"alike": share_text(alike), "other": share_text(other)}
+            many = count_of(n, "account")
+            said = message("value_of_ended", what=what, value=value, accounts=many, **shares)
         elif (auc := _auc(rows, cell, number, ended, started)) > SEPARATES:
-            message = (
-                f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
-                "make sure that it was true at the start"
-            )
+            said = message("separates", what=what, auc=auc)
         else:
             continue
-        yield DataWarning("column_reveals_churn", "accounts", message, name)
+        yield DataWarning("column_reveals_churn", "accounts", said, name)
 
 
 def _value_of_ended(

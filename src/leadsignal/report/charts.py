@@ -114,9 +114,13 @@ def key(shapes: Sequence[tuple[str, str, str]]) -> Html:
 
 
 def svg(
-    width: float, height: float, *children: object, title: str, description: str, kind: str
+    width: float, height: float, *children: object, title: str, description: str, kind: str = ""
 ) -> Html:
-    """Return a drawing that scales with its container and has a text description."""
+    """Return a drawing that scales with its container and has a text description.
+
+    The page shows drawings of the kind narrow on phones, wide ones on other screens.
+    """
+    kind = kind or ("narrow" if width <= NARROW else "wide")
     return tag(
         "svg", *children, viewBox=f"0 0 {width:g} {height:g}", role="img",
         aria_label=f"{title}. {description}", class_=f"chart {kind}",
@@ -177,8 +181,7 @@ def timeline(
     for n, lane in enumerate(lanes):
         middle = lanes_from + step * n + step / 2
         parts += _draw_lane(lane, x, middle + (7 if narrow else 0), gutter, narrow, width)
-    kind = "narrow" if narrow else "wide"
-    return svg(width, height, *parts, title=title, description=description, kind=kind)
+    return svg(width, height, *parts, title=title, description=description)
 
 
 def _months(
@@ -337,8 +340,7 @@ def ranges(
         top += step if narrow else step + 8 * (len(lines) - 1)
     height = top + 30
     parts = [*_grid(axis, x, height - 24, pauses), *parts]
-    kind = "narrow" if narrow else "wide"
-    return svg(width, height, *parts, title=title, description=description, kind=kind)
+    return svg(width, height, *parts, title=title, description=description)
 
 
 def _grid(
@@ -418,8 +420,7 @@ def stacks(rows: Sequence[Stack], *, title: str, description: str, width: int = 
         else:
             parts.append(tag("text", row.label, x=gutter - 12, y=top + 16, class_="label end"))
         parts += _parts(row.parts, x, top)
-    kind = "narrow" if narrow else "wide"
-    return svg(width, step * len(rows) + 6, *parts, title=title, description=description, kind=kind)
+    return svg(width, step * len(rows) + 6, *parts, title=title, description=description)
 
 
 def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:

@@ -265,9 +265,8 @@ def columns(rows: Sequence[Column], *, title: str, description: str, width: int 
         if not n or rows[n - 1].year != row.year:
             parts.append(_words(row.year, middle, bottom + 2 * LINE_HEIGHT, "tick middle"))
     parts.append(tag("line", x1=0, x2=width, y1=bottom, y2=bottom, class_="reference"))
-    kind = "narrow" if narrow else "wide"
     height_all = bottom + 2 * LINE_HEIGHT + 6
-    return svg(width, height_all, *parts, title=title, description=description, kind=kind)
+    return svg(width, height_all, *parts, title=title, description=description)
 
 
 def _rectangle(part: Part, left: float, wide: float, top: float, bottom: float) -> Html:
@@ -305,8 +304,7 @@ def lines(
         parts += [tag("polyline", points=points, class_=f"line {row.kind}")
                   for points in _pieces(row.values, x, y)]  # fmt: skip
     parts += _names(rows, x, y, words, narrow)
-    kind = "narrow" if narrow else "wide"
-    return svg(width, bottom + 24, *parts, title=title, description=description, kind=kind)
+    return svg(width, bottom + 24, *parts, title=title, description=description)
 
 
 def _value_grid(x: Scale, y: Scale) -> Iterator[Html]:

@@ -412,7 +412,7 @@ def _chart(
         parts += _line(curve, place, x, y)
     parts += _names(curves, x, y)
     read = "; ".join(f"{c.label}: {_at_end(c)}" for c in curves)
-    kind = "alone" if alone else "narrow" if width <= NARROW else "wide"
+    kind = "alone" if alone else ""
     return svg(width, height, *parts, title=title, description=read, kind=kind)
 
 
