@@ -207,7 +207,7 @@ class Settings:
     def fault(self, path: KeyPath, problem: str, remedy: str, value: object = None) -> None:
         """Record a fault at a key."""
         key = ".".join(str(part) for part in path if not isinstance(part, int))
-        written = None if value is None else _as_written(value)
+        written = None if value is None else hide_secrets(str(value))
         remedy = remedy if remedy.endswith((".", "?")) else remedy + "."
         self.faults.append(
             Fault(self.file, None, self.line(path), key or None, written, problem, remedy)
@@ -251,10 +251,6 @@ class Settings:
             if key in rules
         }
         return {key: value for key, value in taken.items() if value is not None}
-
-
-def _as_written(value: object) -> str:
-    return hide_secrets(value if isinstance(value, str) else str(value))
 
 
 def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -> Fault:

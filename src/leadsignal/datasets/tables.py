@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -310,15 +311,7 @@ def _late_results(tables: Tables, rng: np.random.Generator, period: Period) -> T
     return _with_rows({"results": on_time}, "results", "measured_on", rows)
 
 
-def _expansion_at_renewal(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    return _expansions(tables, rng, 0)
-
-
-def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
-    return _expansions(tables, rng, 30)
-
-
-def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
+def _expansions(tables: Tables, rng: np.random.Generator, period: Period, days: int) -> Tables:
     """Add expansions this number of days before a renewal, only for accounts that renew."""
     changes = tables["contract_changes"]
     renewals = changes[changes["kind"] == "renewal"]
@@ -359,8 +352,8 @@ RECORDINGS: Mapping[str, Callable[[Tables, np.random.Generator, Period], Tables]
             "exit_surveys": _exit_surveys,
             "export_day": _export_day,
             "late_results": _late_results,
-            "expansion_at_renewal": _expansion_at_renewal,
-            "expansion_before_renewal": _expansion_before_renewal,
+            "expansion_at_renewal": partial(_expansions, days=0),
+            "expansion_before_renewal": partial(_expansions, days=30),
             "twin": _twin,
             "feed_loss": _feed_loss,
         }

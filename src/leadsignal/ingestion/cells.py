@@ -344,7 +344,7 @@ def _declared(pattern: str) -> tuple[str, str]:
     parts = parts_of(pattern)
     named = [part for part in parts if part.isalpha()]
     joined = len(named) == len(parts)
-    digits = _DIGITS | ({"MM": r"(\d{2})", "DD": r"(\d{2})"} if joined else {})
+    digits = {**_DIGITS, **({"MM": r"(\d{2})", "DD": r"(\d{2})"} if joined else {})}
     between = {part: re.sub(r"(\\ )+", " +", re.escape(part)) for part in parts}
     places = {part[0]: rf"\{named.index(part) + 1}" for part in named}
     rest = "|".join(rf"\{len(named) + place}" for place in range(1, 6))

@@ -15,6 +15,7 @@ from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import (
     ACCOUNTS_NOW,
     NO_ACCOUNT,
+    ROWS,
     account_checks,
     create_accounts_now,
     match_written_ids,
@@ -400,19 +401,11 @@ def _later_of(intake: Intake, loaded: Loaded, columns: list[str], where: str) ->
     )
     if not repeated:
         return []
-    rows = intake.store.query(
-        f"SELECT row FROM (SELECT rowid AS row, row_number() OVER (PARTITION BY {listed} "
-        f"ORDER BY rowid) AS place FROM {name} WHERE {where}) WHERE place > 1 ORDER BY row"
-    )
+    rows = intake.store.query(ROWS["later_of"].format(columns=listed, table=name, where=where))
     return [row for (row,) in rows]
 
 
 def _changed_hands(intake: Intake, loaded: Loaded) -> list[int]:
-    key, name = loaded.table.key, loaded.table.name
-    rows = intake.store.query(
-        f"SELECT t.rowid FROM {name} t JOIN (SELECT {key}, arg_min(account_id, rowid) AS owner "
-        f"FROM {name} WHERE {key} IS NOT NULL GROUP BY {key} "
-        f"HAVING min(account_id) <> max(account_id)) k USING ({key}) "
-        "WHERE t.account_id <> k.owner ORDER BY 1"
-    )
+    sql = ROWS["changed_hands"].format(key=loaded.table.key, table=loaded.table.name)
+    rows = intake.store.query(sql)
     return [row for (row,) in rows]

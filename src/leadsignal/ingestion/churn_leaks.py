@@ -34,7 +34,7 @@ BY_VALUE = {"behaviors": "behavior"}
 """The column of a table whose values are also checked one by one."""
 
 
-def filled(name: str, **values: object) -> str:
+def filled(name: str, /, **values: object) -> str:
     """Return a query of ``plausibility.sql`` with its placeholders filled in."""
     return packaged_queries("leadsignal.ingestion", "plausibility.sql")[name].format(**values)
 
@@ -128,10 +128,10 @@ def _first_rows(
     """
     import numpy as np
 
-    time, churned = quoted(loaded.table.time), churned_accounts(rows, as_of)
+    time, lives = quoted(loaded.table.time), churned_accounts(rows, as_of)
     of_table = {"table": loaded.table.name, "known_on": loaded.known_on, "as_of": as_of}
     limits = {"least": MIN_CHURNED, "exceptions": EXCEPTIONS}
-    sql = filled("first_rows", value=value, time=time, churned=churned, **of_table, **limits)
+    sql = filled("first_rows", value=value, time=time, churned=lives, **of_table, **limits)
     found = rows.store.query(sql)
     for one, alike in groupby(found, key=lambda row: row[0]):
         _, days, churned = zip(*alike, strict=True)

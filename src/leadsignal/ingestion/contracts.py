@@ -36,7 +36,7 @@ RETURNED = "/"
 """Separator between the id of a returning customer and the number of the stay."""
 
 
-def query(name: str, **values: object) -> str:
+def query(name: str, /, **values: object) -> str:
     """Return a query of ``contracts.sql`` with its placeholders filled in."""
     queries = packaged_queries("leadsignal.ingestion", "contracts.sql")
     return queries[name].format(open=OPEN, returned=RETURNED, **values)

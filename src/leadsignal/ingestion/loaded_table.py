@@ -150,7 +150,7 @@ class DataWarning:
         return cls(str(kind), table, str(message), column)
 
 
-def message(name: str, **values: object) -> str:
+def message(name: str, /, **values: object) -> str:
     """Return a message of ``warnings.toml`` with its placeholders filled in."""
     return str(_WARNINGS["messages"][name]).format(**values)
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.store import Store
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.schema import READ_FIRST
 from leadsignal.sources.parts import literal
 
+ROWS = packaged_queries("leadsignal.ingestion", "rows.sql")
 ACCOUNTS_NOW = "accounts_now"
 ALONE = ("accounts", *(table.name for table in READ_FIRST))
 """Tables that are checked on their own, before accounts exist."""
@@ -75,17 +77,12 @@ def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iter
 
 def _near_account() -> str:
     """SQL: the account with the same id in another notation, and how the two differ."""
-    ours, theirs = "min(n.account_id)", "t.account_id"
-    return (
-        f"(SELECT concat('accounts has ', {ours}, CASE "
-        f"WHEN lower({ours}) = lower({theirs}) THEN ', with different capitals' "
-        f"WHEN trim({ours}) = trim({theirs}) THEN ', with different spaces around it' "
-        f"WHEN length({ours}) IN (15, 18) AND length({theirs}) IN (15, 18) AND length({ours}) <> "
-        f"length({theirs}) THEN concat(', in ', length({ours}), ' characters') "
-        f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
-        "ELSE ', with different leading zeros' END) "
-        f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
-        "HAVING count(*) > 0)"
+    return ROWS["near_account"].format(
+        accounts=ACCOUNTS_NOW,
+        whole_ours=_whole("lower", "min(n.account_id)"),
+        whole_theirs=_whole("lower", "t.account_id"),
+        bare_ours=_bare("n.account_id"),
+        bare_theirs=_bare("t.account_id"),
     )
 
 
@@ -195,11 +192,6 @@ def match_written_ids(store: Store, table: str, accounts: str) -> str | None:
 def _explains(store: Store, table: str, accounts: str, rule: str) -> bool:
     """Return whether a rule matches all ids of a table with accounts, one to one."""
     bare = rule.format("account_id")
-    ((ids, bare_ids, known),) = store.query(
-        f"WITH ours AS (SELECT {bare} AS bare FROM {accounts} GROUP BY 1 HAVING count(*) = 1), "
-        f"theirs AS (SELECT account_id, {bare} AS bare FROM {table} "
-        "WHERE account_id IS NOT NULL GROUP BY ALL) "
-        "SELECT count(*), count(DISTINCT bare), "
-        "count(*) FILTER (WHERE bare IN (SELECT bare FROM ours)) FROM theirs"
-    )
+    sql = ROWS["explained"].format(bare=bare, table=table, accounts=accounts)
+    ((ids, bare_ids, known),) = store.query(sql)
     return bool(ids == bare_ids == known)

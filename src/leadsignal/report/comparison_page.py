@@ -214,8 +214,8 @@ def _after_a_year(curves: pd.DataFrame) -> tuple[str, str]:
     """Return naive and corrected retention after a year; nothing where it is unknown."""
     there = list(share_there(curves, YEARS[0]))
     names = [name for name, _, _ in there]
-    usual, corrected = ([one[side] for one in there] for side in (2, 1))
-    return _in_brackets(names, usual), _in_brackets(names, corrected)
+    usual = _in_brackets(names, [left for _, _, left in there])
+    return usual, _in_brackets(names, [right for _, right, _ in there])
 
 
 def _in_brackets(names: Sequence[str], shares: Sequence[float]) -> str:

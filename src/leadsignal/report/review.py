@@ -523,17 +523,13 @@ def for_customer(review: Review) -> Review:
         attributes={},
         objective="",
         status=review.status and replace(review.status, not_shown=0, shown_on=None),
-        processes=tuple(_process(process) for process in review.processes),
+        processes=tuple(replace(process, why="") for process in review.processes),
         contacts={},
         missed=review.missed,
         steps=(),
         risk=None,
         **frames,
     )
-
-
-def _process(process: ProcessReview) -> ProcessReview:
-    return replace(process, why="")
 
 
 def _only(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -139,7 +139,7 @@ def _part(table: str, shown: str, source: TableSource, rows: list[list[Any]]) ->
     for at, name in enumerate(header):
         if name:
             text = f"nullif(trim(c{at}), '')"
-            columns.setdefault(name, text if _is_text(cells[at]) else f"c{at}")
+            columns.setdefault(name, text if str(cells[at].type) == "string" else f"c{at}")
     return Part(
         table,
         shown,
@@ -207,10 +207,6 @@ def _text(cell: Any, sign: str = ".") -> str:
             else repr(cell).replace(".", sign)
         )
     return str(cell)
-
-
-def _is_text(column: pa.Array) -> bool:
-    return str(column.type) == "string"
 
 
 def _stream(cells: Sequence[pa.Array]) -> pa.RecordBatchReader:
