@@ -11,8 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.datasets.law import NAMES, Array, Law, draw_weeks, map_arrays, normal, stacked
-from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, SEGMENTS, AccountTraits
+from leadsignal.datasets.law import (
+    NAMES,
+    REP_LOG_HAZARD,
+    REPS,
+    SEGMENTS,
+    AccountTraits,
+    Array,
+    Law,
+    draw_weeks,
+    map_arrays,
+    normal,
+    stacked,
+)
 
 MONDAY = 4
 """1970-01-05, in days since 1970-01-01."""

@@ -12,8 +12,7 @@ import pandas as pd
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.datasets import history as lives
 from leadsignal.datasets.history import MONDAY, NEVER, State, week_of
-from leadsignal.datasets.law import PACKAGE, Array, Law, normal
-from leadsignal.datasets.population import AccountTraits
+from leadsignal.datasets.law import PACKAGE, AccountTraits, Array, Law, normal
 from leadsignal.datasets.tables import dates
 from leadsignal.package_data import packaged_text
 

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from leadsignal.config.toml_files import one_of
 from leadsignal.datasets import records
 from leadsignal.datasets.history import History, join_histories, live, week_of
-from leadsignal.datasets.law import NAMES, PACKAGE, WORLDS, Array, Law, account_uniforms
+from leadsignal.datasets.law import (
+    NAMES,
+    PACKAGE,
+    WORLDS,
+    Array,
+    Law,
+    account_uniforms,
+    draw_accounts,
+    draw_return,
+)
 from leadsignal.datasets.oracle import ANALYSIS, PROCESSES, Truth
-from leadsignal.datasets.population import draw_accounts, draw_return
 from leadsignal.datasets.tables import RECORDINGS, Period, as_recorded, build_tables, make_messy
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED

@@ -16,14 +16,17 @@ import pandas as pd
 
 from leadsignal.datasets import records
 from leadsignal.datasets.history import NEVER, REASONS_TO_LEAVE, History
-from leadsignal.datasets.law import NAMES, Array, Law, account_uniforms
-from leadsignal.datasets.population import (
+from leadsignal.datasets.law import (
     INDUSTRIES,
+    NAMES,
     OWNERS,
     REASONS,
     REGIONS,
     REPS,
     SEGMENTS,
+    Array,
+    Law,
+    account_uniforms,
 )
 from leadsignal.datasets.records import BEHAVIORS, METRIC, Columns
 

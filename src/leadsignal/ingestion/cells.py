@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leadsignal.config.notation import AS_WE_WRITE, EPOCHS, EXCEL, Notation, parts_of
+from leadsignal.config.table_settings import AS_WE_WRITE, EPOCHS, EXCEL, Notation, parts_of
 from leadsignal.package_data import packaged_toml
 from leadsignal.schema import Column
 from leadsignal.sources.parts import literal, quoted

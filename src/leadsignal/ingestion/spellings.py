@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leadsignal.config.notation import Notation
+from leadsignal.config.table_settings import Notation
 from leadsignal.ingestion.cells import NOTATIONS, TIME, filled
 from leadsignal.sources.parts import literal
 

@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.notation import Notation
+from leadsignal.config.table_settings import Notation
 from leadsignal.errors import Fault, OptionError, WriteError
 from leadsignal.files.locks import clean_orphans, hold, uncut
 from leadsignal.files.writing import remedy_for

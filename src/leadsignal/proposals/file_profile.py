@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leadsignal.config.notation import Notation
-from leadsignal.config.table_settings import TableSource
+from leadsignal.config.table_settings import Notation, TableSource
 from leadsignal.ingestion.cells import Reading, read_cell
 from leadsignal.ingestion.opened_files import open_file, unpacking_in
 from leadsignal.ingestion.store import Store, memory_bytes, with_steps
