@@ -50,7 +50,7 @@ def new_command(
 
 
 def _argument(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what argparse is told of an option."""
+    """Return the arguments of an option for argparse."""
     named = {"type": TYPES, "choices": {"estimators": ESTIMATORS}}
     return {key: named[key][value] if key in named else value for key, value in settings.items()}
 
