@@ -69,19 +69,10 @@ def _discover(options: argparse.Namespace) -> int:
     from leadsignal.success_analysis.discovery.search import discover_processes
 
     tables = read_given_tables(options, read_options(options))
+    names = ("at_least", "by_users", "within", "sustained_for", "match", "level", "floor", "most")
+    settings = {name: getattr(options, name) for name in names}
     with progress_bar(options, "discover") as progress:
-        found = discover_processes(
-            tables,
-            at_least=options.at_least,
-            by_users=options.by_users,
-            within=options.within,
-            sustained_for=options.sustained_for,
-            match=options.match,
-            level=options.level,
-            floor=options.floor,
-            most=options.most,
-            progress=progress,
-        )
+        found = discover_processes(tables, **settings, progress=progress)
     say(options, found)
     say_details(options, found.to_frame())
     if options.out and found.processes:
@@ -112,15 +103,9 @@ def _backtest(options: argparse.Namespace) -> int:
 
     model = load_model(options.model) if options.model else None
     _, panel = build_given_panel(options, model)
+    settings = {name: getattr(options, name) for name in ("origins", "segment", "estimator")}
     with progress_bar(options, "backtest") as progress:
-        backtest = run_backtest(
-            panel,
-            origins=options.origins,
-            segment=options.segment,
-            estimator=options.estimator,
-            model=model,
-            progress=progress,
-        )
+        backtest = run_backtest(panel, **settings, model=model, progress=progress)
     strict_about(options, backtest.warnings)
     say(options, backtest)
     say_details(options, backtest.to_frame().reset_index())

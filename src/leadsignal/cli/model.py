@@ -72,12 +72,10 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
         found.append((RunRecord.place(options.out), RUN_RECORD))
     if options.call_list is not None:
         check_call_list(options.call_list)
-        found.append((options.call_list, CALL_LIST))
-    if options.accounts_dir is not None:
-        found.append((options.accounts_dir, ACCOUNT_PAGES))
-    if options.record is not None:
-        found.append((options.record, RUN_RECORD))
-    return [*found, *writes(metrics=METRICS)(options)]
+    named = writes(
+        call_list=CALL_LIST, accounts_dir=ACCOUNT_PAGES, record=RUN_RECORD, metrics=METRICS
+    )
+    return [*found, *named(options)]
 
 
 def _fit(options: argparse.Namespace) -> int:

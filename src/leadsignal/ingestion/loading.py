@@ -37,9 +37,8 @@ from leadsignal.ingestion.selection import (
 from leadsignal.ingestion.store import ORIGINAL, Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.database import RowRequest
-from leadsignal.sources.databases import Databases, fault_of, open_rows
+from leadsignal.sources.databases import Databases, ObjectStores, fault_of, open_rows
 from leadsignal.sources.locate import Located, at_path, locate, located, not_read, unread_files
-from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parts import (
     CombinedParts,
     Part,
