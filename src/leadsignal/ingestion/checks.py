@@ -205,20 +205,12 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
     declared = _how_dates_are_written(intake, loaded) if notation.dates else ""
     yield from _spelt_checks(loaded, column, original, spellings, "a date", declared)
     spelt = "".join(f" AND ({one.condition}) IS NOT TRUE" for one in spellings)
-    yield Check(
-        column.name,
-        f"{original} IS NOT NULL AND {shaped}{spelt}",
-        f"there is no such date, or it is outside {early} to {late}",
-        "Correct the date; leave the cell empty if the event has not happened.",
-        original,
-    )
-    yield Check(
-        column.name,
-        f"{original} IS NOT NULL AND NOT {shaped}{spelt}",
-        "is not a date",
-        _how_dates_are_written(intake, loaded),
-        original,
-    )
+    given = f"{original} IS NOT NULL"
+    problem = f"there is no such date, or it is outside {early} to {late}"
+    remedy = "Correct the date; leave the cell empty if the event has not happened."
+    yield Check(column.name, f"{given} AND {shaped}{spelt}", problem, remedy, original)
+    remedy = _how_dates_are_written(intake, loaded)
+    yield Check(column.name, f"{given} AND NOT {shaped}{spelt}", "is not a date", remedy, original)
 
 
 def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
@@ -260,13 +252,10 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     if having and lacking:
         odd = offset if having < lacking else f"NOT {offset}"
         what = "has an" if having < lacking else "has no"
-        yield Check(
-            column.name,
-            odd,
-            f"mixed time zones: this time {what} offset, unlike most of the column",
-            f"Write all times the same way; those without an offset are read as "
-            f"{intake.project.timezone} time.",
-        )
+        problem = f"mixed time zones: this time {what} offset, unlike most of the column"
+        zone = intake.project.timezone
+        remedy = f"Write all times the same way; those without an offset are read as {zone} time."
+        yield Check(column.name, odd, problem, remedy)
 
 
 def _number_checks(
@@ -346,25 +335,17 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
     for name, kind in intake.source("accounts").attribute_kinds.items():
         if kind == "number" and name in loaded.extras:
             cell = f"t.{quoted(name)}"
-            yield Check(
-                name,
-                f"{cell} IS NOT NULL AND NOT "
-                f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
-                "is not a number",
-                'Correct it (numbers are below 1e15), or declare the attribute as "text".',
-            )
+            number = f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)"
+            remedy = 'Correct it (numbers are below 1e15), or declare the attribute as "text".'
+            yield Check(name, f"{cell} IS NOT NULL AND NOT {number}", "is not a number", remedy)
 
 
 def _order_checks(loaded: Loaded) -> Iterator[Check]:
     for earlier, later in loaded.table.ordered:
         if earlier in loaded.columns and later in loaded.columns:
-            yield Check(
-                later,
-                f"t.{later} < t.{earlier}",
-                f"is before {earlier}",
-                "Correct one of the two dates",
-                detail=f"concat('{earlier} is ', t.{earlier})",
-            )
+            problem, remedy = f"is before {earlier}", "Correct one of the two dates"
+            detail = f"concat('{earlier} is ', t.{earlier})"
+            yield Check(later, f"t.{later} < t.{earlier}", problem, remedy, detail=detail)
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:

@@ -43,36 +43,19 @@ def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iter
     if loaded.table.name in ALONE:
         return
     gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
-    yield Check(
-        "account_id",
-        gone,
-        "belongs to an account that is dropped",
-        "Correct the account in accounts.",
-    )
-    yield Check(
-        "account_id",
-        f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
-        NO_ACCOUNT,
-        "Add the account, or correct the id",
-        detail=_near_account(),
-    )
+    problem, remedy = "belongs to an account that is dropped", "Correct the account in accounts."
+    yield Check("account_id", gone, problem, remedy)
+    unknown = f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}"
+    remedy = "Add the account, or correct the id"
+    yield Check("account_id", unknown, NO_ACCOUNT, remedy, detail=_near_account())
     if intake.source(loaded.table.name).outside == "exclude":
         return
     early, late = outside_life(loaded.table.time)
-    yield Check(
-        loaded.table.time,
-        early,
-        "is before the account's start",
-        "Correct the date, or the account's started_on",
-        detail="concat('account ', t.account_id, ' starts on ', a.started_on)",
-    )
-    yield Check(
-        loaded.table.time,
-        late,
-        "is after the account's end",
-        "Correct the date, or the account's ended_on",
-        detail="concat('account ', t.account_id, ' ends on ', a.ended_on)",
-    )
+    for condition, side, edge in ((early, "before", "start"), (late, "after", "end")):
+        remedy = f"Correct the date, or the account's {edge}ed_on"
+        detail = f"concat('account ', t.account_id, ' {edge}s on ', a.{edge}ed_on)"
+        problem = f"is {side} the account's {edge}"
+        yield Check(loaded.table.time, condition, problem, remedy, detail=detail)
 
 
 def _near_account() -> str:
