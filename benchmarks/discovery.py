@@ -28,7 +28,7 @@ from leadsignal.datasets.oracle import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[1]
 WORLDS = ("leading", "no_effect", "confounded", "slow_decline", "disengagement")
-PLANTED = tuple(process.behavior for process in PROCESSES)
+PLANTED = tuple(behavior for process in PROCESSES for behavior in process.behaviors)
 TABLES = ("accounts", "behaviors", "usage", "results")
 ATTRIBUTES = ("segment", "industry", "region", "employees", "close_owner", "purchase_reason")
 
@@ -47,7 +47,7 @@ def kappa(truth: ls.datasets.Simulation, tables: ls.Tables, found: ls.Discovery)
     seen = _days(tables, ids, found.warning_time)
     kappas = []
     for planted in PROCESSES:
-        names = [p.name for p in analysis.processes if p.behaviors == (planted.behavior,)]
+        names = [p.name for p in analysis.processes if p.behaviors == planted.behaviors]
         if names:
             theirs = truth.truth.episodes
             a = _stands(theirs[theirs["process"] == planted.name], ids, tables)[seen]

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import leadsignal as ls
-from leadsignal.datasets.sample import SEED
+from leadsignal.datasets.simulation import SEED
 from leadsignal.demo import Findings, find_all
 
 OTHERS = [seed for seed in range(1, 12) if seed != SEED]

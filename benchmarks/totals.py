@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 import leadsignal as ls
-from leadsignal.datasets.lifetimes import simulated, true_survival
+from leadsignal.datasets.simulation import simulated, true_survival
 from leadsignal.model.learners import CUSTOMER_LEARNERS
 from leadsignal.model.one_row.customer_totals import CustomerTotals
 from leadsignal.model.one_row.lifetime_model import LifetimeModel

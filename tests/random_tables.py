@@ -16,9 +16,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from leadsignal.config.behavior_metrics import KEYS_OF, BehaviorMetric
 from leadsignal.config.project import Behaviors, Project, UsageLow
-from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
+from leadsignal.config.success import (
+    KEYS_OF,
+    BehaviorMetric,
+    Bullseye,
+    Process,
+    Segment,
+    SuccessAnalysis,
+    Tracking,
+)
 from leadsignal.config.table_settings import TableSource
 from leadsignal.schema import BY_NAME, EVENT_TABLES, TABLES
 from leadsignal.tables import Tables, read_tables

@@ -17,9 +17,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import _parser
-from leadsignal.cli.outputs import check_outputs
-from leadsignal.files.names import page_name, page_paths
-from leadsignal.files.outputs import ACCOUNT_PAGES
+from leadsignal.cli.printing import check_outputs
+from leadsignal.files.outputs import ACCOUNT_PAGES, page_name, page_paths
 from leadsignal.report import write_account_pages
 from leadsignal.scoring import write_call_list
 

@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "errors",
         "arguments",
         "durations",
+        "package_data",
         "phrases",
         "picture_style",
         "readable_tables",

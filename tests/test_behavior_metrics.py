@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.behavior_metrics import KEYS_OF, BehaviorMetric
-from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.config.success import KEYS_OF, BehaviorMetric, Process, SuccessAnalysis
 from leadsignal.model.adoption_risk import _columns_of
 from leadsignal.model.indicator_words import by_name, indicator_text, reason_text
 from leadsignal.model.provenance import Origin

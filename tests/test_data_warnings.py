@@ -25,9 +25,9 @@ from leadsignal.evaluation.doubts import (
     last_horizon,
     last_horizon_of_panel,
 )
-from leadsignal.ingestion.account_plausibility import _too_many_alike
 from leadsignal.ingestion.churn_leaks import poisson_tail
-from leadsignal.ingestion.data_warnings import AFFECTS, RESULTS, DataWarning, affecting
+from leadsignal.ingestion.loaded_table import AFFECTS, RESULTS, DataWarning, affecting
+from leadsignal.ingestion.plausibility import _too_many_alike
 from leadsignal.report.churn_page import report_page
 from leadsignal.report.summary import summarise
 from leadsignal.scoring.batch import counts

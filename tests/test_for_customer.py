@@ -15,9 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.phrases import day_text, of_hundred, share_text
-from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
-from leadsignal.report.account.parts import Risk
-from leadsignal.report.account.review import Review
+from leadsignal.report.review import FACTS, ROWS, Review, Risk, for_customer
 from leadsignal.schema import TABLES, Column, Table
 from leadsignal.scoring.next_steps import NextStep
 

@@ -31,7 +31,7 @@ PLACES = {
 """By format, the file that has it, and a pattern of what would be a second place."""
 OTHER_COLOURS = {"page_style.css"}
 """Pages have colours of their own, by name, for light, dark and print."""
-READ = {"sources/wide_tables.py", "ingestion/texts.py"}
+READ = {"ingestion/cells.py"}
 """What reads numbers and dates that others wrote, and formats none."""
 
 

@@ -17,6 +17,7 @@ TERMS = tomllib.loads((ROOT / "tests" / "plain_language.toml").read_text(encodin
 def texts() -> Iterator[tuple[str, str]]:
     for place, pattern in (
         (ROOT / "src", "*.py"),
+        (ROOT / "src", "*.toml"),
         (ROOT / "docs", "*.md"),
     ):
         for file in sorted(place.rglob(pattern)):

@@ -15,7 +15,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.ingestion.data_warnings import AFFECTS, DataWarning
+from leadsignal.ingestion.loaded_table import AFFECTS, DataWarning
 from leadsignal.scoring.metrics import METRICS, openmetrics
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import _with_warnings

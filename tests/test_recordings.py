@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.datasets.recordings import EXIT_CALL, RECORDINGS, TWIN
+from leadsignal.datasets.tables import EXIT_CALL, RECORDINGS, TWIN
 
 OPTIONS = {"seed": 3, "world": "no_effect", "days": 1095}
 

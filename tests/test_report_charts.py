@@ -7,8 +7,8 @@ import re
 import pytest
 
 from leadsignal.phrases import rate_text
-from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
-from leadsignal.report.time_charts import Column, Line, columns, lines
+from leadsignal.report.charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
+from leadsignal.report.churn_section import Column, Line, columns, lines
 
 
 def test_charts_stay_inside_and_say_what_they_show() -> None:

@@ -15,7 +15,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
 from leadsignal.html_pages import tag, text
-from leadsignal.report.account.parts import Risk
+from leadsignal.report.review import Risk
 
 ATTACK = '<script>alert("x")</script>'
 ANALYSIS = ls.SuccessAnalysis.from_toml("""

@@ -57,7 +57,7 @@ adopt_by = "90d"
     made = ls.review_account(tables, "a", analysis)
     from dataclasses import replace
 
-    from leadsignal.report.account.parts import Risk
+    from leadsignal.report.review import Risk
 
     return replace(made, risk=Risk(0.31, 0.06, 180, 3, 412, (f"tickets: {long}",) * 3, "m1"))
 

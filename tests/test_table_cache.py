@@ -28,7 +28,7 @@ from leadsignal.ingestion import table_cache
 from leadsignal.ingestion.table_cache import ENTRY, NOT_IN_READING, TABLES, TableCache
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.files_read import is_repeatable
+from leadsignal.sources.project_files import is_repeatable
 from leadsignal.tables import Tables, check_tables, read_tables
 from random_tables import random_case
 
@@ -347,7 +347,7 @@ def test_settings_that_do_not_count_are_not_looked_at(
     used.clear()
     reader = TableReader(watched)
     reader.read(None)
-    from leadsignal.ingestion.data_warnings import CheckedRows
+    from leadsignal.ingestion.loaded_table import CheckedRows
     from leadsignal.ingestion.plausibility import find_warnings
 
     loaded = reader.loaded

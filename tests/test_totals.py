@@ -15,7 +15,7 @@ import pytest
 from sklearn.base import clone
 
 import leadsignal as ls
-from leadsignal.datasets.lifetimes import simulated, true_survival
+from leadsignal.datasets.simulation import simulated, true_survival
 from leadsignal.model.learners import CUSTOMER_LEARNERS
 from leadsignal.model.person_period import customer_steps
 from leadsignal.model.stacked_model import Estimator

@@ -110,7 +110,7 @@ def test_what_is_no_mapping_is_refused() -> None:
 
 
 def test_without_sqlglot_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadsignal.engine.warehouse_spelling.find_spec", lambda name: None)
+    monkeypatch.setattr("leadsignal.engine.warehouse_sql.find_spec", lambda name: None)
     with pytest.raises(ls.OptionError, match=r"pip install 'leadsignal\[warehouse\]'"):
         small_script("postgres")
 

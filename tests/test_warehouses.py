@@ -15,13 +15,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from leadsignal.config.behavior_metrics import KEYS_OF
 
 import leadsignal as ls
 from engine_cases import CASES, OTHERS, WIDE, case_of
-from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.success import Process, SuccessAnalysis
-from leadsignal.engine.warehouse_spelling import spelling_of
-from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator
+from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator, spelling_of
 from leadsignal.engine.warehouse_tables import run
 from small_business import write_small_business
 from warehouses import connected, missing, put, rows_of

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
-from leadsignal.config.behavior_metrics import BehaviorMetric
 from leadsignal.config.project import Behaviors, UsageLow
-from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
+from leadsignal.config.success import BehaviorMetric, Bullseye, Process, SuccessAnalysis, Tracking
 from leadsignal.indicators import AvailableData, Indicator, declare_indicators
 from leadsignal.indicators.behaviors import COUNTED_AS
 from leadsignal.indicators.declare import (

@@ -26,7 +26,7 @@ from .config.project import Project as Project
 from .config.project import read_project as read_project
 from .config.success import SuccessAnalysis as SuccessAnalysis
 from .config.success import read_success_analysis as read_success_analysis
-from .datasets.sample import sample_folder as sample_folder
+from .datasets.simulation import sample_folder as sample_folder
 from .datasets.simulation import simulate as simulate
 from .errors import Fault as Fault
 from .errors import LeadsignalError as LeadsignalError
@@ -52,10 +52,10 @@ from .panel import build_panel as build_panel
 from .panel_files import write_panel as write_panel
 from .proposals.proposal import ProjectProposal as ProjectProposal
 from .proposals.proposal import propose_project as propose_project
-from .report.account.reading import review_account as review_account
-from .report.account.review import Review as Review
 from .report.account_page import write_review as write_review
 from .report.churn_page import write_report as write_report
+from .report.review import Review as Review
+from .report.review_reading import review_account as review_account
 from .scoring.batch import read_scores as read_scores
 from .scoring.batch import score_into as score_into
 from .scoring.scores import Scores as Scores

@@ -9,7 +9,7 @@ from typing import Any
 
 from leadsignal.config.toml_files import MAX_NAMES
 from leadsignal.errors import Fault, FaultKind, list_faults
-from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.ingestion.loaded_table import DataWarning
 
 
 @dataclass(frozen=True)

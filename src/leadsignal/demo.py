@@ -12,7 +12,7 @@ from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.overview import compare_cohorts
 from leadsignal.config.project import read_project
 from leadsignal.config.success import SuccessAnalysis, read_success_analysis
-from leadsignal.datasets.sample import sample_folder
+from leadsignal.datasets.simulation import sample_folder
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.audit import audit_indicators
 from leadsignal.evaluation.backtest import run_backtest

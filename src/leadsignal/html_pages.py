@@ -14,10 +14,13 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cache
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from leadsignal.files.names import as_url
+from leadsignal.errors import OptionError
+from leadsignal.files.outputs import PAGE, as_url, check_file
+from leadsignal.files.writing import atomic_write
+from leadsignal.package_data import packaged_text
 from leadsignal.phrases import day_text, unbroken
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
@@ -134,9 +137,20 @@ def _cell(cell: object, place: int, head: object) -> Html:
 @cache
 def style() -> str:
     """Return the style sheet that all pages share."""
-    sheet = files("leadsignal").joinpath("page_style.css").read_text(encoding="utf-8")
+    sheet = packaged_text("leadsignal", "page_style.css")
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
+    return _dense(sheet)
+
+
+@cache
+def packaged_script(file: str) -> str:
+    """Return a script of the report's pages."""
+    return _dense(packaged_text("leadsignal.report", file))
+
+
+def _dense(text: str) -> str:
+    """Return a text without indentation and blank lines."""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def section(
@@ -153,6 +167,53 @@ def section(
     about = tag("span", topic, class_="topic") if topic else ""
     head = tag("h2", about, " " if topic else "", title, id=f"{name}-title")
     return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
+
+
+def bullets(items: Iterable[object], **attributes: Any) -> Html:
+    """Return a list of items; nothing without any."""
+    listed = [tag("li", item) for item in items]
+    return tag("ul", *listed, **attributes) if listed else Html("")
+
+
+def remark(*text: object) -> Html:
+    """Return a paragraph in small, soft letters."""
+    return tag("p", *text, class_="small soft")
+
+
+def header(title: object, below: object, facts: Iterable[tuple[str, object]] = ()) -> Html:
+    """Return the top of a page: its title, the line below it, and facts, without those unknown."""
+    top = tag("div", tag("h1", title), tag("p", below, class_="soft"), class_="top")
+    pairs = [tag("div", tag("dt", what), tag("dd", known)) for what, known in facts if known]
+    return tag("header", top, tag("dl", *pairs, class_="facts") if pairs else "")
+
+
+def terms(pairs: Iterable[tuple[str, object]], **attributes: Any) -> Html:
+    """Return names with their values, without those unknown; nothing if all are."""
+    known = [(tag("dt", what), tag("dd", value)) for what, value in pairs if value]
+    return (
+        tag("dl", *(part for pair in known for part in pair), **attributes) if known else Html("")
+    )
+
+
+def write_page(file: str | Path, text: str, *, force: bool = False) -> Path:
+    """Write a page atomically; return its path, and raise the OptionErrors of `page_path`."""
+    path = page_path(file, force=force)
+    with atomic_write(path, PAGE, force=force) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def page_path(file: str | Path, *, force: bool = False) -> Path:
+    """Return the path of a page.
+
+    Raises OptionError if the name does not end in ``.html``, there is no such folder, or the file
+    exists and is not a page of leadsignal.
+    """
+    path = Path(file)
+    if path.suffix not in (".html", ".htm"):
+        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
+    check_file(path, PAGE, force=force)
+    return path
 
 
 def figure(title: object, chart: Html, *below: object, source: str = "") -> Html:

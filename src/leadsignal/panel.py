@@ -37,7 +37,7 @@ from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
-from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.ingestion.loaded_table import DataWarning
 from leadsignal.progress import Progress
 from leadsignal.results import Result
 from leadsignal.session_cache import recalled, remember

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError, quoted
 from leadsignal.files.outputs import check_file
-from leadsignal.files.spreadsheets import safe_frame
+from leadsignal.files.records import safe_frame
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import unbroken
 from leadsignal.readable_tables import html_table

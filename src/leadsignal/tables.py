@@ -32,16 +32,15 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, Loaded, warning_lines
 from leadsignal.ingestion.store import Store
 from leadsignal.progress import timed
 from leadsignal.readable_tables import html_table
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.session_cache import in_use, note_use, once_for
-from leadsignal.sources.project_inputs import note_project
+from leadsignal.sources.project_files import note_project
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.notation import Notation
 from leadsignal.config.project import Project
-from leadsignal.config.table_settings import TableSource
+from leadsignal.config.table_settings import Notation, TableSource
 
 THIRD = date(2022, 1, 3)
 

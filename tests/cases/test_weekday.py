@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from benchmark_modules import benchmark_module
-from leadsignal.datasets.lifetimes import simulated
+from leadsignal.datasets.simulation import simulated
 from leadsignal.model.features import Features
 from leadsignal.monitoring.monitor import _of_clipped
 from leadsignal.panel import build_snapshot

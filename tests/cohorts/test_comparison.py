@@ -20,7 +20,7 @@ from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.spreadsheets import safe_frame
+from leadsignal.files.records import safe_frame
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import holm
 

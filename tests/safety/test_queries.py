@@ -11,7 +11,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.check_report import CheckReport
 from leadsignal.errors import SourceError
-from leadsignal.sources.queries import one_select
+from leadsignal.sources.database import one_select
 
 TICKETS = "account_id, opened_at"
 

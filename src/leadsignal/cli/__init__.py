@@ -12,9 +12,10 @@ from textwrap import fill
 from typing import NoReturn
 
 from leadsignal import __version__
-from leadsignal.cli import analyses, init, model, report, tables
-from leadsignal.cli.outputs import check_outputs, existing_outputs
+from leadsignal.cli import analyses, model, report, tables
 from leadsignal.cli.printing import (
+    check_outputs,
+    existing_outputs,
     flush_all,
     log,
     refused_by_the_machine,
@@ -24,7 +25,7 @@ from leadsignal.cli.printing import (
 )
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import EXIT_CODES, InputError, LeadsignalError, OptionError, WriteError
-from leadsignal.files.interruptions import SIGNALS, came, interruptible
+from leadsignal.files.locks import SIGNALS, came, interruptible
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +60,7 @@ EPILOG = (
     )
     + "\n"
 )
-COMMANDS = (init, tables, analyses, model, report)
+COMMANDS = (tables, analyses, model, report)
 """The modules of the commands, in the order of use."""
 
 

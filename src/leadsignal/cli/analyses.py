@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
-    ESTIMATORS,
-    add_details,
     build_given_panel,
     new_command,
     read_analysis,
@@ -16,8 +14,7 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import writes
-from leadsignal.cli.printing import done, progress_bar, say, say_details
+from leadsignal.cli.printing import done, progress_bar, say, say_details, writes
 from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
 
 if TYPE_CHECKING:
@@ -27,52 +24,10 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    compare = new_command(
-        commands, "compare", _compare, "compare cohorts by naive and corrected methods",
-        outputs=writes(out=COMPARISON),
-    )  # fmt: skip
-    compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
-    compare.add_argument(
-        "--method", action="append", metavar="M",
-        help="naive, time_dependent, landmark, target_trial, at_renewals (default: all)",
-    )  # fmt: skip
-    compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
-                         help="compare accounts with equal values; repeatable")  # fmt: skip
-    compare.add_argument("--landmark", metavar="90d", help="day at which cohorts are assigned")
-    compare.add_argument("--until", metavar="730d", help="horizon of the mean number of days")
-    compare.add_argument("--details", action="store_true", help="print every number and caution")
-    compare.add_argument("--out", type=Path, metavar="FILE",
-                         help=".html page (an explorer for all), .md, .csv or .xlsx")  # fmt: skip
-    discover = new_command(commands, "discover", _discover, "find the essential processes in data",
-                           outputs=writes(out=PROCESSES, picture=PICTURE))  # fmt: skip
-    for name, what in (
-        ("--at-least", "numbers of events per window to try"),
-        ("--by-users", "numbers of users per window to try"),
-        ("--sustained-for", "numbers of consecutive windows to try"),
-    ):
-        discover.add_argument(name, type=int, nargs="+", metavar="N", help=what)
-    discover.add_argument("--within", nargs="+", metavar="30d", help="window lengths to try")
-    discover.add_argument("--match", action="append", default=[], metavar="COLUMN",
-                          help="compare accounts with equal values; repeatable")  # fmt: skip
-    discover.add_argument(
-        "--level", type=float, default=0.02, help="family-wise error rate (%(default)s)"
-    )
-    discover.add_argument(
-        "--floor", type=float, default=0.7, help="maximum hazard ratio (%(default)s)"
-    )
-    discover.add_argument("--most", type=int, default=2, help="maximum number named (%(default)s)")
-    discover.add_argument("--out", type=Path, metavar="FILE", help="write [[process]] blocks")
-    discover.add_argument("--picture", type=Path, metavar="FILE", help="draw it as .png or .svg")
-    audit = new_command(commands, "audit", _audit, "show which indicators lead and which lag")
-    backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
-    backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
-    backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
-    backtest.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
-    backtest.add_argument(
-        "--model", type=Path, metavar="MODEL", help="evaluate this model's estimator and horizon"
-    )
-    for command in (discover, audit, backtest):
-        add_details(command)
+    new_command(commands, "compare", _compare, outputs=writes(out=COMPARISON))
+    new_command(commands, "discover", _discover, outputs=writes(out=PROCESSES, picture=PICTURE))
+    new_command(commands, "audit", _audit)
+    new_command(commands, "backtest", _backtest)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -114,19 +69,10 @@ def _discover(options: argparse.Namespace) -> int:
     from leadsignal.success_analysis.discovery.search import discover_processes
 
     tables = read_given_tables(options, read_options(options))
+    names = ("at_least", "by_users", "within", "sustained_for", "match", "level", "floor", "most")
+    settings = {name: getattr(options, name) for name in names}
     with progress_bar(options, "discover") as progress:
-        found = discover_processes(
-            tables,
-            at_least=options.at_least,
-            by_users=options.by_users,
-            within=options.within,
-            sustained_for=options.sustained_for,
-            match=options.match,
-            level=options.level,
-            floor=options.floor,
-            most=options.most,
-            progress=progress,
-        )
+        found = discover_processes(tables, **settings, progress=progress)
     say(options, found)
     say_details(options, found.to_frame())
     if options.out and found.processes:
@@ -157,15 +103,9 @@ def _backtest(options: argparse.Namespace) -> int:
 
     model = load_model(options.model) if options.model else None
     _, panel = build_given_panel(options, model)
+    settings = {name: getattr(options, name) for name in ("origins", "segment", "estimator")}
     with progress_bar(options, "backtest") as progress:
-        backtest = run_backtest(
-            panel,
-            origins=options.origins,
-            segment=options.segment,
-            estimator=options.estimator,
-            model=model,
-            progress=progress,
-        )
+        backtest = run_backtest(panel, **settings, model=model, progress=progress)
     strict_about(options, backtest.warnings)
     say(options, backtest)
     say_details(options, backtest.to_frame().reset_index())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.outputs import Outputs, writes
-from leadsignal.cli.printing import log, progress_bar, warn
+from leadsignal.cli.printing import Outputs, log, progress_bar, warn, writes
+from leadsignal.package_data import packaged_toml
 
 if TYPE_CHECKING:
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
-    from leadsignal.ingestion.data_warnings import DataWarning
+    from leadsignal.ingestion.loaded_table import DataWarning
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
@@ -21,47 +23,41 @@ PROJECT_OPTIONS = ("as_of", "every", "horizon", "capacity", "warning_time")
 ESTIMATORS = ("ensemble", "boosting", "logistic", "cox")
 
 
+TYPES: Mapping[str, Any] = {"path": Path, "int": int, "float": float}
+
+
 def new_command(
     commands: Any,
     name: str,
     run: Callable[[argparse.Namespace], int],
-    what: str,
     *,
-    project: bool = True,
     outputs: Outputs | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that all commands share.
+    """Add a command with the options that ``options.toml`` lists for it.
 
-    ``outputs`` yields each path that the command writes, with its kind, in addition to ``--json``.
+    ``outputs`` returns the paths that the options name, by default none besides ``--json``.
     """
-    command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
-    command.set_defaults(run=run, command=name, outputs=outputs or writes())
-    if project:
-        command.add_argument("project", metavar="PROJECT", help="a folder of tables or a .toml")
-        command.add_argument("--as-of", metavar="DATE", help="use only what was known on this date")
-        command.add_argument("--every", metavar="28d", help="time between snapshots")
-        command.add_argument("--horizon", metavar="180d", help="how far to look ahead")
-        command.add_argument("--capacity", type=float, metavar="0.1", help="share to alert")
-        command.add_argument(
-            "--warning-time", metavar="90d", help="minimum time of a useful warning"
-        )
-        command.add_argument(
-            "--strict", action="store_true", help="treat warnings about the data as faults"
-        )
-        command.add_argument(
-            "--drop-bad-rows", action="store_true", help="drop rows with faults, and list them"
-        )
-    command.add_argument("--json", metavar="PATH|-", help="write the outcome as JSON")
-    command.add_argument(
-        "--force", action="store_true", help="replace files of other kinds, but never an input"
+    content = _content()
+    entry = content["commands"][name]
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=entry["help"], description=entry["help"]
     )
-    command.add_argument("--quiet", action="store_true", help="print only faults")
+    command.set_defaults(run=run, command=name, outputs=outputs or writes())
+    of_project = content["project"] if entry.get("project", True) else {}
+    for option, settings in {**of_project, **content["every"], **entry.get("options", {})}.items():
+        command.add_argument(option, **_argument(settings))
     return command
 
 
-def add_details(command: argparse.ArgumentParser) -> None:
-    """Add --details, which prints the full result instead of a summary."""
-    command.add_argument("--details", action="store_true", help="print everything, not a summary")
+def _argument(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an option for argparse."""
+    named = {"type": TYPES, "choices": {"estimators": ESTIMATORS}}
+    return {key: named[key][value] if key in named else value for key, value in settings.items()}
+
+
+@cache
+def _content() -> dict[str, Any]:
+    return packaged_toml("leadsignal.cli", "options.toml")
 
 
 def read_options(options: argparse.Namespace) -> Project:
@@ -100,7 +96,7 @@ def note_cache(options: argparse.Namespace, tables: Tables) -> None:
 
 def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:
     """Raise TablesError if ``--strict`` is given and warnings affect the command's result."""
-    from leadsignal.ingestion.data_warnings import RESULTS, affecting, refuse_warnings
+    from leadsignal.ingestion.loaded_table import RESULTS, affecting, refuse_warnings
 
     if options.strict:
         of_command = options.command in RESULTS

@@ -9,10 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.call_list import write_for_people, write_kept_for_people
 from leadsignal.cli.inputs import (
-    ESTIMATORS,
-    add_details,
     build_given_panel,
     new_command,
     read_analysis,
@@ -20,8 +17,8 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import Kind, writes
-from leadsignal.cli.printing import done, log, progress_bar, say, say_details
+from leadsignal.cli.printing import Kind, done, log, progress_bar, say, say_details, writes
+from leadsignal.cli.report import write_for_people, write_kept_for_people
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,
@@ -47,82 +44,10 @@ IN_PART, FOUND = 4, 4
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder",
-                      outputs=_fit_outputs)  # fmt: skip
-    fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
-    fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
-    fit.add_argument(
-        "--recalibrate",
-        action="store_true",
-        help="scale the risks to the churn rate of the latest completed horizon",
-    )
-    score = new_command(commands, "score", _score, "score the accounts that are active",
-                        outputs=_score_outputs)  # fmt: skip
-    score.add_argument(
-        "--model", type=Path, metavar="MODEL", help="by default, one is fitted to these tables"
-    )
-    score.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE|FOLDER",
-        help=".csv or .parquet; in a folder, each date is kept separately and never changed",
-    )
-    score.add_argument("--since", metavar="DATE", help="catch up on dates of the grid (FOLDER)")
-    score.add_argument(
-        "--replace",
-        action="append",
-        default=[],
-        metavar="DATE",
-        help="score this date again even if it exists (FOLDER)",
-    )
-    score.add_argument(
-        "--holdout", type=float, metavar="0.1", help="share of customers to hold out at random"
-    )
-    score.add_argument(
-        "--call-list",
-        type=Path,
-        metavar="FILE",
-        help=".csv or .xlsx for people: whom to talk to, why, and what is new since the last date",
-    )
-    score.add_argument(
-        "--accounts-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder for the pages of the accounts on the call list, which links to them",
-    )
-    score.add_argument("--to-table", metavar="NAME", help="a database table, such as crm.scores")
-    score.add_argument(
-        "--to-source", metavar="NAME", help="its [sources.NAME] (default: the only one)"
-    )
-    score.add_argument(
-        "--record",
-        type=Path,
-        metavar="FILE",
-        help="run record and lock file when there is no --out (default: beside the model)",
-    )
-    monitor = new_command(
-        commands, "monitor", _monitor, "compare past scores with outcomes, and today with the past",
-        outputs=writes(metrics=METRICS),
-    )  # fmt: skip
+    new_command(commands, "fit", _fit, outputs=_fit_outputs)
+    new_command(commands, "score", _score, outputs=_score_outputs)
+    monitor = new_command(commands, "monitor", _monitor, outputs=writes(metrics=METRICS))
     monitor.set_defaults(every="7d")
-    for command in (fit, score, monitor):
-        command.add_argument(
-            "--metrics",
-            type=Path,
-            metavar="FILE.prom",
-            help="metrics of the run, as OpenMetrics text",
-        )
-    for command in (score, monitor):
-        add_details(command)
-    monitor.add_argument(
-        "--scores", type=Path, required=True, metavar="PATH", help="what `score` wrote"
-    )
-    monitor.add_argument(
-        "--contacts", type=Path, metavar="FILE", help="CSV with account_id, contacted_on"
-    )
-    monitor.add_argument(
-        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed per year (default: 1)"
-    )
 
 
 def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
@@ -147,17 +72,15 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
         found.append((RunRecord.place(options.out), RUN_RECORD))
     if options.call_list is not None:
         check_call_list(options.call_list)
-        found.append((options.call_list, CALL_LIST))
-    if options.accounts_dir is not None:
-        found.append((options.accounts_dir, ACCOUNT_PAGES))
-    if options.record is not None:
-        found.append((options.record, RUN_RECORD))
-    return [*found, *writes(metrics=METRICS)(options)]
+    named = writes(
+        call_list=CALL_LIST, accounts_dir=ACCOUNT_PAGES, record=RUN_RECORD, metrics=METRICS
+    )
+    return [*found, *named(options)]
 
 
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
-    from leadsignal.ingestion.data_warnings import warning_lines
+    from leadsignal.ingestion.loaded_table import warning_lines
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel
@@ -247,10 +170,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _fitted_to(
-    options: argparse.Namespace,
-    tables: Tables,
-    analysis: SuccessAnalysis | None,
-    record: RunRecord,
+    options: argparse.Namespace, tables: Tables, analysis: SuccessAnalysis | None, record: RunRecord
 ) -> ChurnModel:
     """Fit a model to the tables to score, if no model is given."""
     from leadsignal.model import churn_model

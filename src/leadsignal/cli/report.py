@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.call_list import write_pages
 from leadsignal.cli.inputs import (
-    ESTIMATORS,
     build_given_panel,
     new_command,
     read_analysis,
@@ -16,66 +15,41 @@ from leadsignal.cli.inputs import (
     read_options,
     strict_about,
 )
-from leadsignal.cli.outputs import writes
-from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.cli.printing import done, progress_bar, say, writes
 from leadsignal.files.outputs import ACCOUNT_PAGES, PAGE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leadsignal.as_of_context import AsOfContext
     from leadsignal.evaluation.backtest import Backtest
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
+    from leadsignal.tables import Tables
 
 DONE_IN_PART = 4
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    report = new_command(commands, "report", _report, "write the report for managers",
-                         outputs=writes(out=PAGE, accounts_dir=ACCOUNT_PAGES))  # fmt: skip
-    report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
-    report.add_argument(
-        "--model",
-        type=Path,
-        metavar="MODEL",
-        help="score with it and backtest its settings (default: fit)",
-    )
-    report.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
-    report.add_argument("--origins", type=int, default=6,
-                        help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
-    report.add_argument(
-        "--accounts-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder for the pages of the accounts to call, to which the report links",
-    )
-    review = new_command(commands, "review", _review, "write one account's page for a meeting",
-                         outputs=writes(out=PAGE))  # fmt: skip
-    review.add_argument("--account", required=True, metavar="ID", help="the account_id")
-    review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
-    review.add_argument(
-        "--model", type=Path, metavar="MODEL", help="model for the risk and its reasons"
-    )
-    review.add_argument(
-        "--for-customer",
-        action="store_true",
-        help="show only what the customer may see: plan, results, processes, commitments",
-    )
+    pages = writes(out=PAGE, accounts_dir=ACCOUNT_PAGES)
+    new_command(commands, "report", _report, outputs=pages)
+    new_command(commands, "review", _review, outputs=writes(out=PAGE))
 
 
 def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from leadsignal.as_of_context import AsOfContext
-    from leadsignal.files.writing import atomic_write
+    from leadsignal.html_pages import page_path, write_page
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report.churn_page import checked_path, report_page, with_pages
+    from leadsignal.report.churn_page import report_page, with_pages
     from leadsignal.report.findings import gather_findings
     from leadsignal.report.summary import summarise
 
     # Check the path first, so that an error is reported before the work.
-    path = checked_path(options.out, force=options.force)
+    path = page_path(options.out, force=options.force)
     model = load_model(options.model) if options.model else None
     tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}
@@ -93,8 +67,7 @@ def _report(options: argparse.Namespace) -> int:
         listed = [row["account_id"] for row in rows if row["alert"] and not row["held_out"]]
         write_pages(options, scores, context, listed)
         summary = with_pages(summary, options.accounts_dir, path)
-    with atomic_write(path, PAGE, force=options.force) as part:
-        part.write_text(report_page(summary), encoding="utf-8")
+    write_page(path, report_page(summary), force=options.force)
     for name, why in summary["missing"].items():
         say(options, f"not in the report: {name}: {why}")
     say(options, f"written to {options.out}")
@@ -104,10 +77,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _backtest(
-    options: argparse.Namespace,
-    model: ChurnModel | None,
-    panel: Panel,
-    missing: dict[str, str],
+    options: argparse.Namespace, model: ChurnModel | None, panel: Panel, missing: dict[str, str]
 ) -> Backtest | None:
     from leadsignal.errors import ModelError, OptionError
     from leadsignal.evaluation.backtest import run_backtest
@@ -155,9 +125,9 @@ def _scores(
 
 def _review(options: argparse.Namespace) -> int:
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report.account.for_customer import for_customer
-    from leadsignal.report.account.reading import review_account
     from leadsignal.report.account_page import write_review
+    from leadsignal.report.review import for_customer
+    from leadsignal.report.review_reading import review_account
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)
@@ -168,3 +138,81 @@ def _review(options: argparse.Namespace) -> int:
     write_review(review, options.out, for_customer=options.for_customer, force=options.force)
     say(options, f"{review}\nwritten to {options.out}")
     return done(options, {**review.to_dict(), "review": str(options.out)})
+
+
+# Call list and account pages ----------------------------------------------------------------------
+
+
+def write_for_people(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
+    """Write the call list and the pages of its accounts, if requested."""
+    from leadsignal.as_of_context import AsOfContext
+
+    if options.accounts_dir:  # Before the call list, which links to existing pages.
+        analysis = scores.recipe.analysis if scores.recipe else None
+        write_pages(options, scores, AsOfContext.of(tables, analysis))
+    _write_call_list(options, scores.frame)
+
+
+def write_kept_for_people(
+    options: argparse.Namespace, model: ChurnModel, tables: Tables, file: Path
+) -> None:
+    """Write the call list and pages from scores that were in a file before this run."""
+    from leadsignal.scoring.batch import read_scores
+
+    kept = read_scores(file)
+    if options.accounts_dir:
+        write_for_people(options, tables, _kept_scores(model, tables, kept))
+    else:
+        _write_call_list(options, kept)
+
+
+def write_pages(
+    options: argparse.Namespace,
+    scores: Scores,
+    context: AsOfContext,
+    accounts: Iterable[str] | None = None,
+) -> None:
+    """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
+    from leadsignal.report.account_pages import write_account_pages
+
+    with progress_bar(options, "account pages") as progress:
+        pages = write_account_pages(
+            context.tables,
+            scores,
+            options.accounts_dir,
+            context.analysis,
+            accounts=accounts,
+            context=context,
+            progress=progress,
+        )
+    say(options, f"{len(pages):,} account pages written to {options.accounts_dir}")
+
+
+def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
+    """Write the call list if requested; earlier dates come from the folder of scores."""
+    from leadsignal.scoring.batch import read_scores
+    from leadsignal.scoring.call_list import write_call_list
+
+    if options.call_list:
+        dated = options.out is not None and options.out.is_dir()
+        earlier = read_scores(options.out) if dated else None
+        write_call_list(
+            newest, options.call_list, earlier, pages=options.accounts_dir, force=options.force
+        )
+
+
+def _kept_scores(model: ChurnModel, tables: Tables, kept: pd.DataFrame) -> Scores:
+    """Return the kept scores of a date, with the details that account pages need."""
+    from dataclasses import replace
+
+    from leadsignal.errors import OptionError
+    from leadsignal.scoring.scores import score_accounts
+
+    version = kept["model_version"].iloc[0]
+    if version != model.version_:
+        day = tables.as_of_date
+        raise OptionError(
+            f"the scores of {day} are kept, and are of model {version}, not {model.version_}",
+            f"Give --replace {day}, or leave out --accounts-dir",
+        )
+    return replace(score_accounts(model, tables), frame=kept)

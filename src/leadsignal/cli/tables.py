@@ -1,4 +1,4 @@
-"""`leadsignal check`, `panel` and `demo`: tables, the panel, and a full run on the sample."""
+"""`leadsignal init`, `check`, `panel` and `demo`: tables, the panel, and a run on the sample."""
 
 from __future__ import annotations
 
@@ -16,28 +16,63 @@ from leadsignal.cli.inputs import (
     read_given_tables,
     read_options,
 )
-from leadsignal.cli.outputs import writes
-from leadsignal.cli.printing import done, progress_bar, say, warn, write_json
-from leadsignal.files.outputs import DEMO, PANEL
+from leadsignal.cli.printing import Kind, done, progress_bar, say, warn, write_json, writes
+from leadsignal.files.outputs import DEMO, PANEL, PROPOSAL
 
 if TYPE_CHECKING:
     from leadsignal.check_report import CheckReport
     from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.proposals.proposal import ProjectProposal
     from leadsignal.tables import Tables
+
+FILE = "leadsignal.toml"
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    new_command(commands, "check", _check, "list faults of the tables, and warnings about them")
-    panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
-                        outputs=writes(out=PANEL))  # fmt: skip
-    panel.add_argument("--out", type=Path, required=True, metavar="FILE")
-    panel.add_argument("--since", dest="earlier", type=Path, metavar="FILE",
-                       help="an earlier panel whose rows are reused")  # fmt: skip
-    demo = new_command(commands, "demo", _demo, "run everything on the sample",
-                       project=False, outputs=writes(out=DEMO))  # fmt: skip
-    demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
-                      help="where to write (default: %(default)s)")  # fmt: skip
+    new_command(commands, "init", _init, outputs=_init_outputs)
+    new_command(commands, "check", _check)
+    new_command(commands, "panel", _panel, outputs=writes(out=PANEL))
+    new_command(commands, "demo", _demo, outputs=writes(out=DEMO))
+
+
+def _init_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    folder = Path(options.folder)
+    return [(folder / FILE, PROPOSAL)] if folder.is_dir() else []
+
+
+def _init(options: argparse.Namespace) -> int:
+    from leadsignal.config.project import read_project
+    from leadsignal.errors import list_faults
+    from leadsignal.proposals.proposal import propose_project
+    from leadsignal.tables import check_and_read
+
+    proposal = propose_project(options.folder)
+    for line in proposal.lines():
+        say(options, line)
+    path = proposal.write_project(force=options.force)
+    say(options, f"written to {path}")
+    content = proposal.to_dict()
+    if not any(table.is_ready for table in proposal.tables):
+        warn("leadsignal init: no table can be read yet. Answer the questions in the file.")
+        return done(options, content, 2)
+    report, _ = check_and_read(options.folder, read_project(options.folder))
+    for line in repr(report).splitlines():
+        say(options, line)
+    for line in list_faults(report.faults, report.more) if options.quiet else ():
+        warn(line)
+    say(options, _next(options.folder, proposal, report.ok))
+    return done(options, {**content, "check": report.to_dict()}, 0 if report.ok else 2)
+
+
+def _next(folder: str, proposal: ProjectProposal, ok: bool) -> str:
+    """Return the next step for the user."""
+    count = len(proposal.all_questions())
+    answer = f"answer {count} question{'s' * (count > 1)} in {FILE}, " if count else ""
+    if not ok:
+        return f"next: {answer}correct the faults, and run leadsignal check {folder}"
+    first = f"leadsignal score {folder} --out scores.csv --call-list calls.csv"
+    return f"next: {answer}{'then ' * bool(count)}{first}"
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -79,7 +114,7 @@ def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) 
 
 def _strictly(report: CheckReport) -> CheckReport:
     """Return the report, with warnings that affect results added to its faults."""
-    from leadsignal.ingestion.data_warnings import faults_of
+    from leadsignal.ingestion.loaded_table import faults_of
 
     faults = faults_of(one for one in report.warnings if one.affects)
     warnings = tuple(one for one in report.warnings if not one.affects)

@@ -38,7 +38,7 @@ from leadsignal.cohorts.wording import (
 )
 from leadsignal.errors import ModelError
 from leadsignal.files.records import json_fields
-from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, warning_lines
 from leadsignal.phrases import count_of, unbroken
 from leadsignal.readable_tables import html_table
 from leadsignal.results import Result, to_html

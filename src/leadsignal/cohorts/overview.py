@@ -26,7 +26,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_fields
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.phrases import how_often, p_text
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate

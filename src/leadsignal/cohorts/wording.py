@@ -22,7 +22,7 @@ from leadsignal.cohorts.contrasts import (
 )
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import COMPARISON
-from leadsignal.files.spreadsheets import safe_frame, safe_text
+from leadsignal.files.records import safe_frame, safe_text
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import share_text
 from leadsignal.stats.estimates import Estimate

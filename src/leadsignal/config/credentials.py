@@ -1,17 +1,121 @@
-"""Named sources and their credentials, which are kept out of every message."""
+"""Named sources and their credentials, which are kept out of every message.
+
+Allow-lists name the databases, drivers and options that a source may use. Project files often come
+from other people and must only say where rows are: anything outside the lists could load a library,
+run a command or a statement, or read another file.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
-from leadsignal.config.drivers import refuse_unknown
 from leadsignal.errors import OptionError, SourceError
+from leadsignal.package_data import packaged_toml
+
+ALLOWED = packaged_toml("leadsignal.config", "allowed.toml")
+"""What a project may name: databases, drivers, object stores, options and currencies."""
+ADBC_SCHEMES: Mapping[str, Sequence[str]] = ALLOWED["adbc"]
+DIALECTS: Mapping[str, Sequence[str]] = ALLOWED["dialects"]
+FLIGHT = ADBC_SCHEMES["adbc_driver_flightsql"]
+STORES: Sequence[str] = ALLOWED["stores"]
+FILES = ("duckdb",)
+_ODBC = re.compile(r"ODBC Driver \d+ for SQL Server")
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
+
+
+def a_driver(value: object) -> str:
+    """Accept the name of an allowed ADBC driver package."""
+    if not isinstance(value, str) or value not in ADBC_SCHEMES:
+        raise OptionError(
+            "must be a supported ADBC driver package", f"Allowed: {', '.join(ADBC_SCHEMES)}"
+        )
+    return value
+
+
+def refuse_unknown(url: str, driver: str | None, options: Mapping[str, Any]) -> None:
+    """Raise OptionError if a source uses a driver or an option that is not allowed."""
+    found = _SCHEME.match(url)
+    scheme = found[1].lower() if found else ""
+    if _is_chain(url):
+        raise OptionError("is a chain of stores", "Write the URL of the store itself")
+    if driver is not None:
+        a_driver(driver)
+        if scheme not in ADBC_SCHEMES[driver]:
+            ways = " or ".join(f"{one}:" for one in ADBC_SCHEMES[driver])
+            raise OptionError(f"is not a URL of {driver}", f"Begin it with {ways}")
+    elif not _is_known(scheme):
+        raise OptionError(
+            f"{scheme}: is not a supported database or object store",
+            f"Allowed: {', '.join([*DIALECTS, *FILES, *STORES, *FLIGHT])}",
+        )
+    _refuse_options(url, options, scheme, driver is None)
+
+
+def _is_chain(url: str) -> bool:
+    location = url.partition("?")[0]
+    return "::" in re.sub(r"\[[0-9A-Fa-f:.%]*\]", "", location)
+
+
+def _is_known(scheme: str) -> bool:
+    name, _, driver = scheme.partition("+")
+    if scheme in (*FILES, *STORES, *FLIGHT, "postgres"):
+        return True
+    return name in DIALECTS and (not driver or driver in DIALECTS[name])
+
+
+def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bool) -> None:
+    of_store = plain and scheme in STORES
+    allowed: list[str] = ALLOWED["store_options" if of_store else "database_options"]
+    allowed = [*allowed, "driver"] if plain and scheme.startswith("mssql") else allowed
+    for name in options:
+        if str(name).lower() not in allowed and not (_is_adbc(str(name)) and not of_store):
+            raise OptionError(f"option {name!r} is not allowed", f"Allowed: {', '.join(allowed)}")
+    query = [] if of_store else parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    for name, _ in query:
+        if name.lower() not in allowed and not _is_adbc(name):
+            raise OptionError(
+                f"{name!r} in the URL is not allowed", f"Allowed: {', '.join(allowed)}"
+            )
+    for name, value in [*query, *options.items()]:
+        if name.lower() == "driver" and not _ODBC.fullmatch(str(value)):
+            raise OptionError(
+                f"driver = {value!r} is not a Microsoft driver",
+                "Write ODBC Driver 18 for SQL Server",
+            )
+        if name.lower() == "sslkey" and ":" in str(value):
+            raise OptionError("sslkey names an OpenSSL engine", "Give the path of the key file")
+
+
+@contextmanager
+def installed_only() -> Iterator[None]:
+    """Import drivers from installed packages only, not from the current folder."""
+    here = os.path.realpath(os.getcwd())
+    around = [path for path in sys.path if not path or os.path.realpath(path) == here]
+    sys.path[:] = [path for path in sys.path if path not in around]
+    try:
+        yield
+    finally:
+        sys.path[:0] = around
+
+
+def _is_adbc(name: str) -> bool:
+    """Return whether this is an option of an ADBC driver that does not load a library."""
+    low = name.lower()
+    return low.startswith("adbc.") and not any(
+        w in low for w in ("extension", "driver", "entrypoint")
+    )
+
+
+# Credentials --------------------------------------------------------------------------------------
+
 
 HIDDEN = "***"
 SHORTEST = 6

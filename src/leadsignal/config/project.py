@@ -10,16 +10,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from leadsignal.config.credentials import Source, is_url
-from leadsignal.config.currency import Currency, take_currency
-from leadsignal.config.sources import take_sources
-from leadsignal.config.table_settings import SPELLING, TableSource, take_table, take_tables
+from leadsignal.config.credentials import ALLOWED, Source, is_url
+from leadsignal.config.table_settings import (
+    SPELLING,
+    TableSource,
+    take_sources,
+    take_table,
+    take_tables,
+)
 from leadsignal.config.toml_files import (
     Settings,
     a_day,
     a_duration,
     a_text,
     a_value_of,
+    near,
     one_of,
     read_settings_file,
     share,
@@ -27,6 +32,67 @@ from leadsignal.config.toml_files import (
 )
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, Column
+
+CODES = frozenset(ALLOWED["currencies"])
+"""The currencies of ISO 4217."""
+YEN_OR_YUAN = "¥"
+"""The sign of two currencies, which may have its own rate."""
+MAX_RATE = 10**6
+
+
+@dataclass(frozen=True)
+class Currency:
+    """The currency that amounts are converted to, and fixed exchange rates.
+
+    ``rates`` are units of ``base`` for one unit of the other currency, on any day.
+    """
+
+    base: str | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+
+def a_currency(value: object) -> str:
+    """Accept the code of a currency.
+
+    >>> a_currency("EUR")
+    'EUR'
+    """
+    code = str(value).strip().upper()
+    if code in CODES or code == YEN_OR_YUAN:
+        return code
+    meant = near(code, CODES)
+    remedy = f"Did you mean {meant!r}? " if meant else ""
+    raise OptionError("is not a currency", f"{remedy}Write its three letters, as in USD")
+
+
+def _a_rate(value: object) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < float(str(value)) <= MAX_RATE:
+        raise OptionError("is not a rate", "Write what one unit is worth in the base: USD = 0.92")
+    return float(str(value))
+
+
+def take_currency(settings: Settings, value: object) -> Currency:
+    """Read the section and record its faults in ``settings``."""
+    path = ("currency",)
+    section: Mapping[str, Any] = settings.section(path, value)
+    base, rates = None, {}
+    for name, content in section.items():
+        if name == "base":
+            base = settings.take((*path, name), content, a_currency)
+            continue
+        code = settings.take((*path, name), name, a_currency)
+        rate = settings.take((*path, name), content, _a_rate)
+        if code and rate:
+            rates[code] = rate
+    if rates and "base" not in section:
+        remedy = 'Add the currency that the rates are in, as in base = "EUR"'
+        settings.fault(path, "there are rates and no base", remedy)
+    return Currency(base, rates)
+
+
+# Project ------------------------------------------------------------------------------------------
+
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"

@@ -1,15 +1,25 @@
-"""The sections ``[tables.NAME]``: where a table is, its column names, and how it is read."""
+"""Sections ``[sources.NAME]`` and ``[tables.NAME]``: where tables are, and how they are read."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
-from leadsignal.config.credentials import is_url, secret_in
-from leadsignal.config.notation import AS_WE_WRITE, Notation, a_decimal_sign, date_patterns
-from leadsignal.config.sources import ELSEWHERE, a_table_name
+from leadsignal.config.credentials import (
+    Source,
+    a_driver,
+    a_url,
+    a_variable,
+    is_secret_name,
+    is_url,
+    refuse_unknown,
+    secret_in,
+)
 from leadsignal.config.toml_files import (
     Settings,
     a_day,
@@ -24,6 +34,204 @@ from leadsignal.config.toml_files import (
 from leadsignal.durations import a_period
 from leadsignal.errors import OptionError
 from leadsignal.schema import ALL_TABLES, BY_NAME
+
+EPOCHS = {"epoch": 1, "epoch ms": 10**3, "epoch us": 10**6, "epoch ns": 10**9}
+"""Units of dates given as time since 1970-01-01 UTC: their number per second."""
+EXCEL = "excel"
+"""Dates given as days since 1899-12-30, as in spreadsheets."""
+_DATE_PART = re.compile(r"YYYY|YY|MMM|MM|M|DD|D|[^A-Z]+")
+_TIME_OF_DATE = re.compile(r"[T ]+H{1,2}\b.*$")
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How to read the texts of a table.
+
+    ``dates`` are date patterns such as "DD.MM.YYYY" or "epoch ms". ``decimal`` is the decimal
+    separator ("." or ","); if it is given, grouped digits and a currency are read too. ``empty``
+    are words that mean an empty cell. Typed columns (Parquet, databases) need none of these, except
+    dates stored as numbers.
+    """
+
+    dates: tuple[str, ...] = ()
+    decimal: str | None = None
+    empty: tuple[str, ...] = ()
+
+
+AS_WE_WRITE = Notation()
+"""The default: dates as year-month-day, numbers with a decimal point and nothing else."""
+
+
+def date_patterns(value: object) -> tuple[str, ...]:
+    """Accept a date pattern, or a list of them.
+
+    >>> date_patterns("dd.mm.yyyy"), date_patterns(["epoch ms", "DD-MMM-YY"])
+    (('DD.MM.YYYY',), ('epoch ms', 'DD-MMM-YY'))
+    """
+    values = value if isinstance(value, list | tuple) and value else [value]
+    patterns = tuple(map(_date_pattern, values))
+    orders = {tuple(part[0] for part in parts_of(one) if part.isalpha()) for one in patterns}
+    if {("D", "M", "Y"), ("M", "D", "Y")} <= orders:
+        named = any("MMM" in one for one in patterns)
+        if not named:
+            raise OptionError("03/04/2023 would be ambiguous", "Keep one order of day and month")
+    return patterns
+
+
+def _date_pattern(value: object) -> str:
+    words = " ".join(str(value).lower().replace("_", " ").split())
+    if words in EPOCHS or words == EXCEL:
+        return words
+    pattern = _TIME_OF_DATE.sub("", str(value).strip().upper()).replace("MMMM", "MMM")
+    parts = _DATE_PART.findall(pattern)
+    kinds = sorted(part[0] for part in parts if part.isalpha())
+    whole = "".join(parts) == pattern and kinds in (["D", "M", "Y"], ["M", "Y"])
+    joined = whole and len(parts) == len(kinds) and "MMM" not in parts
+    if not whole or (joined and {"D", "M"} & set(parts)):
+        raise OptionError(
+            "is not a date pattern",
+            'Write it with DD, MM and YYYY, as "DD.MM.YYYY", "MM/DD/YY", "DD-MMM-YYYY" or '
+            '"YYYYMMDD"; or "epoch", "epoch ms" or "excel"',
+        )
+    return pattern
+
+
+def parts_of(pattern: str) -> list[str]:
+    """Return the parts of a date pattern and the separators between them.
+
+    >>> parts_of("DD.MM.YYYY"), parts_of("epoch")
+    (['DD', '.', 'MM', '.', 'YYYY'], [])
+    """
+    return [] if pattern in EPOCHS or pattern == EXCEL else _DATE_PART.findall(pattern)
+
+
+def a_decimal_sign(value: object) -> str:
+    """Accept a decimal separator.
+
+    >>> a_decimal_sign("comma"), a_decimal_sign(".")
+    (',', '.')
+    """
+    sign = {"comma": ",", "point": "."}.get(str(value), str(value))
+    if sign not in (",", "."):
+        raise OptionError("is not a decimal sign", 'Write "," or "."')
+    return sign
+
+
+# Databases and stores -----------------------------------------------------------------------------
+
+
+ELSEWHERE = (
+    "Take it out, change it if others saw the file, and name an environment variable "
+    "(password_env, url_env) or a credentials file outside the project"
+)
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
+_SOURCE: dict[str, Callable[[Any], Any]] = {
+    "url": a_url,
+    "url_env": a_variable,
+    "user_env": a_variable,
+    "password_env": a_variable,
+    "credentials": a_text,
+    "driver": a_driver,
+}
+
+
+def take_sources(settings: Settings, value: object, folder: Path) -> dict[str, Source]:
+    """Return the sources of a project file, and record faults in the settings."""
+    section = settings.section(("sources",), value)
+    return {
+        name: _take_source(settings, name, content, folder) for name, content in section.items()
+    }
+
+
+def _take_source(settings: Settings, name: str, content: object, folder: Path) -> Source:
+    path = ("sources", name)
+    content = _without_secrets(settings, path, content)
+    section = settings.section(path, content, (*_SOURCE, "options"))
+    taken = settings.take_all(path, section, _SOURCE)
+    secret = secret_in(taken.get("url", ""))
+    if secret:
+        settings.fault((*path, "url"), f"holds {secret}", ELSEWHERE)
+    if not {"url", "url_env", "credentials"} & set(section):
+        settings.fault(path, "has no url", "Give url, or url_env where it holds a password")
+    if "credentials" in taken:
+        file = folder / Path(taken["credentials"]).expanduser()
+        taken["credentials"] = file
+        _refuse_inside(settings, (*path, "credentials"), file, folder)
+    options = _take_options(settings, (*path, "options"), section.get("options", {}))
+    if "url" in taken and not secret and taken.get("driver") == section.get("driver"):
+        try:
+            refuse_unknown(taken["url"], taken.get("driver"), options)
+        except OptionError as error:
+            settings.fault((*path, "url"), error.problem, error.remedy)
+    return Source(name=name, options=options, folder=folder, **taken)
+
+
+def _without_secrets(settings: Settings, path: tuple[str, ...], content: object) -> object:
+    if not isinstance(content, dict):
+        return content
+    for key in content:
+        if key not in _SOURCE and is_secret_name(key):
+            settings.fault((*path, key), "is a secret", ELSEWHERE)
+    return {
+        key: value for key, value in content.items() if key in _SOURCE or not is_secret_name(key)
+    }
+
+
+def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder: Path) -> None:
+    """Refuse a credentials file beside the tables, since it would be shared with them."""
+    around = {*file.resolve().parents, *Path(os.path.abspath(file)).parents}
+    if around & {folder.resolve(), Path(os.path.abspath(folder))}:
+        remedy = "Move it outside, as to ~/.config/leadsignal/, and correct the path"
+        settings.fault(path, "is inside the project's folder", remedy, str(file))
+    elif not file.is_file():
+        settings.fault(path, "no such file", "Correct the path", str(file))
+
+
+def _take_options(settings: Settings, path: tuple[str, ...], value: object) -> dict[str, Any]:
+    section = settings.section(path, value)
+    for key, content in section.items():
+        nested = content if isinstance(content, Mapping) else {}
+        for secret in [name for name in (key, *nested) if is_secret_name(str(name))]:
+            settings.fault((*path, key), f"{secret!r} is a secret", ELSEWHERE)
+        if isinstance(content, str) and secret_in(content):
+            settings.fault((*path, key), f"holds {secret_in(content)}", ELSEWHERE)
+    return dict(section)
+
+
+def a_table_name(value: object) -> tuple[str, ...]:
+    """Accept the name of a database table and return its parts, case unchanged.
+
+    >>> a_table_name("crm.accounts"), a_table_name('crm."odd.name"')
+    (('crm', 'accounts'), ('crm', 'odd.name'))
+    """
+    if isinstance(value, list | tuple) and value and all(isinstance(v, str) and v for v in value):
+        parts = tuple(value)
+    else:
+        parts = _parts(a_text(value))
+    if not 1 <= len(parts) <= 3 or any("\0" in part for part in parts):
+        raise OptionError(
+            "is not the name of a table",
+            'Write "accounts", "crm.accounts", or in parts, as in ["crm", "odd.name"]',
+        )
+    return parts
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """Return the parts of a dotted name, with dots allowed in quotes; empty if it is not a name."""
+    parts, at = [], 0
+    while at <= len(text):
+        found = _PART.match(text, at)
+        if not found:
+            return ()
+        parts.append(found[2] if found[1] is None else found[1].replace('""', '"'))
+        at = found.end() + 1
+        if found.end() < len(text) and text[found.end()] != ".":
+            return ()
+    return tuple(parts)
+
+
+# Sections of tables -------------------------------------------------------------------------------
+
 
 KINDS = ("number", "text")
 FILES = "files"

@@ -18,7 +18,7 @@ from leadsignal.durations import days_in
 from leadsignal.errors import Fault, OptionError
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 _KEY = re.compile(
     r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
@@ -184,7 +184,7 @@ class Settings:
 
     file: str | None
     values: dict[str, Any]
-    lines: dict[Path, int]
+    lines: dict[KeyPath, int]
     faults: list[Fault] = field(default_factory=list)
 
     @classmethod
@@ -198,16 +198,16 @@ class Settings:
             remedy = "Write it with fewer nested brackets."
             return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """Return the line of a key, or of the section or key that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
-    def fault(self, path: Path, problem: str, remedy: str, value: object = None) -> None:
+    def fault(self, path: KeyPath, problem: str, remedy: str, value: object = None) -> None:
         """Record a fault at a key."""
         key = ".".join(str(part) for part in path if not isinstance(part, int))
-        written = None if value is None else _as_written(value)
+        written = None if value is None else hide_secrets(str(value))
         remedy = remedy if remedy.endswith((".", "?")) else remedy + "."
         self.faults.append(
             Fault(self.file, None, self.line(path), key or None, written, problem, remedy)
@@ -222,7 +222,7 @@ class Settings:
                 self.fault(path, f"names two {kind}", "Give each its own name", name)
             seen |= {name} if name is not None else set()
 
-    def section(self, path: Path, value: object, allowed: Iterable[str] = ()) -> dict[str, Any]:
+    def section(self, path: KeyPath, value: object, allowed: Iterable[str] = ()) -> dict[str, Any]:
         """Return a section as a dictionary of its allowed keys; the others become faults."""
         if not isinstance(value, dict):
             self.fault(path, "must be a section", f"Write [{'.'.join(map(str, path))}]", value)
@@ -233,7 +233,7 @@ class Settings:
                 self.fault((*path, key), "is not a known key", one_of(names, key))
         return {key: item for key, item in value.items() if not names or key in names}
 
-    def take(self, path: Path, value: object, rule: Callable[[Any], T]) -> T | None:
+    def take(self, path: KeyPath, value: object, rule: Callable[[Any], T]) -> T | None:
         """Return a value converted by a rule; if the rule refuses it, record the fault."""
         try:
             return rule(value)
@@ -242,7 +242,7 @@ class Settings:
             return None
 
     def take_all(
-        self, path: Path, section: Mapping[str, Any], rules: Mapping[str, Callable[[Any], Any]]
+        self, path: KeyPath, section: Mapping[str, Any], rules: Mapping[str, Callable[[Any], Any]]
     ) -> dict[str, Any]:
         """Return the values of a section converted by the rules, without those refused."""
         taken = {
@@ -251,10 +251,6 @@ class Settings:
             if key in rules
         }
         return {key: value for key, value in taken.items() if value is not None}
-
-
-def _as_written(value: object) -> str:
-    return hide_secrets(value if isinstance(value, str) else str(value))
 
 
 def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -> Fault:
@@ -269,10 +265,10 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
 
 
-def _lines_of(text: str) -> Iterator[tuple[Path, int]]:
+def _lines_of(text: str) -> Iterator[tuple[KeyPath, int]]:
     """Yield the path and line of each section and key that a line shows."""
-    here: Path = ()
-    arrays: dict[Path, int] = {}
+    here: KeyPath = ()
+    arrays: dict[KeyPath, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             here = _path(header[2])
@@ -284,5 +280,5 @@ def _lines_of(text: str) -> Iterator[tuple[Path, int]]:
             yield (*here, *_path(key[1])), number
 
 
-def _path(dotted: str) -> Path:
+def _path(dotted: str) -> KeyPath:
     return tuple(part.strip("\"'") for part in _NAME.findall(dotted))

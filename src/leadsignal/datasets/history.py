@@ -6,19 +6,23 @@ day, with a hazard that depends on the state and on the proximity of renewals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from leadsignal.datasets.draws import Array, draw_weeks, normal
-from leadsignal.datasets.law import Law
-from leadsignal.datasets.population import (
+from leadsignal.datasets.law import (
+    NAMES,
     REP_LOG_HAZARD,
     REPS,
     SEGMENTS,
     AccountTraits,
-    join_who,
+    Array,
+    Law,
+    draw_weeks,
+    map_arrays,
+    normal,
+    stacked,
 )
 
 MONDAY = 4
@@ -53,7 +57,7 @@ class State:
 
     def at(self, rows: Array, week: Array) -> State:
         """Return the state of these accounts in these weeks, as columns of shape (rows, 1)."""
-        return State(**{f.name: getattr(self, f.name)[rows, week][:, None] for f in fields(self)})
+        return map_arrays(lambda array: array[rows, week][:, None], self)
 
 
 def success_target(who: AccountTraits, practise0: Array, practise1: Array) -> Array:
@@ -200,7 +204,7 @@ class History:
         return replace(
             self,
             who=self.who.rows(where),
-            state=State(**{f.name: getattr(self.state, f.name)[where] for f in fields(State)}),
+            state=map_arrays(lambda array: array[where], self.state),
             u={name: values[where] for name, values in self.u.items()},
             **changed,
         )
@@ -211,15 +215,13 @@ _ARRAYS = ("activity", "decided", "known", "ended", "reason")
 
 def join_histories(parts: list[History]) -> History:
     """Concatenate groups of accounts simulated over the same weeks."""
-    states = [part.state for part in parts]
-    names = [f.name for f in fields(State)]
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
     }
     return replace(
         parts[0],
-        who=join_who([part.who for part in parts]),
-        state=State(**{n: np.concatenate([getattr(s, n) for s in states]) for n in names}),
+        who=map_arrays(stacked, *(part.who for part in parts)),
+        state=map_arrays(stacked, *(part.state for part in parts)),
         u={name: np.concatenate([part.u[name] for part in parts]) for name in parts[0].u},
         **joined,
     )
@@ -282,7 +284,7 @@ def _walk(
         need = (who.threshold - spent)[rows] / rate[rows]
         decided[rows] = _day_of(law, who.rows(rows), days[rows, week], need)
         spent += rate * rise[:, week]
-    return _stack(states), decided
+    return map_arrays(lambda *weekly: np.concatenate(weekly, axis=1), *states), decided
 
 
 STEP = ("practise0", "practise1", "success", "trouble", "reduce", "handoff", "rep", "measure")
@@ -303,13 +305,10 @@ def _slowing(law: Law, who: AccountTraits, left: Array) -> tuple[Array, Array]:
 
 
 def _choose(mask: Array, yes: State, no: State) -> State:
-    pairs = {f.name: (getattr(yes, f.name), getattr(no, f.name)) for f in fields(State)}
-    return State(**{name: np.where(mask, a, b).astype(b.dtype) for name, (a, b) in pairs.items()})
+    def choose(a: Array, b: Array) -> Array:
+        return np.where(mask, a, b).astype(b.dtype)
 
-
-def _stack(states: list[State]) -> State:
-    names = [f.name for f in fields(State)]
-    return State(**{n: np.concatenate([getattr(s, n) for s in states], axis=1) for n in names})
+    return map_arrays(choose, yes, no)
 
 
 def _activity(who: AccountTraits, u: dict[str, Array]) -> Array:
@@ -343,14 +342,7 @@ def completion(who: AccountTraits) -> Array:
     return np.where(who.completes, who.renewals[:, 0], NEVER)
 
 
-REASONS_TO_LEAVE = (
-    "acquired",
-    "results not reached",
-    "price",
-    "moved to competitor",
-    "no longer needed",
-    "out of business",
-)
+REASONS_TO_LEAVE: tuple[str, ...] = tuple(NAMES["reasons_to_leave"])
 
 
 def _reason(law: Law, who: AccountTraits, state: State, decided: Array, first_week: int) -> Array:

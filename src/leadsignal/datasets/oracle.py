@@ -9,52 +9,19 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.datasets import history as lives
-from leadsignal.datasets.draws import Array, normal
 from leadsignal.datasets.history import MONDAY, NEVER, State, week_of
-from leadsignal.datasets.law import Law
-from leadsignal.datasets.population import AccountTraits
+from leadsignal.datasets.law import PACKAGE, AccountTraits, Array, Law, normal
 from leadsignal.datasets.tables import dates
+from leadsignal.package_data import packaged_text
 
 _ROWS_AT_ONCE = 2048
 
 
-@dataclass(frozen=True)
-class Process:
-    """An essential process as defined in the success analysis."""
-
-    name: str
-    behavior: str
-    at_least: int
-    by_users: int
-    within: int
-    sustained_for: int
-    adopt_by: int
-    why: str
-
-
-PROCESSES = (
-    Process(
-        "weekly_reconciliation",
-        "reconciliation_completed",
-        at_least=4,
-        by_users=2,
-        within=30,
-        sustained_for=2,
-        adopt_by=120,
-        why="accounts that reconcile every week find errors while they are small",
-    ),
-    Process(
-        "monthly_close_review",
-        "close_review_held",
-        at_least=2,
-        by_users=2,
-        within=45,
-        sustained_for=2,
-        adopt_by=180,
-        why="a review of each close turns what was late into next month's plan",
-    ),
-)
+ANALYSIS = packaged_text(PACKAGE, "success.toml")
+PROCESSES = SuccessAnalysis.from_toml(ANALYSIS).processes
+"""The essential processes of every simulated business."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +50,7 @@ class Truth:
         return pd.concat(parts, ignore_index=True)
 
     def _episodes(self, process: Process) -> pd.DataFrame:
-        row, day, user = self.events[process.behavior]
+        row, day, user = self.events[process.behaviors[0]]
         first = int(self.who.start.min())
         adopted = np.zeros((len(self.who.slot), self.as_of - first + 2), dtype=bool)
         adopted[:, 1:-1] = _adopted(process, row, day - first, user, adopted.shape)[:, :-2]

@@ -10,19 +10,28 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.config.toml_files import one_of
 from leadsignal.datasets import records
-from leadsignal.datasets.draws import Array, account_uniforms
 from leadsignal.datasets.history import History, join_histories, live, week_of
-from leadsignal.datasets.law import WORLDS, Law
-from leadsignal.datasets.oracle import PROCESSES, Truth
-from leadsignal.datasets.population import draw_accounts, draw_return
-from leadsignal.datasets.recordings import RECORDINGS, as_recorded, make_messy
-from leadsignal.datasets.tables import Period, build_tables
+from leadsignal.datasets.law import (
+    NAMES,
+    PACKAGE,
+    WORLDS,
+    Array,
+    Law,
+    account_uniforms,
+    draw_accounts,
+    draw_return,
+)
+from leadsignal.datasets.oracle import ANALYSIS, PROCESSES, Truth
+from leadsignal.datasets.tables import RECORDINGS, Period, as_recorded, build_tables, make_messy
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
+from leadsignal.model.one_row.customer_totals import CustomerTotals
+from leadsignal.package_data import packaged_text
 from leadsignal.results import to_html
 
 _ACCOUNTS_AT_ONCE = 500
@@ -143,7 +152,7 @@ def simulate(
     as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
     return Simulation(
         tables=tables,
-        analysis_toml=_analysis(),
+        analysis_toml=ANALYSIS,
         project_toml=_project(chosen, period, as_of),
         as_of=as_of,
         law=chosen,
@@ -213,11 +222,11 @@ class _Life:
     @classmethod
     def of(cls, history: History, events: records.Columns) -> _Life:
         kept = {}
-        for process in PROCESSES:
-            mine = events["kind"] == records.BEHAVIORS.index(process.behavior)
+        for (behavior,) in (process.behaviors for process in PROCESSES):
+            mine = events["kind"] == records.BEHAVIORS.index(behavior)
             row, day, user = (events[name][mine] for name in ("row", "occurred_at", "user"))
             inside = (day >= history.who.start[row]) & (day < history.ended[row])
-            kept[process.behavior] = np.stack([row, day, user])[:, inside]
+            kept[behavior] = np.stack([row, day, user])[:, inside]
         return cls(replace(history, u={}), kept)
 
 
@@ -249,82 +258,13 @@ def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-def _analysis() -> str:
-    return ANALYSIS_HEAD + "".join(
-        f"""
-[[process]]
-name = "{process.name}"
-why = "{process.why}"
-behavior = "{process.behavior}"
-at_least = {process.at_least}
-by_users = {process.by_users}
-within = "{process.within}d"
-sustained_for = {process.sustained_for}
-adopt_by = "{process.adopt_by}d"
-"""
-        for process in PROCESSES
-    )
-
-
-ANALYSIS_HEAD = """\
-[bullseye]
-objective = "Close the month in five days"
-success_metric = "days_to_close"
-traits = ["a controller owns the close", "bought to change how they close"]
-
-[tracking]
-sponsor = ["sponsor_meeting"]
-diary = ["diary_kept"]
-"""
-
-
 def _project(law: Law, period: Period, as_of: date) -> str:
-    first = np.datetime64(period.first, "D")
     not_churn = 'not_churn = ["completed"]\n' if law.messy else ""
-    return f"""\
-[project]
-as_of = {as_of}
-every = "28d"
-horizon = "180d"
-capacity = 0.10
-warning_time = "90d"
-analysis = "success.toml"
-{not_churn}
-[causes]
-acquired = ["acquired"]
-closed = ["out of business"]
-
-[tables.accounts]
-attributes = [
-  "segment", "industry", "region", "employees", "close_owner", "sales_rep", "purchase_reason",
-]
-complete_from = {first}
-"""
+    first = np.datetime64(period.first, "D")
+    template = packaged_text(PACKAGE, "project_template.txt")
+    return template.format(as_of=as_of, not_churn=not_churn, first=first)
 
 
-_PLACES = (
-    "Ash", "Brook", "Cald", "Dun", "Elm", "Fair", "Glen", "Har", "Inver", "Kes", "Lang", "Mar",
-    "Nor", "Oak", "Pem", "Rad", "Stan", "Thorn", "Wal", "Whit", "Wex", "Bren", "Hol", "Lind",
-)  # fmt: skip
-_ENDINGS = (
-    "bourne", "bridge", "bury", "by", "combe", "croft", "dale", "den", "field", "ford", "gate",
-    "ham", "hurst", "ley", "mere", "moor", "ridge", "stead", "ton", "wick",
-)  # fmt: skip
-_TRADES = {
-    "Manufacturing": ("Components", "Precision", "Castings", "Packaging", "Tools"),
-    "Wholesale": ("Trading", "Foods", "Supplies", "Textiles", "Electrical"),
-    "Software": ("Software", "Systems", "Data", "Labs", "Analytics"),
-    "Professional services": ("Partners", "Advisers", "Consulting", "Surveyors", "Architects"),
-    "Healthcare": ("Health", "Clinics", "Diagnostics", "Pharma", "Dental"),
-    "Logistics": ("Logistics", "Freight", "Haulage", "Shipping", "Couriers"),
-    "Construction": ("Construction", "Builders", "Civil Works", "Roofing", "Timber"),
-}
-_OWNERS = {
-    "North": ("Ingrid Solberg", "Callum Reid", "Anna Virtanen"),
-    "South": ("Chiara Romano", "Diego Fuentes", "Elena Petrou"),
-    "West": ("Maeve Gallagher", "Luc Moreau", "Femke de Vries"),
-    "Central": ("Katrin Albers", "Tomasz Nowak", "Julia Steiner"),
-}
 _STEP = 1327
 """Coprime to the number of names, so that none is repeated before all have been used."""
 _PURPOSE = 11
@@ -338,7 +278,8 @@ def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
     separate stream of each account.
     """
     draw = account_uniforms(accounts, seed, _PURPOSE)[:, 0]
-    owners = np.array([_OWNERS[region] for region in accounts["region"]], dtype=object)
+    of_region = NAMES["account_owners"]
+    owners = np.array([of_region[region] for region in accounts["region"]], dtype=object)
     out = accounts.copy()
     out.insert(1, "name", _company_names(accounts))
     out.insert(2, "owner", owners[np.arange(len(out)), np.floor(3 * draw).astype(np.int64)])
@@ -347,9 +288,86 @@ def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _company_names(accounts: pd.DataFrame) -> Array:
+    companies = NAMES["companies"]
+    places, endings, trades = (companies[name] for name in ("places", "endings", "trades"))
     slots = accounts["customer_id"].str.removeprefix("C-").astype(int).to_numpy()
-    rest, place = np.divmod(slots * _STEP, len(_PLACES))
-    rest, ending = np.divmod(rest, len(_ENDINGS))
+    rest, place = np.divmod(slots * _STEP, len(places))
+    rest, ending = np.divmod(rest, len(endings))
     named = zip(place, ending, rest % 5, accounts["industry"], strict=True)
-    names = [f"{_PLACES[p]}{_ENDINGS[e]} {_TRADES[industry][t]}" for p, e, t, industry in named]
+    names = [f"{places[p]}{endings[e]} {trades[industry][t]}" for p, e, t, industry in named]
     return np.array(names, dtype=object)
+
+
+# The sample ---------------------------------------------------------------------------------------
+
+
+SEED, ACCOUNTS = 4, 1200
+LARGE = ("behaviors", "usage", "health_scores")
+"""Tables of the sample that are stored as Parquet files."""
+
+
+def sample_folder() -> Path:
+    """Return the folder of the packaged sample, with its tables and both TOML files.
+
+    >>> (sample_folder() / "accounts.csv").exists()
+    True
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "sample"
+    return installed if installed.exists() else package.parents[1] / "data" / "sample"
+
+
+def write_sample(
+    folder: str | Path, *, seed: int = SEED, accounts: int = ACCOUNTS, force: bool = False
+) -> Path:
+    """Generate the packaged sample in ``folder``, with the same values every time.
+
+    Another ``seed`` gives another business of the same kind; with fewer ``accounts``, only the
+    first ones are kept. Existing files with other content are replaced only with ``force``, as in
+    `Simulation.write`.
+    """
+    # As a team would score: on a Monday, 52 times four weeks after the first. Accounts start within
+    # 42 months, so that most of them have a long history.
+    simulation = simulate(
+        accounts, seed=seed, days=52 * 28, named=True, before_days=365, intake_days=900
+    )
+    return simulation.write(folder, parquet=LARGE, force=force)
+
+
+# Lifetimes ----------------------------------------------------------------------------------------
+
+
+Floats = NDArray[np.float64]
+
+
+def simulated(customers: int, seed: int) -> CustomerTotals:
+    """Return customers followed for 1 to 24 whole months, with the survival of `true_survival`.
+
+    ``x`` is standard normal, ``plan`` is "trial" for four in ten, ``noise`` has no effect.
+
+    >>> simulated(3, seed=0).columns.columns.tolist()
+    ['x', 'plan', 'noise']
+    """
+    rng = np.random.default_rng(seed)
+    x, trial = rng.normal(size=customers), rng.random(customers) < 0.4
+    life = np.ceil(rng.exponential(1 / _hazard(x, trial)))
+    followed = rng.integers(1, 25, size=customers).astype(float)
+    plan = np.where(trial, "trial", "paid").astype(object)
+    noise = rng.normal(size=customers)
+    columns = pd.DataFrame({"x": x, "plan": plan, "noise": noise})
+    ids = np.arange(1, customers + 1)
+    return CustomerTotals(ids, np.minimum(life, followed), life <= followed, columns)
+
+
+def true_survival(totals: CustomerTotals, months: int) -> Floats:
+    """Return P(still active) of `simulated` customers after 1 to ``months`` months, (n, months)."""
+    trial = (totals.columns["plan"] == "trial").to_numpy(dtype=bool)
+    hazard = _hazard(totals.columns["x"].to_numpy(dtype=float), trial)
+    survival: Floats = np.exp(-np.outer(hazard, np.arange(1, months + 1)))
+    return survival
+
+
+def _hazard(x: Floats, trial: NDArray[np.bool_]) -> Floats:
+    """Return the constant monthly hazard: e^−2.5, times e^0.8 per unit of x, e^0.7 on trial."""
+    hazard: Floats = np.exp(-2.5 + 0.8 * x + 0.7 * trial)
+    return hazard

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from leadsignal.account_sample import AccountSample
-    from leadsignal.ingestion.data_warnings import DataWarning
+    from leadsignal.ingestion.loaded_table import DataWarning
 
 PAGE = "2m"
 """Page size of Spark: a panel task sorts and joins dozens of tables, each with at least a page."""

@@ -34,9 +34,8 @@ from leadsignal.engine.typed_tables import (
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.column_matching import match_columns
-from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.dialect import Spark
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import DataWarning, Loaded
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html

@@ -14,8 +14,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import KEY_COLUMNS, Recipe, panel_steps
 from leadsignal.engine.grid import Step
 from leadsignal.engine.recipe import panel_recipe
-from leadsignal.engine.warehouse_spelling import spelling_of
-from leadsignal.engine.warehouse_sql import WAREHOUSE, identifier, script
+from leadsignal.engine.warehouse_sql import WAREHOUSE, identifier, script, spelling_of
 from leadsignal.engine.warehouse_tables import Place, WarehouseTables, history, in_sql
 from leadsignal.errors import OptionError
 from leadsignal.schema import BY_NAME

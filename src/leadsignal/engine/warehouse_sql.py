@@ -9,20 +9,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.toml_files import one_of
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
 from leadsignal.engine.grid import Step
-from leadsignal.engine.warehouse_spelling import Spelling
 from leadsignal.errors import OptionError
-from leadsignal.ingestion.dialect import DuckDB
+from leadsignal.ingestion.dialect import DuckDB, Spark
+from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.generator import Generator
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """SQL of a warehouse that sqlglot does not translate; ``{0}`` is the first argument.
+
+    ``calls`` are templates for the placeholder functions of `Warehouse`, and for functions that
+    treat NULL differently. If sequences can only be generated in FROM, they have ``LS_SERIES`` and
+    ``LS_NTH`` instead of ``LS_DAYS``. ``create`` creates the table of a step, ``into`` that of the
+    panel; ``after`` follows each step. ``first`` starts the script. ``drops`` says that the tables
+    of the steps must be dropped, because they are not temporary. ``LEAST`` and ``GREATEST`` have
+    two arguments. ``types`` replaces type names. ``longest`` is the maximum length of a name in
+    bytes (0 for no limit), and ``upper`` says that unquoted names are in upper case.
+    """
+
+    name: str
+    calls: Mapping[str, str]
+    create: str
+    into: str = "CREATE TABLE {0} AS\n{1}"
+    types: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
+    first: Sequence[str] = ()
+    drops: bool = True
+    longest: int = 0
+    upper: bool = False
+
+
+def _spellings() -> dict[str, Spelling]:
+    entries = packaged_toml("leadsignal.engine", "warehouses.toml")
+    # Databricks, which has no call of its own, reads numbers as Spark does.
+    shared = {"LS_NUMBER": Spark().number("{0}"), **entries.pop("shared")}
+    return {
+        name: Spelling(**{"name": name, **entry, "calls": {**shared, **entry["calls"]}})
+        for name, entry in entries.items()
+    }
+
+
+SPELLINGS = _spellings()
+
+
+def spelling_of(dialect: str) -> Spelling:
+    """Return the spelling of a warehouse.
+
+    Raises OptionError if the warehouse is unknown, or sqlglot is not installed.
+    """
+    if find_spec("sqlglot") is None:
+        remedy = "Install it with: pip install 'leadsignal[warehouse]'"
+        raise OptionError("SQL for a warehouse needs sqlglot, which is not installed", remedy)
+    if dialect not in SPELLINGS:
+        raise OptionError(f"dialect = {dialect!r} is not known", one_of(SPELLINGS, str(dialect)))
+    return SPELLINGS[dialect]
+
+
+# Scripts ------------------------------------------------------------------------------------------
+
 
 PREFIX = "leadsignal_"
 """Prefix of the script's own tables."""

@@ -26,18 +26,18 @@ from leadsignal.engine.typed_tables import (
     total_faults,
     unknown_attributes,
 )
-from leadsignal.engine.warehouse_spelling import Spelling, spelling_of
 from leadsignal.engine.warehouse_sql import (
     RAW,
     WAREHOUSE,
+    Spelling,
     Translator,
+    spelling_of,
     text_of,
 )
 from leadsignal.errors import Fault, OptionError, SourceError, TablesError
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.column_matching import match_columns
-from leadsignal.ingestion.data_warnings import DataWarning
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import DataWarning, Loaded
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html

@@ -27,7 +27,7 @@ from leadsignal.evaluation.plots import audit_curves
 from leadsignal.files.records import json_fields, json_ready, json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.progress import Progress
 from leadsignal.readable_tables import text_table

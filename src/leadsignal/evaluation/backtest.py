@@ -51,7 +51,7 @@ from leadsignal.evaluation.methods import (
 )
 from leadsignal.evaluation.plots import account_history, catch_by_method, head_starts
 from leadsignal.files.records import json_fields
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings

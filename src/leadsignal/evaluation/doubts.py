@@ -10,7 +10,7 @@ import pandas as pd
 from leadsignal.end_of_risk import known_ends
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.churn_leaks import poisson_tail
-from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.ingestion.loaded_table import DataWarning
 from leadsignal.model.churn_model import churned_within
 from leadsignal.panel import Panel
 from leadsignal.phrases import count_of

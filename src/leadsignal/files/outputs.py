@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from leadsignal.errors import OptionError
+from leadsignal.package_data import packaged_toml
 
 LOOKED_AT = 65_536
 """Number of bytes read at the start and at the end of a file to recognise its kind."""
@@ -31,7 +34,7 @@ class FileKind:
 
     what: str
     marks: Mapping[str, tuple[bytes, ...]]
-    reserved: tuple[str, ...] = ()
+    reserved: Sequence[str] = ()
     """File names in a project's folder that are reserved for this kind."""
     may_be_input: bool = False
     """Whether it may replace an input of the project, because it does not depend on that input."""
@@ -49,74 +52,43 @@ class FolderKind:
     """Whether the folder must not contain anything else."""
 
 
-_SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,(?:"?(?:name|owner)"?,)*"?snapshot_on"?,"?risk'
-SCORES = FileKind(
-    "scores", {".csv": (_SCORES_CSV,), ".parquet": (b"account_id", b"risk", b"model_version")}
-)
-CALL_LIST = FileKind(
-    "a call list",
-    {
-        ".csv": (rb'\A(\xef\xbb\xbf)?"Account",', rb'"Risk of leaving"'),
-        ".xlsx": (rb"\APK", rb"<t>Account</t>", rb"<t>Risk of leaving</t>"),
-    },
-)
-PANEL = FileKind("a panel", {".parquet": (b"account_id", b"snapshot_on", b"event", b"stop")})
-PAGE = FileKind(
-    "a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src (?:'|&#x27;)sha256-")}
-)
-RUN_RECORD = FileKind("the record of a run", {"": (rb'\A\{\s+"command": "\w+",\s+"outcome":',)})
-METRICS = FileKind("metrics of a run", {"": (rb"\A# TYPE leadsignal_run_info gauge\n",)})
-_KEYS = (
-    b"ok|tables|rows|accounts|events|indicators|by|warning_time_days|model|as_of|as_of_date|panel"
-    b"|snapshot_on|origins|findings|account|account_id|scores|horizon|horizon_days|cohorts"
-)
-OUTCOME = FileKind("the JSON of a command", {"": (rb'\A\{\n  "(' + _KEYS + rb')": ',)})
-COMPARISON = FileKind(
-    "a comparison of cohorts",
-    {
-        ".md": (rb"\A\| cohort \| against \|",),
-        ".html": (
-            rb"(?is)\A(?:<table><caption>Cohorts by |"
-            rb"<!doctype html>.{0,300}?style-src (?:'|&#x27;)sha256-)",
-        ),
-        ".csv": (rb"\A(\xef\xbb\xbf)?cohort,against,method,",),
-        ".xlsx": (rb"\APK", rb"<t>cohort</t>.{1,80}<t>against</t>.{1,80}<t>method</t>"),
-    },
-)
-PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
-SIMULATED = FileKind("that of this simulation", {})
-"""Without identifying bytes: a real company's tables have the same names and columns."""
-PROPOSAL = FileKind("a project file", {}, ("leadsignal.toml",), may_be_input=True)
-"""Without identifying bytes: a file with answered questions must not be replaced by accident."""
-ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
-PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
-BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})
+_KINDS = packaged_toml("leadsignal.files", "kinds.toml")
 
-MODEL = FolderKind(
-    "a model",
-    r"model\.json|SHA256SUMS",
-    "model.json",
-    b'"trained_through"',
-)
-SCORES_BY_DATE = FolderKind("scores by date", r"snapshot_on=.*", alone=False)
-SCORES_OF_DATE = FolderKind("the scores of a date", r"scores\.parquet|_run\.json", "scores.parquet")
-SPARK_ROWS_OF_DATE = FolderKind(
-    "the rows of a date that Spark wrote", r"part-.*\.parquet|_SUCCESS|\..*\.crc", "_SUCCESS"
-)
-CACHE = FolderKind(
-    "a cache of tables",
-    r"entry\.json|tables\.duckdb|\.gitignore",
-    ".gitignore",
-    b"leadsignal cache",
-)
-DEMO = FolderKind("the demo's", r"panel\.parquet|scores\.csv|model", alone=False)
-KIT = FolderKind("an interview kit", r"(?!)")
-ACCOUNT_PAGES = FolderKind(
-    "a folder of account pages",
-    r"index\.html|([a-z0-9-]+-)?[0-9a-f]{12}\.html",
-    "index.html",
-    b"<title>Account pages,",
-)
+
+def _file_kind(name: str) -> FileKind:
+    entry = {"marks": {}, **_KINDS["files"][name]}
+    marks = {end: tuple(map(str.encode, listed)) for end, listed in entry.pop("marks").items()}
+    return FileKind(marks=marks, **entry)
+
+
+def _folder_kind(name: str) -> FolderKind:
+    entry = _KINDS["folders"][name]
+    return FolderKind(**{**entry, "mark": entry.get("mark", "").encode()})
+
+
+SCORES = _file_kind("SCORES")
+CALL_LIST = _file_kind("CALL_LIST")
+PANEL = _file_kind("PANEL")
+PAGE = _file_kind("PAGE")
+RUN_RECORD = _file_kind("RUN_RECORD")
+METRICS = _file_kind("METRICS")
+OUTCOME = _file_kind("OUTCOME")
+COMPARISON = _file_kind("COMPARISON")
+PROCESSES = _file_kind("PROCESSES")
+SIMULATED = _file_kind("SIMULATED")
+PROPOSAL = _file_kind("PROPOSAL")
+ANALYSIS = _file_kind("ANALYSIS")
+PICTURE = _file_kind("PICTURE")
+BULLSEYE = _file_kind("BULLSEYE")
+
+MODEL = _folder_kind("MODEL")
+SCORES_BY_DATE = _folder_kind("SCORES_BY_DATE")
+SCORES_OF_DATE = _folder_kind("SCORES_OF_DATE")
+SPARK_ROWS_OF_DATE = _folder_kind("SPARK_ROWS_OF_DATE")
+CACHE = _folder_kind("CACHE")
+DEMO = _folder_kind("DEMO")
+KIT = _folder_kind("KIT")
+ACCOUNT_PAGES = _folder_kind("ACCOUNT_PAGES")
 
 
 @dataclass(frozen=True)
@@ -389,3 +361,60 @@ def _is_marked(path: Path, mark: bytes) -> bool:
             if re.search(mark, block):
                 return True
     return False
+
+
+# Names of account pages ---------------------------------------------------------------------------
+
+
+HASHED = 12
+"""Number of hash digits in the name of a page: enough for a million accounts."""
+
+
+def plain_words(text: str) -> str:
+    """Return the ASCII letters and digits of a text with hyphens between them, 60 at most.
+
+    >>> plain_words("../Müller & Co")
+    'M-ller-Co'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:60].strip("-")
+
+
+def page_name(account_id: str) -> str:
+    """Return the file name of an account's page, the same in every run and unique to the account.
+
+    The words are for readers. The hash distinguishes ids that differ only in other characters, or
+    in case, which some file systems ignore.
+
+    >>> page_name("A-7"), page_name("a 7")
+    ('a-7-3cccbcd7a3c8.html', 'a-7-36485f44ad53.html')
+    """
+    digest = sha256(account_id.encode("utf-8", "surrogatepass")).hexdigest()[:HASHED]
+    return "-".join(filter(None, (plain_words(account_id).lower(), digest))) + ".html"
+
+
+def page_paths(
+    folder: str | Path, beside: str | Path, account_ids: Iterable[str]
+) -> dict[str, str]:
+    """Return the paths of the pages that exist in a folder, relative to the file ``beside``.
+
+    Accounts without a page are left out, so that no link is broken. Raises OptionError if the
+    folder is not a folder of account pages.
+    """
+    if not (Path(folder) / ACCOUNT_PAGES.needed).is_file():
+        raise OptionError(
+            f"{shown(folder)} is not {ACCOUNT_PAGES.what}",
+            "Write them first: leadsignal.report.write_account_pages(tables, scores, folder)",
+        )
+    there = set(os.listdir(folder))
+    way = Path(os.path.relpath(folder, Path(beside).parent))
+    names = {account: page_name(account) for account in account_ids}
+    return {account: (way / name).as_posix() for account, name in names.items() if name in there}
+
+
+def as_url(path: str) -> str:
+    """Return a relative path as a URL, with special characters escaped.
+
+    >>> as_url("our pages/a#b.html"), as_url("c:d/e.html")
+    ('our%20pages/a%23b.html', 'c%3Ad/e.html')
+    """
+    return quote(os.fsencode(path))

@@ -20,15 +20,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from leadsignal.errors import WriteError
-from leadsignal.files.interruptions import uncut
-from leadsignal.files.locks import clean_orphans, hold
-from leadsignal.files.outputs import (
-    FileKind,
-    FolderKind,
-    check_distinct,
-    check_file,
-    check_folder,
-)
+from leadsignal.files.locks import clean_orphans, hold, uncut
+from leadsignal.files.outputs import FileKind, FolderKind, check_distinct, check_file, check_folder
 
 PART = ".part"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from leadsignal.config.behavior_metrics import BehaviorMetric
+from leadsignal.config.success import BehaviorMetric
 from leadsignal.indicators.declare import (
     Attribute,
     AvailableData,

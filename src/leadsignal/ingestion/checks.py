@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from leadsignal.config.toml_files import near
 from leadsignal.durations import HOW_PERIODS_ARE_WRITTEN
 from leadsignal.errors import Fault
-from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.ingestion.contracts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.loaded_table import Check, Loaded
@@ -15,6 +15,7 @@ from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import (
     ACCOUNTS_NOW,
     NO_ACCOUNT,
+    ROWS,
     account_checks,
     create_accounts_now,
     match_written_ids,
@@ -23,7 +24,6 @@ from leadsignal.ingestion.rows_of_accounts import (
 from leadsignal.ingestion.selection import source_rows
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
-from leadsignal.ingestion.texts import numbered
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
@@ -205,20 +205,12 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
     declared = _how_dates_are_written(intake, loaded) if notation.dates else ""
     yield from _spelt_checks(loaded, column, original, spellings, "a date", declared)
     spelt = "".join(f" AND ({one.condition}) IS NOT TRUE" for one in spellings)
-    yield Check(
-        column.name,
-        f"{original} IS NOT NULL AND {shaped}{spelt}",
-        f"there is no such date, or it is outside {early} to {late}",
-        "Correct the date; leave the cell empty if the event has not happened.",
-        original,
-    )
-    yield Check(
-        column.name,
-        f"{original} IS NOT NULL AND NOT {shaped}{spelt}",
-        "is not a date",
-        _how_dates_are_written(intake, loaded),
-        original,
-    )
+    given = f"{original} IS NOT NULL"
+    problem = f"there is no such date, or it is outside {early} to {late}"
+    remedy = "Correct the date; leave the cell empty if the event has not happened."
+    yield Check(column.name, f"{given} AND {shaped}{spelt}", problem, remedy, original)
+    remedy = _how_dates_are_written(intake, loaded)
+    yield Check(column.name, f"{given} AND NOT {shaped}{spelt}", "is not a date", remedy, original)
 
 
 def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
@@ -260,13 +252,10 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     if having and lacking:
         odd = offset if having < lacking else f"NOT {offset}"
         what = "has an" if having < lacking else "has no"
-        yield Check(
-            column.name,
-            odd,
-            f"mixed time zones: this time {what} offset, unlike most of the column",
-            f"Write all times the same way; those without an offset are read as "
-            f"{intake.project.timezone} time.",
-        )
+        problem = f"mixed time zones: this time {what} offset, unlike most of the column"
+        zone = intake.project.timezone
+        remedy = f"Write all times the same way; those without an offset are read as {zone} time."
+        yield Check(column.name, odd, problem, remedy)
 
 
 def _number_checks(
@@ -346,25 +335,17 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
     for name, kind in intake.source("accounts").attribute_kinds.items():
         if kind == "number" and name in loaded.extras:
             cell = f"t.{quoted(name)}"
-            yield Check(
-                name,
-                f"{cell} IS NOT NULL AND NOT "
-                f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
-                "is not a number",
-                'Correct it (numbers are below 1e15), or declare the attribute as "text".',
-            )
+            number = f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)"
+            remedy = 'Correct it (numbers are below 1e15), or declare the attribute as "text".'
+            yield Check(name, f"{cell} IS NOT NULL AND NOT {number}", "is not a number", remedy)
 
 
 def _order_checks(loaded: Loaded) -> Iterator[Check]:
     for earlier, later in loaded.table.ordered:
         if earlier in loaded.columns and later in loaded.columns:
-            yield Check(
-                later,
-                f"t.{later} < t.{earlier}",
-                f"is before {earlier}",
-                "Correct one of the two dates",
-                detail=f"concat('{earlier} is ', t.{earlier})",
-            )
+            problem, remedy = f"is before {earlier}", "Correct one of the two dates"
+            detail = f"concat('{earlier} is ', t.{earlier})"
+            yield Check(later, f"t.{later} < t.{earlier}", problem, remedy, detail=detail)
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:
@@ -401,19 +382,11 @@ def _later_of(intake: Intake, loaded: Loaded, columns: list[str], where: str) ->
     )
     if not repeated:
         return []
-    rows = intake.store.query(
-        f"SELECT row FROM (SELECT rowid AS row, row_number() OVER (PARTITION BY {listed} "
-        f"ORDER BY rowid) AS place FROM {name} WHERE {where}) WHERE place > 1 ORDER BY row"
-    )
+    rows = intake.store.query(ROWS["later_of"].format(columns=listed, table=name, where=where))
     return [row for (row,) in rows]
 
 
 def _changed_hands(intake: Intake, loaded: Loaded) -> list[int]:
-    key, name = loaded.table.key, loaded.table.name
-    rows = intake.store.query(
-        f"SELECT t.rowid FROM {name} t JOIN (SELECT {key}, arg_min(account_id, rowid) AS owner "
-        f"FROM {name} WHERE {key} IS NOT NULL GROUP BY {key} "
-        f"HAVING min(account_id) <> max(account_id)) k USING ({key}) "
-        "WHERE t.account_id <> k.owner ORDER BY 1"
-    )
+    sql = ROWS["changed_hands"].format(key=loaded.table.key, table=loaded.table.name)
+    rows = intake.store.query(sql)
     return [row for (row,) in rows]

@@ -8,7 +8,8 @@ from itertools import groupby
 from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
 
@@ -31,6 +32,11 @@ LATE = 90
 """Delay in days above which a row counts as recorded late."""
 BY_VALUE = {"behaviors": "behavior"}
 """The column of a table whose values are also checked one by one."""
+
+
+def filled(name: str, /, **values: object) -> str:
+    """Return a query of ``plausibility.sql`` with its placeholders filled in."""
+    return packaged_queries("leadsignal.ingestion", "plausibility.sql")[name].format(**values)
 
 
 def started_accounts(rows: CheckedRows) -> str:
@@ -71,16 +77,13 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWa
     import numpy as np
 
     day = f"CAST({quoted(loaded.table.time)} AS DATE)"
-    found = rows.store.query(
-        f"SELECT day, known, ended_on <= known FROM (SELECT account_id, min({day}) AS day, "
-        f"arg_min(CAST({loaded.known_on} AS DATE), {day}) AS known FROM {loaded.table.name} "
-        f"WHERE CAST({loaded.known_on} AS DATE) - {day} > {LATE} "
-        f"AND {rows.before(loaded.known_on)} GROUP BY account_id) "
-        f"JOIN {churned_accounts(rows)} USING (account_id) ORDER BY ALL"
-    )
+    churned, known_on = churned_accounts(rows), loaded.known_on
+    of_table = {"table": loaded.table.name, "known_on": known_on, "as_of": rows.as_of_date}
+    sql = filled("recorded_late", day=day, late=LATE, churned=churned, **of_table)
+    found = rows.store.query(sql)
     if not found:
         return
-    lives = rows.store.query(f"SELECT * FROM {churned_accounts(rows)} ORDER BY ALL")
+    lives = rows.store.query(f"SELECT * FROM {churned} ORDER BY ALL")
     started = np.array([row[1].toordinal() for row in lives])
     ended = np.array([(row[2] or date.max).toordinal() for row in lives])
     gone, usual = sum(bool(row[2]) for row in found), 0.0
@@ -91,15 +94,10 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWa
     chance = gone * log(usual / gone) if 0 < gone < usual else 0.0
     if gone > EXCEPTIONS * len(found) or usual - gone - chance < -log(CHANCE):
         return
-    yield DataWarning(
-        "recorded_by_survivors",
-        loaded.table.name,
-        f"{count_of(len(found), 'account')} {'has' if len(found) == 1 else 'have'} rows that were "
-        f"recorded more than {LATE} days after their day, and {gone:,} of them had ended by then, "
-        f"where {usual:.0f} would be usual: only surviving accounts were recorded late. Rows count "
-        "from recorded_at on; if it is wrong, leave late rows out",
-        "recorded_at",
-    )
+    many, have = count_of(len(found), "account"), "has" if len(found) == 1 else "have"
+    kind, counts = "recorded_by_survivors", {"late": LATE, "gone": gone, "usual": usual}
+    said = message(kind, accounts=many, have=have, **counts)
+    yield DataWarning(kind, loaded.table.name, said, "recorded_at")
 
 
 def _only_churned(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
@@ -116,14 +114,9 @@ def _only_churned(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         gone, there = int(churned.sum()), int((~churned).sum())
         what = "" if value is None else f"{value!r} "
         others = f"and {count_of(there, 'other')}" if there else "and no other"
-        yield DataWarning(
-            "only_churned_accounts",
-            name,
-            f"{what}is there for {count_of(gone, 'account')} that churned {others}: if the rows "
-            "were added after the churn, or kept for these accounts only, they reveal it. Leave "
-            "them out, or give recorded_at, the day on which each was recorded",
-            column if value is not None else None,
-        )
+        many, at = count_of(gone, "account"), column if value is not None else None
+        said = message("only_churned_accounts", what=what, accounts=many, others=others)
+        yield DataWarning("only_churned_accounts", name, said, at)
 
 
 def _first_rows(
@@ -135,16 +128,11 @@ def _first_rows(
     """
     import numpy as np
 
-    firsts = (
-        f"SELECT {value} AS value, account_id, min({quoted(loaded.table.time)}) AS day "
-        f"FROM {loaded.table.name} WHERE {rows.before(loaded.known_on)} GROUP BY ALL"
-    )
-    mine = "OVER (PARTITION BY value)"
-    found = rows.store.query(
-        f"SELECT value, day, churned FROM ({firsts}) JOIN {churned_accounts(rows)} "
-        f"USING (account_id) QUALIFY sum(churned::INT) {mine} >= {MIN_CHURNED} "
-        f"AND sum((NOT churned)::INT) {mine} <= {EXCEPTIONS} * count(*) {mine} ORDER BY ALL"
-    )
+    time, lives = quoted(loaded.table.time), churned_accounts(rows)
+    of_table = {"table": loaded.table.name, "known_on": loaded.known_on, "as_of": rows.as_of_date}
+    limits = {"least": MIN_CHURNED, "exceptions": EXCEPTIONS}
+    sql = filled("first_rows", value=value, time=time, churned=lives, **of_table, **limits)
+    found = rows.store.query(sql)
     for one, alike in groupby(found, key=lambda row: row[0]):
         _, days, churned = zip(*alike, strict=True)
         yield one, np.array([day.toordinal() for day in days]), np.array(churned, dtype=bool)
@@ -172,25 +160,16 @@ def _chance(rows: CheckedRows, days: NDArray[Any], churned: NDArray[np.bool_]) -
 def _closed_at_end(rows: CheckedRows, loaded: Loaded, column: str) -> Iterator[DataWarning]:
     """Warn about a date that falls on the end of accounts more often than on the days before."""
     cell = f"CAST({quoted(column)} AS DATE)"
-    ((accounts, alike, before),) = rows.store.query(
-        f"SELECT count(DISTINCT account_id), "
-        f"count(DISTINCT account_id) FILTER (WHERE ended_on - {cell} IN (0, 1)), "
-        f"count(DISTINCT (account_id, {cell})) "
-        f"FILTER (WHERE ended_on - {cell} BETWEEN 2 AND {BEFORE}) "
-        f"FROM {loaded.table.name} JOIN {churned_accounts(rows)} AS a USING (account_id) "
-        f"WHERE a.churned AND {rows.before(cell)}"
-    )
+    churned = churned_accounts(rows)
+    of_table = {"table": loaded.table.name, "as_of": rows.as_of_date}
+    sql = filled("closed_at_end", cell=cell, before=BEFORE, churned=churned, **of_table)
+    ((accounts, alike, before),) = rows.store.query(sql)
     usual = max(2 * before / (BEFORE - 1), 0.5)
     if alike < max(MIN_CHURNED, CLOSED * accounts) or poisson_tail(alike, usual) > CHANCE:
         return
-    yield DataWarning(
-        "closed_at_end",
-        loaded.table.name,
-        f"{column} is the day of the churn, or the day before, for {alike:,} of "
-        f"{count_of(accounts, 'churned account')}, where {usual:.1f} would be usual: if closing "
-        f"the account closed these rows, {column} reveals churn. Leave it empty for them",
-        column,
-    )
+    counts = {"alike": alike, "accounts": count_of(accounts, "churned account"), "usual": usual}
+    said = message("closed_at_end", column=column, **counts)
+    yield DataWarning("closed_at_end", loaded.table.name, said, column)
 
 
 def poisson_tail(count: int, mean: float) -> float:

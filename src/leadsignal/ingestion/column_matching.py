@@ -10,8 +10,8 @@ from leadsignal.config.toml_files import near, one_of
 from leadsignal.errors import Fault
 from leadsignal.phrases import plain_name
 from leadsignal.schema import BY_NAME, Column, Table
+from leadsignal.sources.layouts import unpivoting_query
 from leadsignal.sources.parts import Part
-from leadsignal.sources.wide_tables import unpivoting_query
 
 SYNONYMS = {
     "ended_on": (

@@ -1,21 +1,68 @@
-"""Derive accounts and contract changes from contracts, or compare contracts with accounts."""
+"""Derive accounts and contract changes from contracts, or compare contracts with accounts.
+
+A contract is paid from ``paid_on``: its start, or the end of its trial. Contracts that follow each
+other within ``gap`` days form one stay, which is one account and ends with its last contract. If
+another contract follows within the gap, the account did not end after all: its row gets a new
+version, known from the day on which that contract begins. `Tables.as_of` therefore shows the
+accounts that follow from the contracts known by then.
+
+Whenever a contract begins or ends, the ARR of the account becomes the sum over the contracts that
+cover the day. In a gap, the ARR of the last covered day is kept until the next contract. A rise is
+an expansion, a fall a reduction. A contract that begins at most ``gap`` days after another ended
+is a renewal, with its term, and also a plan change if its plan differs.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.durations import MONTHS_WRITTEN, PERIODS
 from leadsignal.errors import Fault
-from leadsignal.ingestion.from_contracts import RETURNED, derive_accounts, derive_changes
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
+
+OPEN = "DATE '9999-01-01'"
+"""End date of an open contract."""
+RETURNED = "/"
+"""Separator between the id of a returning customer and the number of the stay."""
+
+
+def query(name: str, /, **values: object) -> str:
+    """Return a query of ``contracts.sql`` with its placeholders filled in."""
+    queries = packaged_queries("leadsignal.ingestion", "contracts.sql")
+    return queries[name].format(open=OPEN, returned=RETURNED, **values)
+
+
+def derive_accounts(run: Callable[[str], None], gap: int) -> None:
+    """Create ``derived_accounts`` from ``paid_contracts``."""
+    stays = query("stays", points="contract_points", gap=gap)
+    for table, sql in (
+        ("contract_points", query("points")),
+        ("account_states", query("states", stays=stays)),
+        ("derived_accounts", query("versions")),
+    ):
+        run(f"CREATE OR REPLACE TABLE {table} AS {sql}")
+
+
+def derive_changes(run: Callable[[str], None], stay_gap: int, gap: int, corrected: bool) -> None:
+    """Create ``derived_changes`` from ``paid_contracts``; ``corrected`` contracts have versions."""
+    points = "contract_points" if corrected else f"({query('last_points')})"
+    levels = query("levels", stays=query("stays", points=points, gap=stay_gap), gap=gap)
+    run(f"CREATE OR REPLACE TABLE contract_levels AS {levels}")
+    run(f"CREATE OR REPLACE TABLE derived_changes AS {query('changes', points=points)}")
+
+
+# Accounts and contract changes ------------------------------------------------------------------
+
 
 AMOUNTS = ("arr", "mrr", "amount")
 """Columns that may hold the amount, in order of precedence."""
@@ -109,10 +156,7 @@ def to_accounts_of_their_day(intake: Intake, loaded: Loaded) -> None:
         return
     name, time = loaded.table.name, loaded.table.time
     intake.store.run(
-        f"UPDATE {name} AS t SET account_id = s.account_id FROM (SELECT r.row, "
-        f"max_by(a.account_id, a.started_on) AS account_id FROM (SELECT rowid AS row, account_id, "
-        f"{time} AS day FROM {name}) AS r JOIN {ACCOUNTS_NOW} AS a ON a.customer = r.account_id "
-        "AND a.stays > 1 AND a.started_on <= r.day GROUP BY r.row) AS s WHERE t.rowid = s.row"
+        query("accounts_of_their_day", name=name, time=time, accounts_now=ACCOUNTS_NOW)
     )
     unpaid = "account_id IN (SELECT account_id FROM never_paid)"
     ((rows, customers),) = intake.store.query(
@@ -134,15 +178,9 @@ def _paid(intake: Intake, contracts: Loaded) -> str:
     facts = [_cell(contracts, "plan", "VARCHAR"), _cell(contracts, "term_months", "INTEGER")]
     trial = "trial_ends_on" if "trial_ends_on" in contracts.columns else "started_on"
     replaced = "superseded_on" if contracts.has_versions else "CAST(NULL AS DATE) AS superseded_on"
-    return (
-        "SELECT * EXCLUDE (started_on, known), greatest(known, paid_on) AS known_on, "
-        "coalesce(ended_on <= paid_on AND paid_on > started_on, false) OR coalesce("
-        "cancelled_on < paid_on AND coalesce(ended_on <= paid_on, true), false) AS unpaid "
-        f"FROM (SELECT account_id AS customer, started_on, {', '.join([*days, *facts])}, "
-        f"{annual_revenue(contracts, intake.source('contracts'))} AS arr, "
-        f"greatest(started_on, {trial}) AS paid_on, CAST({contracts.known_on} AS DATE) AS known, "
-        f"{replaced} FROM contracts)"
-    )
+    listed, arr = ", ".join([*days, *facts]), annual_revenue(contracts, intake.source("contracts"))
+    known = contracts.known_on
+    return query("paid", facts=listed, arr=arr, trial=trial, known=known, replaced=replaced)
 
 
 def _sort_out_unpaid(intake: Intake) -> None:
@@ -164,10 +202,7 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
         return
     ended = "ended_on" if "ended_on" in contracts.columns else "CAST(NULL AS DATE)"
     newest = "WHERE superseded_on IS NULL" if contracts.has_versions else ""
-    counts = intake.store.query(
-        f"SELECT status, count(*) FILTER (WHERE {ended} IS NULL), count(*) FROM contracts {newest} "
-        "GROUP BY 1 ORDER BY 3 DESC, 1"
-    )
+    counts = intake.store.query(query("states_of_contracts", ended=ended, newest=newest))
     unpaid = UNPAID if "trial_ends_on" in contracts.columns else f"trial|{UNPAID}"
     for status, without_end, number in counts:
         if status is None:
@@ -186,10 +221,7 @@ def _note_states(intake: Intake, contracts: Loaded) -> None:
 def _refuse(intake: Intake, contracts: Loaded) -> bool:
     """Report faults that make it impossible to derive accounts; return whether there are any."""
     ((paid,),) = intake.store.query("SELECT count(*) FROM paid_contracts")
-    clashing = intake.store.query(
-        "SELECT DISTINCT account_id FROM derived_accounts WHERE stay > 1 AND account_id IN "
-        "(SELECT customer FROM paid_contracts) ORDER BY 1 LIMIT 1"
-    )
+    clashing = intake.store.query(query("clashing"))
     file = contracts.parts[0][0].file if contracts.parts else None
     if not paid:
         problem, remedy = "no contract was ever paid", "Export the contracts again."
@@ -244,12 +276,7 @@ def _create_accounts(intake: Intake, contracts: Loaded) -> None:
     intake.loaded["accounts"] = Loaded(
         table, columns, beyond, unread, rows=contracts.rows, derived=True, vanishes=bool(vanished)
     )
-    run(
-        f"CREATE OR REPLACE TABLE {ACCOUNTS_NOW} AS SELECT account_id, customer, started_on, "
-        "ended_on, count(*) OVER (PARTITION BY customer) AS stays FROM (SELECT DISTINCT ON "
-        "(account_id) * FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) "
-        "WHERE vanished_on IS NULL"
-    )
+    run(query("accounts_now", accounts_now=ACCOUNTS_NOW))
 
 
 def _known_of(contracts: Loaded) -> list[str]:
@@ -276,11 +303,7 @@ def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
     every = "SELECT account_id FROM contracts"
     if listed is not None:
         every += " UNION SELECT account_id FROM accounts_given"
-        ((without, beyond),) = intake.store.query(
-            "SELECT (SELECT count(DISTINCT account_id) FROM accounts_given WHERE account_id NOT IN "
-            "(SELECT customer FROM paid_contracts)), (SELECT count(DISTINCT customer) FROM "
-            "paid_contracts WHERE customer NOT IN (SELECT account_id FROM accounts_given))"
-        )
+        ((without, beyond),) = intake.store.query(query("lists_differ"))
         lacking = " and ".join(name for name in LIFETIME if name not in listed.columns)
         notes = [f"no {lacking} here: accounts start and end by their contracts"]
         if without:
@@ -302,11 +325,7 @@ def _fill_accounts(intake: Intake, contracts: Loaded) -> None:
             continue
         kind = {"end_known_on": "DATE", "arr": "DECIMAL(18,2)"}.get(name, "INTEGER")
         intake.store.run(f"ALTER TABLE accounts ADD COLUMN {name} {kind}")
-        intake.store.run(
-            f"UPDATE accounts AS a SET {name} = d.{name} FROM (SELECT DISTINCT ON (account_id) * "
-            "FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) AS d "
-            "WHERE d.account_id = a.account_id AND coalesce(d.end_known_on >= a.started_on, true)"
-        )
+        intake.store.run(query("fill_accounts", name=name))
         accounts.columns.append(name)
 
 
@@ -334,33 +353,13 @@ def _create_changes(intake: Intake, contracts: Loaded) -> None:
 ARR_DIFFERS = 0.01
 """Difference of two amounts, as a share of the larger, up to which it is not reported."""
 
-DIFFERENCES = """
-WITH here AS (
-    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, {arr} AS arr
-    FROM accounts ORDER BY account_id{newest}
-), there AS (
-    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, arr
-    FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST
-)
-SELECT count(*) FILTER (WHERE t.account_id IS NULL),
-       count(*) FILTER (WHERE h.account_id IS NULL),
-       count(*) FILTER (WHERE abs(h.started_on - t.started_on) > {gap}),
-       count(*) FILTER (WHERE abs(h.ended_on - t.ended_on) > {gap}),
-       count(*) FILTER (WHERE h.ended_on IS NOT NULL AND t.started_on IS NOT NULL
-                        AND t.ended_on IS NULL),
-       count(*) FILTER (WHERE h.started_on IS NOT NULL AND h.ended_on IS NULL
-                        AND t.ended_on IS NOT NULL),
-       count(*) FILTER (WHERE abs(h.arr - t.arr) > {share} * greatest(h.arr, t.arr))
-FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
-"""
-
 
 def compare_with_accounts(intake: Intake, gap: int) -> None:
     """Note where accounts and contracts disagree; the values of accounts are used."""
     columns = intake.loaded["accounts"].columns
     newest = ", recorded_at DESC NULLS LAST" if "recorded_at" in columns else ""
     arr = "arr" if "arr" in columns else "CAST(NULL AS DECIMAL(18,2))"
-    sql = DIFFERENCES.format(arr=arr, newest=newest, gap=gap, share=ARR_DIFFERS)
+    sql = query("differences", arr=arr, newest=newest, gap=gap, share=ARR_DIFFERS)
     counts = intake.store.query(sql)[0]
     whats = (
         "{} without a paid contract",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from leadsignal.config.currency import YEN_OR_YUAN
+from leadsignal.config.project import YEN_OR_YUAN
 from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault
 from leadsignal.ingestion.loaded_table import Check, Loaded

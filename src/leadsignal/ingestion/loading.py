@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.config.credentials import hide_secrets, is_url
-from leadsignal.config.notation import AS_WE_WRITE
 from leadsignal.config.project import Project
-from leadsignal.config.table_settings import FILES, TableSource
+from leadsignal.config.table_settings import AS_WE_WRITE, FILES, TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, FaultKind, SourceError
 from leadsignal.ingestion.cells import as_attribute, has_plain_cells
@@ -38,22 +37,14 @@ from leadsignal.ingestion.selection import (
 from leadsignal.ingestion.store import ORIGINAL, Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.database import RowRequest
-from leadsignal.sources.databases import Databases, fault_of, open_rows
-from leadsignal.sources.frames import open_frame
-from leadsignal.sources.locate import (
-    Located,
-    at_path,
-    locate,
-    located,
-    not_read,
-    unread_files,
-)
-from leadsignal.sources.object_stores import ObjectStores
+from leadsignal.sources.databases import Databases, ObjectStores, fault_of, open_rows
+from leadsignal.sources.locate import Located, at_path, locate, located, not_read, unread_files
 from leadsignal.sources.parts import (
     CombinedParts,
     Part,
     UnreadableError,
     in_groups,
+    open_frame,
     quoted,
     single_part,
 )

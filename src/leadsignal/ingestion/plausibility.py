@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.account_plausibility import about_accounts
-from leadsignal.ingestion.churn_leaks import about_churn
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
-from leadsignal.phrases import count_of
+from leadsignal.ingestion.churn_leaks import about_churn, filled, started_accounts
+from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
+from leadsignal.phrases import count_of, share_text
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ def _about_events(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     yield from _late(rows, loaded)
     yield from _repeated(rows, loaded)
     if loaded.table.name == "usage" and "series" in loaded.columns:
-        for message in _about_series(rows):
-            yield DataWarning("usage_series", "usage", message, "series")
+        for said in _about_series(rows):
+            yield DataWarning("usage_series", "usage", said, "series")
     yield from about_churn(rows, loaded)
 
 
@@ -69,13 +68,8 @@ def _late(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         problem = "the table is much older than the others"
     else:
         return
-    yield DataWarning(
-        "feed_stopped",
-        name,
-        f"its last record is of {last}, {silent:,} days before {as_of}; {problem}. If the feed "
-        "ended, set complete_through",
-        loaded.table.time,
-    )
+    said = message("feed_stopped", last=last, silent=silent, as_of=as_of, problem=problem)
+    yield DataWarning("feed_stopped", name, said, loaded.table.time)
 
 
 def _old_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
@@ -90,14 +84,9 @@ def _old_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
     if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
         return
     as_of, last = rows.as_of_date, health.last_record
-    yield DataWarning(
-        "feed_stopped",
-        "accounts",
-        f"the last start or end is of {last}, {(as_of - last).days:,} days before {as_of}: if the "
-        "list is older than the other tables, later ends are missing. Export it again, or set "
-        f"as_of = {last + timedelta(days=1)}",
-        "started_on",
-    )
+    silent, later = (as_of - last).days, last + timedelta(days=1)
+    said = message("old_accounts", last=last, silent=silent, as_of=as_of, next=later)
+    yield DataWarning("feed_stopped", "accounts", said, "started_on")
 
 
 def _health(rows: CheckedRows, name: str, counted: list[tuple[date, int]]) -> FeedHealth | None:
@@ -123,12 +112,9 @@ def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     if groups:
         among = " on one day in 29" if sampled else ""
         more = int(repeated) - int(groups)
-        yield DataWarning(
-            "repeated_rows",
-            loaded.table.name,
-            f"{count_of(more, 'row')}{among} {'repeats' if more == 1 else 'repeat'} another in "
-            "every column; all are counted",
-        )
+        many, repeat = count_of(more, "row"), "repeats" if more == 1 else "repeat"
+        said = message("repeated_rows", rows=many, among=among, repeat=repeat)
+        yield DataWarning("repeated_rows", loaded.table.name, said)
 
 
 def _about_series(rows: CheckedRows) -> Iterator[str]:
@@ -153,8 +139,8 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 def hidden_rows(query: Query, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
     """Yield warnings about the rows of a settled table not yet known at midnight of ``as_of``."""
-    for message in _hidden(query, loaded, as_of):
-        yield DataWarning("hidden_rows", loaded.table.name, message)
+    for said in _hidden(query, loaded, as_of):
+        yield DataWarning("hidden_rows", loaded.table.name, said)
 
 
 def _hidden(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
@@ -177,15 +163,8 @@ def _accounts(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
         newest = "superseded_on IS NULL"
         then += f" AND coalesce(superseded_on >= {day}, true)"
     ended = "ended_on" if "ended_on" in loaded.columns else "CAST(NULL AS DATE)"
-    ((unstarted, unrecorded, later, unread),) = query(
-        f"SELECT count(*) FILTER (WHERE started >= {day}), "
-        f"count(*) FILTER (WHERE started < {day} AND known >= {day}), "
-        f"count(*) FILTER (WHERE known < {day} AND ended >= {day}), "
-        f"count(*) FILTER (WHERE known < {day} AND ended < {day} AND seen IS NULL) "
-        f"FROM (SELECT min(started_on) AS started, min({known}) AS known, "
-        f"max({ended}) FILTER (WHERE {newest}) AS ended, "
-        f"max({ended}) FILTER (WHERE {then}) AS seen FROM accounts GROUP BY account_id)"
-    )
+    sql = filled("hidden_accounts", day=day, known=known, ended=ended, newest=newest, then=then)
+    ((unstarted, unrecorded, later, unread),) = query(sql)
     if unstarted:
         yield f"{count_of(unstarted, 'account')} not yet started on {as_of}: left out"
     if unrecorded:
@@ -194,3 +173,222 @@ def _accounts(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
         yield f"{count_of(later, 'end')} on or after {as_of}: treated as active"
     if unread:
         yield f"{count_of(unread, 'end')} recorded only on or after {as_of}: treated as active"
+
+
+# Accounts -----------------------------------------------------------------------------------------
+
+
+SEPARATES, MIN_ACCOUNTS = 0.9, 20
+"""AUC above which a column is reported as revealing churn, and the minimum number of ended and of
+other accounts for this check."""
+PILED, MIN_PILED = 0.5, 3
+"""A day is reported if it has more than this share of all ends, and at least this number."""
+NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
+"""A value reveals churn if at least ``NEARLY_ALL`` of its accounts ended, these are at least
+``OF_ENDED`` of all ended accounts, and at most ``MAX_OTHERS`` of the other accounts ended."""
+NO_END_BEFORE = 1e-4
+"""If no end before the first is at most this likely, early churned accounts seem to be missing."""
+OF_FEW, FEW = 2e-2, 5
+"""The same where at least ``FEW`` ends are recorded, and at least as many are missing."""
+OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3
+"""With a smaller share and this number of ends, a day is reported if it has this many times the
+ends of the second day."""
+TENURE = 91
+"""Width in days of the tenure bands within which the rate of ends is assumed to be constant."""
+BUILT_IN = ("arr", "term_months", "customer_id")
+"""Columns of the schema that exports often fill with today's values."""
+
+
+def about_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
+    """Yield the warnings about accounts, using the latest version of each."""
+    columns = rows.loaded["accounts"].columns
+    if "ended_on" not in columns:
+        said = "there is no column ended_on: all accounts count as active"
+        yield DataWarning("no_ends", "accounts", said, "ended_on")
+        yield from _arr_known(rows)
+        return
+    yield from _zero_days(rows)
+    piled = list(_piled(rows))
+    yield from piled or _survivors(rows)
+    yield from _arr_known(rows)
+    yield from _leaks(rows)
+
+
+def _ended(rows: CheckedRows) -> str:
+    return f"coalesce({rows.before('ended_on')}, false)"
+
+
+def _zero_days(rows: CheckedRows) -> Iterator[DataWarning]:
+    ((zero,),) = rows.store.query(
+        f"SELECT count(*) FROM {started_accounts(rows)} WHERE {_ended(rows)} "
+        "AND ended_on = started_on"
+    )
+    if zero:
+        said = message("zero_days", accounts=count_of(zero, "account"))
+        yield DataWarning("zero_days", "accounts", said, "ended_on")
+
+
+def _piled(rows: CheckedRows) -> Iterator[DataWarning]:
+    """Warn if many ends fall on one day: the day of the export, or of a clean-up of the system."""
+    accounts = {"ended": _ended(rows), "started": started_accounts(rows)}
+    ((ends, active),) = rows.store.query(filled("ends_and_others", **accounts))
+    if not ends:
+        return
+    days = rows.store.query(filled("ends_by_day", **accounts))
+    day, alike = days[0]
+    if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
+        many, share = count_of(ends, "end"), share_text(alike / ends)
+        said = message("ends_on_one_day", alike=alike, ends=many, share=share, day=day)
+        yield DataWarning("ends_on_one_day", "accounts", said, "ended_on")
+    if not active:
+        said = message("no_active_account", as_of=rows.as_of_date)
+        yield DataWarning("no_active_account", "accounts", said, "ended_on")
+
+
+def _too_many_alike(alike: int, second: int, ends: int) -> bool:
+    """Return whether one day has most of the ends, or far more than any other day."""
+    if alike > PILED * ends:
+        return alike >= MIN_PILED
+    return alike >= MIN_OF_ONE_DAY and alike > OF_ONE_DAY * ends and alike > TIMES_SECOND * second
+
+
+def _survivors(rows: CheckedRows) -> Iterator[DataWarning]:
+    """Warn if the list seems to lack the early accounts that churned.
+
+    The number of ends expected before the first recorded one is based on the later rates by tenure.
+    """
+    import numpy as np
+    import pandas as pd
+
+    source = rows.project.tables.get("accounts")
+    begin = source.complete_from if source and source.complete_from else date.min
+    accounts = {"ended": _ended(rows), "started": started_accounts(rows)}
+    found = rows.store.query(filled("lives", **accounts))
+    ends = [ended for _, ended, _ in found if ended is not None and ended > begin]
+    if not ends:
+        return
+    first = min(ends)
+    before = sum(number for started, _, number in found if started < first)
+    frame = pd.DataFrame(found, columns=["started", "ended", "number"])
+    days = {
+        name: np.array(
+            [day.toordinal() if day else rows.as_of_date.toordinal() for day in frame[name]]
+        )
+        for name in ("started", "ended")
+    }
+    weight = frame["number"].to_numpy(dtype=float)
+    seen = frame["ended"].notna().to_numpy()
+    missed, chance = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
+    if chance <= (OF_FEW if FEW <= weight[seen].sum() <= missed else NO_END_BEFORE):
+        said = message(
+            "survivors", accounts=count_of(before, "account"), first=first, missed=missed
+        )
+        yield DataWarning("survivors", "accounts", said, "ended_on")
+
+
+def _expected_before(
+    started: Any, stopped: Any, seen: Any, weight: Any, begin: date, first: date
+) -> tuple[float, float]:
+    """Return the ends expected between ``begin`` and ``first``, and the probability of none.
+
+    The rates are those from ``first`` on. If the rate of a tenure band did not change, each of its
+    ends is equally likely on every day at risk, so all of them come after ``first`` with
+    probability (days at risk after ``first`` / days at risk)^ends.
+    """
+    import numpy as np
+
+    from_day, day = begin.toordinal(), first.toordinal()
+    expected = log_chance = 0.0
+    for low in range(0, int((stopped - started).max(initial=0)) + 1, TENURE):
+        enter, leave = started + low, np.minimum(started + low + TENURE, stopped)
+        after = np.maximum(leave - np.maximum(enter, day), 0) @ weight
+        before = np.maximum(np.minimum(leave, day) - np.maximum(enter, from_day), 0) @ weight
+        ended = seen & (stopped >= day) & (stopped - started >= low)
+        ends = weight[ended & (stopped - started < low + TENURE)].sum()
+        if after:
+            expected += before * ends / after
+            log_chance -= ends * np.log1p(before / after)
+    return float(expected), float(np.exp(log_chance))
+
+
+def _arr_known(rows: CheckedRows) -> Iterator[DataWarning]:
+    columns = rows.loaded["accounts"].columns
+    if "arr" not in columns:
+        return
+    ended = _ended(rows) if "ended_on" in columns else "false"
+    sql = filled("arr_known", ended=ended, started=started_accounts(rows))
+    ((accounts, known, left, known_left),) = rows.store.query(sql)
+    if known < accounts:
+        of_left = {"known_left": known_left, "left": left}
+        many = count_of(accounts, "account")
+        said = message("arr_partly_known", known=known, accounts=many, **of_left)
+        yield DataWarning("arr_partly_known", "accounts", said, "arr")
+
+
+def _leaks(rows: CheckedRows) -> Iterator[DataWarning]:
+    """Warn about declared attributes and columns of the schema that reveal churn."""
+    ended, started = _ended(rows), started_accounts(rows)
+    sql = filled("ends_and_others", ended=ended, started=started)
+    ((ends, left),) = rows.store.query(sql)
+    if min(ends, left) < MIN_ACCOUNTS:
+        return
+    for name, number in _columns_to_judge(rows):
+        what = f"attribute {name!r}" if name in rows.attributes else f"column {name!r}"
+        cell = f"TRY_CAST({quoted(name)} AS DOUBLE)" if number else quoted(name)
+        blank = f"({cell} IS NULL{f' OR {cell} = 0' if number else ''})"
+        sql = filled("blank", blank=blank, ended=ended, started=started)
+        ((gone, there),) = rows.store.query(sql)
+        if gone - there > 0.5:
+            shares = {"gone": share_text(gone), "there": share_text(there)}
+            said = message("blank_at_end", what=what, **shares)
+        elif not number and (found := _value_of_ended(rows, cell)):
+            value, n, alike, other = found
+            shares = {"alike": share_text(alike), "other": share_text(other)}
+            many = count_of(n, "account")
+            said = message("value_of_ended", what=what, value=value, accounts=many, **shares)
+        elif (auc := _auc(rows, cell, number, ended, started)) > SEPARATES:
+            said = message("separates", what=what, auc=auc)
+        else:
+            continue
+        yield DataWarning("column_reveals_churn", "accounts", said, name)
+
+
+def _value_of_ended(rows: CheckedRows, cell: str) -> tuple[str, int, float, float] | None:
+    """Return a value that many ended accounts have and almost no others; None without one.
+
+    Also return its number of accounts, the share of them that ended, and the share of the other
+    accounts that ended.
+    """
+    accounts = {"ended": _ended(rows), "started": started_accounts(rows)}
+    limits = {"least": MIN_ACCOUNTS, "nearly_all": NEARLY_ALL, "of_ended": OF_ENDED}
+    found = rows.store.query(filled("value_of_ended", cell=cell, **accounts, **limits))
+    if not found or found[0][3] is None or found[0][3] > MAX_OTHERS:
+        return None
+    value, n, alike, other = found[0]
+    return str(value), int(n), float(alike), float(other)
+
+
+def _columns_to_judge(rows: CheckedRows) -> Iterator[tuple[str, bool]]:
+    """Yield each column that may hold today's values, and whether it is numeric."""
+    columns = rows.loaded["accounts"].columns
+    for name, kind in rows.attributes.items():
+        yield name, kind == "number"
+    for name in BUILT_IN:
+        if name in columns and name not in rows.attributes:
+            yield name, name != "customer_id"
+
+
+def _auc(rows: CheckedRows, cell: str, number: bool, ended: str, started: str) -> float:
+    """Return the AUC with which a column separates ended accounts, in either direction.
+
+    Texts are scored by the rate of ends among the *other* accounts with the same value, so that a
+    value of a single account is uninformative.
+    """
+    level = f"(PARTITION BY {cell})"
+    others = (
+        f"coalesce((sum(ended::INT) OVER {level} - ended::INT) / "
+        f"nullif(count(*) OVER {level} - 1, 0), avg(ended::INT) OVER ())"
+    )
+    score = f"coalesce({cell}, -1e300)" if number else others
+    ((area,),) = rows.store.query(filled("auc", ended=ended, started=started, score=score))
+    return float(max(area, 1 - area) if number else area)

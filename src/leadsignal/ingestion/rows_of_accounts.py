@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.store import Store
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.schema import READ_FIRST
 from leadsignal.sources.parts import literal
 
+ROWS = packaged_queries("leadsignal.ingestion", "rows.sql")
 ACCOUNTS_NOW = "accounts_now"
 ALONE = ("accounts", *(table.name for table in READ_FIRST))
 """Tables that are checked on their own, before accounts exist."""
@@ -41,51 +43,29 @@ def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iter
     if loaded.table.name in ALONE:
         return
     gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
-    yield Check(
-        "account_id",
-        gone,
-        "belongs to an account that is dropped",
-        "Correct the account in accounts.",
-    )
-    yield Check(
-        "account_id",
-        f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
-        NO_ACCOUNT,
-        "Add the account, or correct the id",
-        detail=_near_account(),
-    )
+    problem, remedy = "belongs to an account that is dropped", "Correct the account in accounts."
+    yield Check("account_id", gone, problem, remedy)
+    unknown = f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}"
+    remedy = "Add the account, or correct the id"
+    yield Check("account_id", unknown, NO_ACCOUNT, remedy, detail=_near_account())
     if intake.source(loaded.table.name).outside == "exclude":
         return
     early, late = outside_life(loaded.table.time)
-    yield Check(
-        loaded.table.time,
-        early,
-        "is before the account's start",
-        "Correct the date, or the account's started_on",
-        detail="concat('account ', t.account_id, ' starts on ', a.started_on)",
-    )
-    yield Check(
-        loaded.table.time,
-        late,
-        "is after the account's end",
-        "Correct the date, or the account's ended_on",
-        detail="concat('account ', t.account_id, ' ends on ', a.ended_on)",
-    )
+    for condition, side, edge in ((early, "before", "start"), (late, "after", "end")):
+        remedy = f"Correct the date, or the account's {edge}ed_on"
+        detail = f"concat('account ', t.account_id, ' {edge}s on ', a.{edge}ed_on)"
+        problem = f"is {side} the account's {edge}"
+        yield Check(loaded.table.time, condition, problem, remedy, detail=detail)
 
 
 def _near_account() -> str:
     """SQL: the account with the same id in another notation, and how the two differ."""
-    ours, theirs = "min(n.account_id)", "t.account_id"
-    return (
-        f"(SELECT concat('accounts has ', {ours}, CASE "
-        f"WHEN lower({ours}) = lower({theirs}) THEN ', with different capitals' "
-        f"WHEN trim({ours}) = trim({theirs}) THEN ', with different spaces around it' "
-        f"WHEN length({ours}) IN (15, 18) AND length({theirs}) IN (15, 18) AND length({ours}) <> "
-        f"length({theirs}) THEN concat(', in ', length({ours}), ' characters') "
-        f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
-        "ELSE ', with different leading zeros' END) "
-        f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
-        "HAVING count(*) > 0)"
+    return ROWS["near_account"].format(
+        accounts=ACCOUNTS_NOW,
+        whole_ours=_whole("lower", "min(n.account_id)"),
+        whole_theirs=_whole("lower", "t.account_id"),
+        bare_ours=_bare("n.account_id"),
+        bare_theirs=_bare("t.account_id"),
     )
 
 
@@ -195,11 +175,6 @@ def match_written_ids(store: Store, table: str, accounts: str) -> str | None:
 def _explains(store: Store, table: str, accounts: str, rule: str) -> bool:
     """Return whether a rule matches all ids of a table with accounts, one to one."""
     bare = rule.format("account_id")
-    ((ids, bare_ids, known),) = store.query(
-        f"WITH ours AS (SELECT {bare} AS bare FROM {accounts} GROUP BY 1 HAVING count(*) = 1), "
-        f"theirs AS (SELECT account_id, {bare} AS bare FROM {table} "
-        "WHERE account_id IS NOT NULL GROUP BY ALL) "
-        "SELECT count(*), count(DISTINCT bare), "
-        "count(*) FILTER (WHERE bare IN (SELECT bare FROM ours)) FROM theirs"
-    )
+    sql = ROWS["explained"].format(bare=bare, table=table, accounts=accounts)
+    ((ids, bare_ids, known),) = store.query(sql)
     return bool(ids == bare_ids == known)

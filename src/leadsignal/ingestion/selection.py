@@ -10,6 +10,7 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault
 from leadsignal.ingestion.store import Store
+from leadsignal.package_data import packaged_queries
 from leadsignal.phrases import count_of
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted
@@ -104,7 +105,8 @@ def select_rows(
     if source.users is not None and (nobody := _nobody_known(store.query, name, file)):
         store.run("DROP TABLE chosen")
         return [nobody], []
-    others = [quoted(c) for c in _columns(store.query, name) if c not in markers(source)]
+    columns = [row[0] for row in store.query(f"DESCRIBE {name}")]
+    others = [quoted(c) for c in columns if c not in markers(source)]
     listed = ", ".join(
         "c.account AS account_id" if c == '"account_id"' else f"t.{c}" for c in others
     )
@@ -117,10 +119,6 @@ def select_rows(
     store.run("DROP TABLE chosen")
     store.run(f"ALTER TABLE chosen_rows RENAME TO {name}")
     return [], remarks
-
-
-def _columns(query: Query, table: str) -> list[str]:
-    return [row[0] for row in query(f"DESCRIBE {table}")]
 
 
 def _requested(source: TableSource) -> str:
@@ -160,13 +158,8 @@ def _unknown_values(
 
 
 def _remarks(query: Query, source: TableSource) -> Iterator[str]:
-    ((rows, excluded, again, unknown, owners, first),) = query(
-        "SELECT count(*), count(*) FILTER (WHERE NOT requested), "
-        "count(*) FILTER (WHERE requested AND again), "
-        "count(*) FILTER (WHERE requested AND NOT again AND unknown), "
-        "count(DISTINCT owner) FILTER (WHERE requested AND NOT again AND unknown), "
-        "min(owner) FILTER (WHERE requested AND NOT again AND unknown) FROM chosen"
-    )
+    chosen = packaged_queries("leadsignal.ingestion", "rows.sql")["chosen"]
+    ((rows, excluded, again, unknown, owners, first),) = query(chosen)
     if excluded:
         columns = ", ".join(source.where)
         yield f"{count_of(excluded, 'row')} of {rows:,} left out by where ({columns})"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leadsignal.config.notation import Notation
-from leadsignal.ingestion.texts import MONTHS, TIME
+from leadsignal.config.table_settings import Notation
+from leadsignal.ingestion.cells import NOTATIONS, TIME, filled
 from leadsignal.sources.parts import literal
 
 Query = Callable[[str], list[tuple[Any, ...]]]
-NOTHING = (
-    "n/a", "na", "#n/a", "nan", "null", "none", "nil", "-", "--", "—", "?", ".", "unknown", "tbd",
-    "not available", "(blank)", "(none)", "#value!", "#ref!", "nat", "0000-00-00",
-    "0000-00-00 00:00:00",
-)  # fmt: skip
+NOTHING: Sequence[str] = NOTATIONS["empty"]
 """Words that exports write for an empty cell, in lower case."""
 _CURRENCY = r"\W{0,3}(?:[A-Z]{2,3})?\W{0,3}"
 
@@ -47,45 +43,14 @@ def _empty(text: str) -> Spelling:
     return Spelling(f"lower(trim({text})) IN ({words})", "is a word for an empty cell", ("empty",))
 
 
-_MONTH_AND_YEAR = {
-    "YYYY-MM": r"\d{4}-\d{1,2}",
-    "YYYY/MM": r"\d{4}/\d{1,2}",
-    "MM/YYYY": r"\d{1,2}/\d{4}",
-    "MM-YYYY": r"\d{1,2}-\d{4}",
-    "MM.YYYY": r"\d{1,2}[.]\d{4}",
-    "MMM YYYY": rf"(?:{MONTHS}) \d{{4}}",
-    "MMM-YYYY": rf"(?:{MONTHS})-\d{{4}}",
-    "MMM-YY": rf"(?:{MONTHS})-\d{{2}}",
-}
-_COUNTED = (
-    ("epoch ms", r"-?\d{12,13}", "milliseconds since 1970 (epoch ms)"),
-    ("epoch us", r"\d{15,16}", "microseconds since 1970 (epoch us)"),
-    ("epoch ns", r"\d{18,19}", "nanoseconds since 1970 (epoch ns)"),
-    ("epoch", r"\d{9,10}(?:[.]\d+)?", "seconds since 1970 (epoch)"),
-    ("YYYYMMDD", r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])", "year, month and day"),
-    ("excel", r"[2-7]\d{4}(?:[.,]\d+)?", "the days since 1900 of a spreadsheet (excel)"),
-)
-
-
 def spellings_of_dates(
     query: Query, table: str, text: str, notation: Notation
 ) -> Iterator[Spelling]:
     """Yield the notations of the dates of a column that could not be read."""
     found = [_empty(text)]
-    for setting, pattern, what in _COUNTED:
-        found.append(
-            Spelling(_like(text, pattern), f"looks like {what}", (f'dates = "{setting}"',))
-        )
-    for setting, pattern in _MONTH_AND_YEAR.items():
-        what = "looks like a month without a day; the first is taken"
-        found.append(Spelling(_like(text, pattern), what, (f'dates = "{setting}"',)))
-    for sign in ("-", " ", "/"):
-        day_month = Spelling(
-            _like(text, rf"\d{{1,2}}{sign}(?:{MONTHS}){sign}\d{{2}}{TIME}"),
-            "looks like a day, a month and a year of two digits",
-            (f'dates = "DD{sign}MMM{sign}YY"',),
-        )
-        found.append(day_month)
+    for one in NOTATIONS["declared"]:
+        condition = _like(text, filled(one["pattern"]))
+        found.append(Spelling(condition, one["what"], (f'dates = "{one["setting"]}"',)))
     found += _in_numbers(query, table, text, notation)
     yield from _present(query, table, text, found)
 

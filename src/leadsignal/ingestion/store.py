@@ -15,10 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.notation import Notation
+from leadsignal.config.table_settings import Notation
 from leadsignal.errors import Fault, OptionError, WriteError
-from leadsignal.files.interruptions import uncut
-from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.files.locks import clean_orphans, hold, uncut
 from leadsignal.files.writing import remedy_for
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table

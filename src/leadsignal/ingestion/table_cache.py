@@ -24,15 +24,14 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, RefusalError
 from leadsignal.files.outputs import CACHE
 from leadsignal.files.writing import restore_folder, whole_folder
-from leadsignal.ingestion.data_warnings import DataWarning
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import DataWarning, Loaded
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
 from leadsignal.ingestion.selection import without_lifetimes
 from leadsignal.ingestion.store import Store, memory_bytes, unpacked_limit
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.files_read import files_read
 from leadsignal.sources.locate import CACHE_FOLDER, not_read
+from leadsignal.sources.project_files import files_read
 
 FORMAT = 1
 """Version of the entries; raise it whenever existing entries would be read differently."""

@@ -31,8 +31,7 @@ from leadsignal.ingestion.rows_of_accounts import leave_out_outside, leave_out_u
 from leadsignal.ingestion.selection import requiring
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES, Table
-from leadsignal.sources.frames import open_frame
-from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
+from leadsignal.sources.parts import Part, UnreadableError, literal, open_frame, quoted
 
 if TYPE_CHECKING:
     import pandas as pd

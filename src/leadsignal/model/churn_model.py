@@ -19,8 +19,8 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.frames import in_order
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.ingestion.data_warnings import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
+from leadsignal.ingestion.loaded_table import DataWarning, affecting
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.coalitions import coalition_risks
 from leadsignal.model.correlated_groups import Groups, learn_groups

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, warning_lines
 from leadsignal.results import Result
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_fields
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.model.provenance import tables_of
 from leadsignal.monitoring.lasting_change import (
     LastingChange,

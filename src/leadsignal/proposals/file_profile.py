@@ -11,17 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leadsignal.config.notation import Notation
-from leadsignal.config.table_settings import TableSource
+from leadsignal.config.table_settings import Notation, TableSource
 from leadsignal.ingestion.cells import Reading, read_cell
 from leadsignal.ingestion.opened_files import open_file, unpacking_in
 from leadsignal.ingestion.store import Store, memory_bytes, with_steps
 from leadsignal.phrases import plain_name
 from leadsignal.proposals.known_exports import COLUMN_WORDS, KNOWN_EXPORTS
 from leadsignal.schema import Column, Kind
-from leadsignal.sources.formats import FileFormat, known_format
+from leadsignal.sources.layouts import HeaderElsewhereError
+from leadsignal.sources.locate import FileFormat, known_format
 from leadsignal.sources.parts import Part, UnreadableError, quoted
-from leadsignal.sources.title_lines import HeaderElsewhereError
 from leadsignal.sources.workbooks import sheet_names
 
 SAMPLED = 200_000

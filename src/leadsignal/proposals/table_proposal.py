@@ -19,8 +19,8 @@ from leadsignal.proposals.known_exports import (
     KnownExport,
 )
 from leadsignal.schema import BY_NAME, Column
+from leadsignal.sources.layouts import unpivoting_query
 from leadsignal.sources.parts import literal, quoted
-from leadsignal.sources.wide_tables import unpivoting_query
 
 USERS = "users"
 """Name of a table that maps users to accounts."""

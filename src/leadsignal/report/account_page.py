@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from leadsignal.arguments import checked
 from leadsignal.durations import days_in
-from leadsignal.errors import OptionError
-from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
-from leadsignal.files.writing import atomic_write
 from leadsignal.html_pages import (
     Html,
+    bullets,
     day,
+    header,
     join,
     number,
     page,
+    page_path,
+    remark,
     section,
     table,
     tag,
+    terms,
+    write_page,
 )
 from leadsignal.phrases import day_text, money
-from leadsignal.report.account.for_customer import for_customer as allowed
-from leadsignal.report.account.parts import (
+from leadsignal.report.charts import NARROW, WIDE, key, timeline
+from leadsignal.report.review import (
     DONE,
     DONE_LATE,
     LATE,
     OPEN,
     AccountStatus,
     ProcessReview,
+    Review,
+    marks_used,
 )
-from leadsignal.report.account.review import Review
-from leadsignal.report.account.timeline import marks_used
-from leadsignal.report.charts import NARROW, WIDE, key, timeline
-from leadsignal.report.wording import effect_words, name_text, sentence, share_text, step_words
+from leadsignal.report.review import for_customer as allowed
+from leadsignal.report.wording import (
+    WORDS,
+    effect_words,
+    name_text,
+    sentence,
+    share_text,
+    step_words,
+)
 from leadsignal.scoring.next_steps import LAG
 
 MAX_ROWS = 4
 """Number of commitments and of missed dates that are printed; the others are counted."""
 
-STATE_KINDS = {
-    "adopted": "good", "lapsed": "bad", "overdue": "bad", "pending": "", "unknown": "soft",
-    "not applicable": "soft", DONE: "good", DONE_LATE: "warn", OPEN: "", LATE: "bad",
-}  # fmt: skip
+STATE_KINDS: Mapping[str, str] = WORDS["states"]
 
 
 @checked
@@ -76,11 +83,8 @@ def write_review(
     >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10002")
     >>> ls.write_review(review, tempfile.gettempdir() + "/review.html")
     """
-    path = Path(file)
-    if path.suffix not in (".html", ".htm"):
-        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
-    with atomic_write(path, PAGE, force=force) as part:
-        part.write_text(review_page(review, for_customer=for_customer), encoding="utf-8")
+    path = page_path(file, force=force)
+    write_page(path, review_page(review, for_customer=for_customer), force=force)
 
 
 @checked
@@ -110,22 +114,15 @@ def _header(review: Review) -> Html:
         ("Reason", review.facts["end_reason"]),
         ("Notice given", day(review.facts["notice_on"])),
         ("Owner", review.facts["owner"]),
-        ("Annual revenue", _revenue(review)),
+        ("Annual revenue", money(review.facts["arr"], review.facts["currency"])),
         ("Renewal", _renewal(review)),
         *(
             (name_text(name).capitalize(), _cell(value))
             for name, value in review.attributes.items()
         ),
     ]
-    pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts if text]
-    kept = pairs[:8]
-    subtitle = tag("p", "Account review, as of ", day(review.as_of_date), class_="soft")
-    top = tag("div", tag("h1", review.title), subtitle, class_="top")
-    return tag("header", top, tag("dl", *kept, class_="facts"))
-
-
-def _revenue(review: Review) -> str:
-    return money(review.facts["arr"], review.facts["currency"])
+    known = [(what, text) for what, text in facts if text]
+    return header(review.title, join(["Account review, as of ", day(review.as_of_date)]), known[:8])
 
 
 def _cell(value: object) -> str:
@@ -152,7 +149,7 @@ def _next(review: Review) -> Html:
         effect = effect_words(
             {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high}, days_in(LAG)
         )
-        lead.append(tag("p", sentence(effect), class_="small soft"))
+        lead.append(remark(sentence(effect)))
     items = [tag("li", step_words(step.text, step.day)) for step in others]
     after = tag("ol", *items, start=2) if items else ""
     return section("next", "Next step to agree on", *lead, after, class_="next")
@@ -291,10 +288,8 @@ def _plan(review: Review) -> Html:
         *_roles(review),
         ("Next phase", plan["next_phase"]),
     ]  # fmt: skip
-    pairs = [piece for what, text in rows if text
-             for piece in (tag("dt", what), tag("dd", text))]  # fmt: skip
     title = "Success plan" if plan["closed_on"] is None else "Success plan (closed)"
-    return section("plan", title, tag("dl", *pairs, class_="plan"))
+    return section("plan", title, terms(rows, class_="plan"))
 
 
 def _target_on(review: Review, plan: Any) -> Html:
@@ -328,7 +323,7 @@ def _processes(review: Review) -> Html:
     rows = []
     for process in review.processes:
         cells: list[object] = [
-            join([name_text(process.name), tag("span", _needs(process), class_="note")]),
+            join([name_text(process.name), tag("span", name_text(process.needs), class_="note")]),
             _state(process),
             _milestone(process),
         ]
@@ -337,10 +332,6 @@ def _processes(review: Review) -> Html:
         rows.append(cells)
     caption = "What the most successful customers do"
     return section("processes", "Essential processes", table(head, rows, caption, class_="cards"))
-
-
-def _needs(process: ProcessReview) -> str:
-    return name_text(process.needs)
 
 
 def _state(process: ProcessReview) -> Html:
@@ -396,7 +387,7 @@ def _missed(review: Review) -> Html:
     head, left = ("What", "Who", "Was due", "New date"), len(rows) - MAX_ROWS
     listed = table(head, rows[:MAX_ROWS], "To be agreed anew, or dropped", class_="cards")
     more = [
-        tag("p", f"and {left} more", class_="small soft"),
+        remark(f"and {left} more"),
         tag("details", tag("summary", f"All {len(rows)} that were missed"),
             table(head, rows, "All that were missed", class_="cards")),
     ]  # fmt: skip
@@ -450,11 +441,9 @@ def _risk(review: Review) -> Html:
     risk = review.risk
     if risk is None:
         return Html("")
-    reasons: Sequence[str] = risk.reasons
-    listed = tag("ul", *(tag("li", sentence(reason)) for reason in reasons))
-    what = tag("p", "Why, compared with other accounts:") if reasons else ""
-    return section("risk", "Risk (internal, not for the customer)", tag("p", f"{risk}."), what,
-                    listed if reasons else "")  # fmt: skip
+    what = tag("p", "Why, compared with other accounts:") if risk.reasons else ""
+    title = "Risk (internal, not for the customer)"
+    return section("risk", title, tag("p", f"{risk}."), what, bullets(map(sentence, risk.reasons)))
 
 
 def _footer(review: Review) -> Html:

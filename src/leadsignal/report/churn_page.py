@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
-from leadsignal.errors import OptionError
-from leadsignal.files.names import page_paths
-from leadsignal.files.outputs import PAGE, check_file
-from leadsignal.files.writing import atomic_write
+from leadsignal.files.outputs import page_paths
 from leadsignal.html_pages import (
     Html,
     account_cell,
+    bullets,
     day,
     folded,
+    header,
     join,
     number,
+    packaged_script,
     page,
+    page_path,
+    remark,
     section,
     table,
     tag,
+    write_page,
 )
 from leadsignal.phrases import days_text
-from leadsignal.report.account_list import account_list, next_step_words
-from leadsignal.report.churn_section import churn_section, month_name
+from leadsignal.report.account_pages import account_list, next_step_words
+from leadsignal.report.churn_section import churn_section, method_section, month_name
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.summary_types import (
@@ -42,6 +42,7 @@ from leadsignal.report.summary_types import (
     Summary,
 )
 from leadsignal.report.wording import (
+    WORDS,
     as_of_text,
     interval_text,
     listed,
@@ -60,19 +61,7 @@ if TYPE_CHECKING:
     from leadsignal.report.findings import Findings
     from leadsignal.scoring.scores import Scores
 
-SECTIONS = {
-    "churn": "Churn and retention",
-    "success": "Essential processes",
-    "audit": "Leading and lagging indicators",
-    "backtest": "What past alerts would have caught",
-    "cohorts": "Cohorts",
-    "reasons": "Reasons to buy",
-    "accounts": "All accounts",
-    "method": "Method and caveats",
-}
-"""Topics of the sections, shown in the contents and above the finding in each heading."""
-
-
+SECTIONS: Mapping[str, str] = WORDS["sections"]
 DRAWN: dict[str, Callable[[str, Summary], Html]] = {
     "churn": churn_section,
     "success": success_section,
@@ -133,20 +122,10 @@ def write_report(
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
-    path = checked_path(file, force=force)
+    path = page_path(file, force=force)
     summary = summarise(panel, backtest, scores, findings)
     text = report_page(summary if pages is None else with_pages(summary, pages, path))
-    with atomic_write(path, PAGE, force=force) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def checked_path(file: str | Path, *, force: bool = False) -> Path:
-    """Return the path of the report; raises the OptionErrors of ``write_report``."""
-    path = Path(file)
-    if path.suffix not in (".html", ".htm"):
-        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
-    check_file(path, PAGE, force=force)
-    return path
+    write_page(path, text, force=force)
 
 
 def with_pages(summary: Summary, folder: str | Path, beside: str | Path) -> Summary:
@@ -170,15 +149,8 @@ def report_page(summary: Summary) -> str:
         _footer(summary),
         description=f"Churn report as of {summary['as_of']}",
         kind="report",
-        script=_script(),
+        script=packaged_script("account_list.js"),
     )
-
-
-@cache
-def _script() -> str:
-    """Return the script that sorts and filters the list of accounts, the only one on the page."""
-    found = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _header(summary: Summary) -> Html:
@@ -189,10 +161,7 @@ def _header(summary: Summary) -> Html:
     ]
     if summary["accounts"]:
         facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
-    pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts]
-    subtitle = tag("p", f"As of {as_of_text(summary)}", class_="soft")
-    top = tag("div", tag("h1", "Churn report"), subtitle, class_="top")
-    return tag("header", top, tag("dl", *pairs, class_="facts"))
+    return header("Churn report", f"As of {as_of_text(summary)}", facts)
 
 
 def _active(summary: Summary) -> str:
@@ -221,11 +190,11 @@ def _doubts(summary: Summary) -> Html | str:
     found = summary["warnings"]
     if not found:
         return ""
-    lines = [tag("li", f"{one['table']}: {one['message']}" if one["table"] else one["message"])
+    lines = [f"{one['table']}: {one['message']}" if one["table"] else one["message"]
              for one in found]  # fmt: skip
     title, rest = tag("span", "Check the data first", class_="warn"), lines[MAX_DOUBTS:]
-    more = folded(f"{len(rest)} more", tag("ul", *rest)) if rest else ""
-    return section("doubts", title, tag("ul", *lines[:MAX_DOUBTS]), more)
+    more = folded(f"{len(rest)} more", bullets(rest)) if rest else ""
+    return section("doubts", title, bullets(lines[:MAX_DOUBTS]), more)
 
 
 def _answer(question: str, answer: object, *items: object) -> Html:
@@ -381,13 +350,12 @@ def _without(feeds: list[str]) -> Html | str:
 
 def _call(row: AccountRow, page: str | None, otherwise: str) -> tuple[object, ...]:
     about = next_step_words(row) or otherwise
-    evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
         join([account_cell(row["account_id"], row["name"], page), _whose(row)]),
         ("risk", of_hundred(row["risk"])),
         about,
-        evidence if row["reasons"] else "",
+        bullets(row["reasons"][:2], class_="plain"),
         ("number", money(loss, row["currency"])),
     )
 
@@ -406,12 +374,11 @@ def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html 
     proven = [name_text(name) for name in dict.fromkeys(open_now) if name in effects]
     if not proven:
         return ""
-    return tag(
-        "p", f"Why {listed(proven)}: accounts that practise {'it' if len(proven) == 1 else 'them'}"
+    return remark(
+        f"Why {listed(proven)}: accounts that practise {'it' if len(proven) == 1 else 'them'}"
         " are proven to leave less often, ",
         tag("a", "by how much", href="#success-title"),
         ". This shows who leaves, not what adopting will do, which only an experiment shows.",
-        class_="small soft",
     )  # fmt: skip
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from leadsignal.html_pages import Html, figure, folded, join, number, section, table, tag
-from leadsignal.phrases import month_text
-from leadsignal.report.bar_charts import Part, both, stack_key
+from leadsignal.html_pages import Html, bullets, figure, folded, join, number, section, table, tag
+from leadsignal.phrases import day_text, level_text, month_text
+from leadsignal.report.charts import (
+    LINE_HEIGHT,
+    NARROW,
+    WIDE,
+    Part,
+    Scale,
+    both,
+    stack_key,
+    svg,
+    value_ticks,
+)
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     ChurnSummary,
@@ -16,8 +28,7 @@ from leadsignal.report.summary_types import (
     RetentionShare,
     Summary,
 )
-from leadsignal.report.time_charts import Column, Line, columns, line_key, lines
-from leadsignal.report.wording import money, rate_text, span
+from leadsignal.report.wording import WORDS, money, profile_words, rate_text, share_text, span
 from leadsignal.stats.normal import p_value
 
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
@@ -200,3 +211,187 @@ def _causes(summary: Summary) -> Html:
     since = summary["churn"]["first_known"]
     caption = "All ends by cause" + (f", since {month_name(since)}" if since else "")
     return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards few")
+
+
+# Charts -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """A period, its parts from bottom to top, and the text above them."""
+
+    period: str
+    year: str
+    parts: Sequence[Part]
+    note: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series of values, one per period, None if unknown; ``kind`` is a CSS class."""
+
+    label: str
+    kind: str
+    values: Sequence[float | None]
+
+
+def line_key(rows: Sequence[Line]) -> Html:
+    """Return the legend of lines."""
+    items = [
+        tag("li", tag("svg", tag("line", x1=0, x2=22, y1=7, y2=7, class_=f"line {row.kind}"),
+                      viewBox="0 0 22 14", width=22, height=14, aria_hidden="true"), " ", row.label)
+        for row in rows
+    ]  # fmt: skip
+    return tag("ul", *items, class_="key lines")
+
+
+def columns(rows: Sequence[Column], *, title: str, description: str, width: int = WIDE) -> Html:
+    """Return a stacked column for each period; on phones only the last eight."""
+    narrow = width <= NARROW
+    rows = rows[-8:] if narrow else rows
+    top, bottom = 22, 200
+    most = max([sum(part.count for part in row.parts) for row in rows] + [0.0])
+    y = Scale(0.0, most or 1.0, bottom, top)
+    step = width / max(len(rows), 1)
+    wide = min(0.72 * step, 64.0)
+    parts: list[Html] = []
+    for n, row in enumerate(rows):
+        middle, height = round((n + 0.5) * step, 1), 0.0
+        for part in filter(lambda part: part.count, row.parts):
+            low, height = y(height), height + part.count
+            parts.append(_rectangle(part, middle - wide / 2, wide, y(height), low))
+        parts.append(_words(row.note, middle, y(height) - 6, "tick strong middle"))
+        parts.append(_words(row.period, middle, bottom + LINE_HEIGHT, "tick middle"))
+        if not n or rows[n - 1].year != row.year:
+            parts.append(_words(row.year, middle, bottom + 2 * LINE_HEIGHT, "tick middle"))
+    parts.append(tag("line", x1=0, x2=width, y1=bottom, y2=bottom, class_="reference"))
+    height_all = bottom + 2 * LINE_HEIGHT + 6
+    return svg(width, height_all, *parts, title=title, description=description)
+
+
+def _rectangle(part: Part, left: float, wide: float, top: float, bottom: float) -> Html:
+    return tag("rect", tag("title", part.text), x=round(left, 1), y=top, width=round(wide, 1),
+               height=round(max(bottom - top, 0.5), 1), class_=f"bar {part.kind}")  # fmt: skip
+
+
+def _words(words: str, x: float, y: float, kind: str) -> Html:
+    return tag("text", words, x=x, y=round(y, 1), class_=kind)
+
+
+def lines(
+    rows: Sequence[Line],
+    periods: Sequence[tuple[str, str]],
+    words: Callable[[float], str],
+    *,
+    title: str,
+    description: str,
+    width: int = WIDE,
+) -> Html:
+    """Return shares over periods as lines, each labelled with its last value at its end.
+
+    ``periods`` are pairs of the tick label of a period (empty where there is no room) and its
+    name; ``words`` formats a value.
+    """
+    narrow = width <= NARROW
+    left, right, top, bottom = 46, width - (52 if narrow else 176), 10, 196
+    known = [value for row in rows for value in row.values if value is not None]
+    low, high = min([*known, 1.0]), max([*known, 1.0])
+    room = 0.06 * (high - low) or 0.01
+    x = Scale(0, max(len(periods) - 1, 1), left, right)
+    y = Scale(low - room, high + room, bottom, top)
+    parts = [*_value_grid(x, y), *_period_names(periods, x, bottom, narrow)]
+    for row in rows:
+        parts += [tag("polyline", points=points, class_=f"line {row.kind}")
+                  for points in _pieces(row.values, x, y)]  # fmt: skip
+    parts += _names(rows, x, y, words, narrow)
+    return svg(width, bottom + 24, *parts, title=title, description=description)
+
+
+def _value_grid(x: Scale, y: Scale) -> Iterator[Html]:
+    for value in value_ticks(y.low, y.high):
+        kind = "reference" if value == 1.0 else "grid"
+        yield tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_=kind)
+        yield _words(level_text(value), x.start - 6, y(value) + 4, "tick end")
+
+
+def _period_names(
+    periods: Sequence[tuple[str, str]], x: Scale, bottom: float, narrow: bool
+) -> Iterator[Html]:
+    named = [n for n, (words, _) in enumerate(periods) if words]
+    every = -(-len(named) // (4 if narrow else 12)) if named else 1
+    for n in named[::every]:
+        yield tag("line", x1=x(n), x2=x(n), y1=bottom, y2=bottom + 4, class_="grid")
+        yield _words(periods[n][0], x(n), bottom + 18, "tick middle")
+
+
+def _pieces(values: Sequence[float | None], x: Scale, y: Scale) -> Iterator[str]:
+    """Yield the points of each run of known values."""
+    run: list[str] = []
+    for n, value in enumerate([*values, None]):
+        if value is not None:
+            run.append(f"{x(n):g},{y(value):g}")
+        elif run:
+            yield " ".join(run)
+            run = []
+
+
+def _names(
+    rows: Sequence[Line], x: Scale, y: Scale, words: Callable[[float], str], narrow: bool
+) -> Iterator[Html]:
+    """Yield the name and last value of each line at its end, without overlaps."""
+    last = [(row, next((v for v in reversed(row.values) if v is not None), None)) for row in rows]
+    below = y.end - LINE_HEIGHT
+    for row, value in sorted(((r, v) for r, v in last if v is not None), key=lambda one: -one[1]):
+        below = max(y(value) + 4, below + LINE_HEIGHT)
+        name = words(value) if narrow else f"{words(value)} {row.label}"
+        yield _words(name, x.end + 8, below, f"tick strong {row.kind}")
+
+
+# Method -------------------------------------------------------------------------------------------
+
+
+def method_section(title: str, summary: Summary) -> Html:
+    """Return how the numbers are computed, their limitations, and what is missing."""
+    return section(
+        "method", title, tag("h3", "How the numbers are computed"), bullets(_methods(summary)),
+        tag("h3", "What they do not say"), bullets(WORDS["method"]["not_said"]), _missing(summary),
+    )  # fmt: skip
+
+
+def _methods(summary: Summary) -> list[str]:
+    method, panel = WORDS["method"], summary["panel"]
+    first, backtest, audit = panel["first"], summary["backtest"], summary["audit"]
+    numbers = {name: number(panel[name]) for name in ("accounts", "events")}
+    since = f" from {day_text(date.fromisoformat(first))}" if first else ""
+    every, indicators = panel["every_days"], panel["indicators"]
+    items = [
+        method["data"].format(since=since, every=every, indicators=indicators, **numbers),
+        _unexpected(summary["churn"]["warnings"], span(summary["warning_time_days"])),
+    ]
+    if backtest:
+        cutoffs, capacity = len(backtest["cutoffs"]), share_text(backtest["capacity"])
+        early = span(backtest["warning_time_days"])
+        items.append(method["backtest"].format(cutoffs=cutoffs, capacity=capacity, early=early))
+    if summary["cohorts"]:
+        items.append(method["cohorts"])
+    if audit:
+        early = span(audit["warning_time_days"])
+        items.append(method["audit"].format(profile=profile_words(panel), early=early))
+    return items
+
+
+def _unexpected(warnings: list[str], early: str) -> str:
+    """Return which warnings the tables have, and when churn counts as unexpected."""
+    method: dict[str, str] = WORDS["method"]
+    if not warnings:
+        return method["no_warnings"]
+    low = method["low_usage"] if "low usage" in warnings else ""
+    return method["unexpected"].format(warnings=", ".join(warnings), early=early) + low
+
+
+def _missing(summary: Summary) -> Html | str:
+    missing = summary["missing"]
+    if not missing:
+        return ""
+    items = [f"{name}: {why}" for name, why in sorted(missing.items())]
+    return tag("div", tag("h3", "Not in this report"), bullets(items))

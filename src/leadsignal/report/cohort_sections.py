@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leadsignal.html_pages import Html, figure, folded, section, table, tag
+from leadsignal.html_pages import Html, figure, folded, remark, section, table, tag
 from leadsignal.phrases import p_text
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import key
-from leadsignal.report.section_summaries import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
+from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import estimate_of, limits_text, missing_line
+from leadsignal.report.summary import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
 from leadsignal.report.summary_types import (
     CohortLine,
     CohortsSummary,
@@ -108,11 +107,11 @@ def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html |
     if not both:
         return ""
     lag = next(iter(effects.values()))["lag_days"]
-    return tag(
-        "p", f"{sentence(listed(both))}: the effect beside the essential processes is another"
+    return remark(
+        f"{sentence(listed(both))}: the effect beside the essential processes is another"
         f" number, since it compares accounts with similar attributes, {lag} days later. The"
-        " comparisons here are not adjusted for attributes.", class_="small soft",
-    )  # fmt: skip
+        " comparisons here are not adjusted for attributes."
+    )
 
 
 def _left_out(found: CohortsSummary) -> Html | str:
@@ -122,7 +121,7 @@ def _left_out(found: CohortsSummary) -> Html | str:
     if found["left_out"]:
         reasons = [f"{by}: {reason}" for by, reason in found["left_out"].items()]
         items.append(f"Left out: {'; '.join(map(name_text, reasons))}.")
-    return tag("p", " ".join(items), class_="small soft") if items else ""
+    return remark(" ".join(items)) if items else ""
 
 
 def _cohort(line: CohortLine) -> str:

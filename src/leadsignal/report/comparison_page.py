@@ -5,7 +5,8 @@ The page shows the text and numbers of `Comparison`; nothing is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,23 @@ from leadsignal.cohorts.evidence import RUNG_TEXT
 from leadsignal.cohorts.verdict import between, in_digits, main_contrasts, method_words
 from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, share_there
 from leadsignal.errors import ModelError
-from leadsignal.files.outputs import PAGE
-from leadsignal.files.writing import atomic_write
-from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import NARROW
-from leadsignal.report.churn_page import checked_path
+from leadsignal.html_pages import (
+    Html,
+    bullets,
+    figure,
+    folded,
+    header,
+    join,
+    page,
+    page_path,
+    remark,
+    section,
+    table,
+    tag,
+    write_page,
+)
+from leadsignal.report.charts import NARROW, Axis, Estimate, Row, Scale, both, ranges, svg
 from leadsignal.report.cohort_sections import RATIO_TICKS
-from leadsignal.report.retention_charts import HALF, Curve, curve_charts, grid_table
 from leadsignal.report.wording import how_often, name_text, share_text
 
 if TYPE_CHECKING:
@@ -74,10 +84,8 @@ def write_comparison(
     >>> write_comparison(tempfile.gettempdir() + "/segment.html", comparison).name
     'segment.html'
     """
-    path = checked_path(file, force=force)
-    with atomic_write(path, PAGE, force=force) as part:
-        part.write_text(comparison_page(comparison), encoding="utf-8")
-    return path
+    path = page_path(file, force=force)
+    return write_page(path, comparison_page(comparison), force=force)
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -85,7 +93,7 @@ def comparison_page(comparison: Comparison) -> str:
     title = f"Customers by {name_text(comparison.by)}"
     return page(
         title,
-        header(title, comparison),
+        size_header(title, comparison),
         tag(
             "main", doubts(comparison), *comparison_sections(comparison), details(comparison),
         ),
@@ -98,23 +106,19 @@ def comparison_page(comparison: Comparison) -> str:
 FOOTER = "Every churn counts on the day on which it became known. Made with leadsignal."
 
 
-def header(title: str, comparison: Comparison) -> Html:
+def size_header(title: str, comparison: Comparison) -> Html:
     """Return the heading of a page with the size of the data."""
     dated = comparison.dated
     facts = [("Accounts", f"{len(dated):,}"), ("Left", f"{int((dated.cause == 1).sum()):,}")]
-    pairs = [tag("div", tag("dt", what), tag("dd", value)) for what, value in facts]
-    lead = tag("p", "Is the difference more than chance?", class_="soft")
-    top = tag("div", tag("h1", title), lead, class_="top")
-    return tag("header", top, tag("dl", *pairs, class_="facts"))
+    return header(title, "Is the difference more than chance?", facts)
 
 
 def doubts(comparison: Comparison) -> Html | str:
     """Return the warnings about the tables, shown above everything else."""
     if not comparison.warnings:
         return ""
-    lines = [tag("li", str(one)) for one in comparison.warnings]
     title = tag("span", "Check the data first", class_="warn")
-    return section("doubts", title, tag("ul", *lines))
+    return section("doubts", title, bullets(map(str, comparison.warnings)))
 
 
 def comparison_sections(comparison: Comparison) -> list[Html]:
@@ -140,8 +144,7 @@ def verdict(comparison: Comparison) -> Html:
 
 def cautions(comparison: Comparison) -> Html:
     """Return the most important cautions."""
-    first = comparison.cautions[:MAX_CAUTIONS]
-    return tag("ul", *(tag("li", sentence(caution)) for caution in first))
+    return bullets(map(sentence, comparison.cautions[:MAX_CAUTIONS]))
 
 
 def sentence(text: str) -> str:
@@ -157,15 +160,13 @@ def picture(comparison: Comparison) -> Html:
     try:
         curves = comparison.curves()
     except ModelError as error:
-        return tag("p", f"No curves: {error}", class_="small soft")
+        return remark(f"No curves: {error}")
     note = (
         "Both show the share that is still a customer and has given no notice. On the right all"
         " accounts share one rate of leaving by age, and the cohorts differ by the ratio of the"
         " verdict; the shaded band is its 95 % interval."
     )
-    return join(
-        [_both_curves(comparison, curves, HALF, NARROW), tag("p", note, class_="small soft")]
-    )
+    return join([_both_curves(comparison, curves, HALF, NARROW), remark(note)])
 
 
 def small_picture(comparison: Comparison) -> Html | str:
@@ -211,12 +212,10 @@ def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
 
 def _after_a_year(curves: pd.DataFrame) -> tuple[str, str]:
     """Return naive and corrected retention after a year; nothing where it is unknown."""
-    names, corrected, usual = [], [], []
-    for name, right, left in share_there(curves, YEARS[0]):
-        names.append(name)
-        corrected.append(right)
-        usual.append(left)
-    return _in_brackets(names, usual), _in_brackets(names, corrected)
+    there = list(share_there(curves, YEARS[0]))
+    names = [name for name, _, _ in there]
+    usual = _in_brackets(names, [left for _, _, left in there])
+    return usual, _in_brackets(names, [right for _, right, _ in there])
 
 
 def _in_brackets(names: Sequence[str], shares: Sequence[float]) -> str:
@@ -335,15 +334,15 @@ def grid_section(comparison: Comparison) -> Html | str:
 def details(comparison: Comparison) -> Html:
     """Return everything else, folded."""
     first = comparison.cohorts[0].name if comparison.contrasts else None
-    cohorts = [tag("li", cohort_line(one, first).strip()) for one in comparison.cohorts]
+    cohorts = [cohort_line(one, first).strip() for one in comparison.cohorts]
     explained = [tag("p", line) for line in comparison.explanation.splitlines()]
-    rest = [tag("li", sentence(one)) for one in comparison.cautions[MAX_CAUTIONS:]]
+    rest = [sentence(one) for one in comparison.cautions[MAX_CAUTIONS:]]
     found = [
         tag("h3", "In ratios"), *explained,
         *_evidence(comparison),
-        tag("h3", "Cohorts"), tag("ul", *cohorts),
+        tag("h3", "Cohorts"), bullets(cohorts),
         *([tag("h3", "Every method"), _every_method(comparison)] if comparison.contrasts else []),
-        *([tag("h3", "More cautions"), tag("ul", *rest)] if rest else []),
+        *([tag("h3", "More cautions"), bullets(rest)] if rest else []),
     ]  # fmt: skip
     return folded("Details: every number, method and caution", *found)
 
@@ -352,10 +351,10 @@ def _evidence(comparison: Comparison) -> list[Html]:
     if not comparison.evidence:
         return []
     items = [
-        tag("li", f"{one.sentence} Rung {int(one.rung)} of 4: {RUNG_TEXT[one.rung]}.")
+        f"{one.sentence} Rung {int(one.rung)} of 4: {RUNG_TEXT[one.rung]}."
         for one in comparison.evidence
     ]
-    return [tag("h3", "Evidence"), tag("ul", *items)]
+    return [tag("h3", "Evidence"), bullets(items)]
 
 
 def _every_method(comparison: Comparison) -> Html:
@@ -369,3 +368,118 @@ def _every_method(comparison: Comparison) -> Html:
     caption = f"Against {comparison.contrasts[0].against}, with 95 % intervals; mean days from"
     caption += f" day {comparison.landmark} or the start to day {comparison.horizon:g}."
     return table(head, rows, caption, class_="cards")
+
+
+# Retention curves ---------------------------------------------------------------------------------
+
+
+HALF = 560
+"""Width of each of two charts side by side."""
+DAYS_IN_MONTH = 365.25 / 12
+SHADES = 10
+"""Number of shades of the grid; the shade of a cell is its share in tenths."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Shares over days, with or without limits; NaN is not drawn."""
+
+    label: str
+    days: Sequence[float]
+    shares: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+def curve_charts(
+    curves: Sequence[Curve], widths: Sequence[int], *, title: str, since: str, last: float
+) -> Html:
+    """Return curves up to a day, drawn at each width."""
+    alone = len(widths) == 1
+    return join([_chart(curves, title, since, last, width, alone) for width in widths])
+
+
+def _chart(
+    curves: Sequence[Curve], title: str, since: str, last: float, width: int, alone: bool
+) -> Html:
+    height, below = 270, 40
+    x = Scale(0, last / DAYS_IN_MONTH, 40, width - 118)
+    y = Scale(0, 1, height - below, 12)
+    parts = [*_axes(x, y, since, width)]
+    for curve in curves:
+        parts += _band(curve, x, y)
+    for place, curve in enumerate(curves):
+        parts += _line(curve, place, x, y)
+    parts += _names(curves, x, y)
+    read = "; ".join(f"{c.label}: {_at_end(c)}" for c in curves)
+    kind = "alone" if alone else ""
+    return svg(width, height, *parts, title=title, description=read, kind=kind)
+
+
+def _axes(x: Scale, y: Scale, since: str, width: int) -> Iterator[Html]:
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        yield tag("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid")
+        yield tag("text", share_text(share), x=x.start - 6, y=y(share) + 4, class_="tick end")
+    step = next(s for s in (3, 6, 12, 24, 60, 120) if x.high / s <= 6 or s == 120)
+    for month in range(0, int(x.high) + 1, step):
+        yield tag("text", month, x=x(month), y=y.start + 17, class_="tick middle")
+    words = f"months since {since}"
+    yield tag("text", words, x=x.start, y=y.start + 34, class_="tick start")
+
+
+def _points(curve: Curve, shares: Sequence[float]) -> list[tuple[float, float]]:
+    """Return months and shares, without those that are missing."""
+    pairs = zip(curve.days, shares, strict=True)
+    return [(day / DAYS_IN_MONTH, share) for day, share in pairs if share == share]
+
+
+def _line(curve: Curve, place: int, x: Scale, y: Scale) -> Iterator[Html]:
+    points = " ".join(f"{x(m):g},{y(s):g}" for m, s in _points(curve, curve.shares))
+    if points:
+        yield tag("polyline", points=points, class_=f"curve c{place}")
+
+
+def _band(curve: Curve, x: Scale, y: Scale) -> Iterator[Html]:
+    if not curve.low:
+        return
+    there = [*_points(curve, curve.low), *reversed(_points(curve, curve.high))]
+    yield tag("polygon", points=" ".join(f"{x(m):g},{y(s):g}" for m, s in there), class_="band")
+
+
+def _names(curves: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Html]:
+    """Write each name at the end of its curve, moved apart if they would overlap."""
+    ends: list[tuple[float, float, int, str]] = []
+    for place, curve in enumerate(curves):
+        if found := _points(curve, curve.shares):
+            month, share = found[-1]
+            ends.append((y(share), x(month), place, curve.label))
+    ends.sort()
+    heights: list[float] = []
+    for height, *_ in ends:
+        heights.append(max(height, heights[-1] + 15) if heights else height)
+    over = max([0.0, *(height - y.start for height in heights)])
+    for height, (_, month, place, label) in zip(heights, ends, strict=True):
+        text = label if len(label) <= 16 else label[:15] + "…"
+        at = round(height - over + 4, 1)
+        yield tag("text", text, x=month + 6, y=at, class_=f"label name{place}")
+
+
+def _at_end(curve: Curve) -> str:
+    found = _points(curve, curve.shares)
+    return f"{share_text(found[-1][1])} after {found[-1][0]:.0f} months" if found else "not known"
+
+
+def grid_table(head: Sequence[str], rows: Sequence[tuple[str, int, Sequence[float]]],
+               caption: str) -> Html:  # fmt: skip
+    """Return the retention grid: start quarter, accounts, then one shaded share per column."""
+    body = [
+        (quarter, ("number", f"{count:,}"), *(_shaded(share) for share in shares))
+        for quarter, count, shares in rows
+    ]
+    return table(head, body, caption, class_="heat")
+
+
+def _shaded(share: float) -> tuple[str, str]:
+    if share != share:
+        return "number", ""
+    return f"number h{min(int(share * SHADES), SHADES - 1)}", share_text(share).removesuffix(" %")

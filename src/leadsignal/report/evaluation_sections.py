@@ -6,18 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from leadsignal.html_pages import (
-    Html,
-    figure,
-    folded,
-    number,
-    section,
-    table,
-    tag,
-)
+from leadsignal.html_pages import Html, bullets, figure, folded, number, remark, section, table, tag
 from leadsignal.phrases import day_text, days_text
-from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
-from leadsignal.report.charts import key
+from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     AuditSummary,
@@ -216,8 +207,8 @@ def _drivers(summary: Summary) -> Html:
         for of in ratios["rows"]
         if (of["low"] > 1 or of["high"] < 1) and of["high"] < MAX_WIDTH * of["low"]
     ]
-    items = [tag("li", _driver(of)) for of in sure[:MAX_DRAWN]]
-    summary_list = tag("ul", *items) if items else tag("p", "No indicator differs from chance.")
+    summary_list = bullets(map(_driver, sure[:MAX_DRAWN]))
+    summary_list = summary_list or tag("p", "No indicator differs from chance.")
     rows = [
         (_compared(of), ("number", f"{of['ratio']:.2f}"),
          f"{of['low']:.2f} to {of['high']:.2f}")
@@ -226,7 +217,7 @@ def _drivers(summary: Summary) -> Html:
     listing = table(("Compared", "Hazard ratio", "95 %"), rows,
                    "Churn, all other indicators equal", class_="cards")  # fmt: skip
     notes = (
-        tag("p", " ".join(f"{sentence(note)}." for note in ratios["notes"]), class_="small soft")
+        remark(" ".join(f"{sentence(note)}." for note in ratios["notes"]))
         if ratios["notes"]
         else ""
     )
@@ -270,12 +261,14 @@ def backtest_section(topic: str, summary: Summary) -> Html:
         tag("p", tag("b", f"Not proven to beat {profile_words(panel)} alone: "),
             "; ".join(behind) + ".") if behind else ""
     )  # fmt: skip
-    left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
-            for name, why in backtest["left_out"].items()]  # fmt: skip
+    left = bullets(
+        f"{method_words(name, panel)}: left out, {why}"
+        for name, why in backtest["left_out"].items()
+    )
     return section(
         "backtest", _beats(backtest, panel), tag("p", text), tag("p", unlike) if unlike else "",
         _catches(backtest, what, early, panel), weak,
-        _methods(backtest["methods"], panel), tag("ul", *left) if left else "",
+        _methods(backtest["methods"], panel), left,
         _come_true(backtest), topic=topic,
     )  # fmt: skip
 

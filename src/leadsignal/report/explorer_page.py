@@ -7,8 +7,6 @@ cohort and a segment. The script only hides and shows, and computes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,23 +14,33 @@ from leadsignal.arguments import checked
 from leadsignal.cohorts.overview import Line, Overview, Segment, compare_segments
 from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
-from leadsignal.files.outputs import PAGE
-from leadsignal.files.writing import atomic_write
-from leadsignal.html_pages import Html, figure, folded, join, page, section, table, tag
+from leadsignal.html_pages import (
+    Html,
+    bullets,
+    figure,
+    folded,
+    join,
+    packaged_script,
+    page,
+    page_path,
+    remark,
+    section,
+    table,
+    tag,
+    write_page,
+)
 from leadsignal.phrases import p_text
-from leadsignal.report.bar_charts import Estimate, Row, both, ranges
-from leadsignal.report.charts import key
-from leadsignal.report.churn_page import checked_path
+from leadsignal.report.charts import Estimate, Row, both, key, ranges
 from leadsignal.report.comparison_page import (
     FOOTER,
     cautions,
     details,
     doubts,
     grid_section,
-    header,
     numbers,
     picture,
     ratio_axis,
+    size_header,
     small_picture,
     verdict,
 )
@@ -81,13 +89,10 @@ def write_explorer(file: str | Path, overview: Overview, *, force: bool = False)
     >>> write_explorer(tempfile.gettempdir() + "/explorer.html", overview).name
     'explorer.html'
     """
-    path = checked_path(file, force=force)
+    path = page_path(file, force=force)
     if not overview.comparisons:
         raise OptionError("there is no comparison to show", "Provide tables with more churns")
-    text = explorer_page(overview)
-    with atomic_write(path, PAGE, force=force) as part:
-        part.write_text(text, encoding="utf-8")
-    return path
+    return write_page(path, explorer_page(overview), force=force)
 
 
 def explorer_page(overview: Overview) -> str:
@@ -98,7 +103,7 @@ def explorer_page(overview: Overview) -> str:
     return page(
         "Which customers leave less often?",
         tag("a", "Skip to the comparisons", href="#explorer-title", class_="skip"),
-        header("Which customers leave less often?", largest),
+        size_header("Which customers leave less often?", largest),
         tag(
             "main",
             doubts(largest),
@@ -112,15 +117,8 @@ def explorer_page(overview: Overview) -> str:
         tag("footer", tag("p", FOOTER)),
         description="Every comparison of cohorts, also within segments",
         kind="report explorer",
-        script=_script(),
+        script=packaged_script("explorer.js"),
     )  # fmt: skip
-
-
-@cache
-def _script() -> str:
-    """Return the script that hides what was not chosen."""
-    found = files("leadsignal.report").joinpath("explorer.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _summary(overview: Overview) -> Html:
@@ -234,7 +232,7 @@ def _warning(count: int) -> Html:
         f"{count} segments are compared, and about one in twenty differs by chance alone. What is"
         " checked further (control behaviours, earlier days) is checked for all accounts only."
     )
-    return tag("p", text, class_="small soft")
+    return remark(text)
 
 
 def _segment(segment: Segment) -> Html:
@@ -248,5 +246,5 @@ def _segment(segment: Segment) -> Html:
 
 
 def _left_out(overview: Overview) -> Html | str:
-    items = [tag("li", f"{name_text(by)}: {why}") for by, why in overview.left_out.items()]
-    return section("left-out", "Not compared", tag("ul", *items)) if items else ""
+    items = bullets(f"{name_text(by)}: {why}" for by, why in overview.left_out.items())
+    return section("left-out", "Not compared", items) if items else ""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
 from leadsignal.html_pages import (
     Html,
     account_cell,
+    bullets,
     day,
     figure,
     folded,
     join,
     number,
+    remark,
     section,
     table,
     tag,
+    terms,
 )
-from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
-from leadsignal.report.section_summaries import HOLDS, PERHAPS
+from leadsignal.report.charts import Part, Stack, both, stack_key, stacks
+from leadsignal.report.summary import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AnalysisSummary,
     CohortLine,
@@ -59,7 +63,7 @@ def missing_line(summary: Summary, name: Section) -> Html:
     """Return the line shown in place of a missing result, with the reason."""
     why = summary["missing"][name].removesuffix(".")
     words = "Unattended accounts" if name == "red" else sentence(name)
-    return tag("p", f"{words}: not in this report ({why}).", class_="small soft")
+    return remark(f"{words}: not in this report ({why}).")
 
 
 def limits_text(ratio: RatioSummary) -> str:
@@ -116,8 +120,7 @@ def _bullseye(analysis: AnalysisSummary) -> Html:
         ("They measure", name_text(bullseye["success_metric"])),
         ("They share", ", ".join(bullseye["traits"])),
     ]
-    pairs = [part for what, text in facts if text for part in (tag("dt", what), tag("dd", text))]
-    return tag("dl", *pairs, class_="plan") if pairs else Html("")
+    return terms(facts, class_="plan")
 
 
 def _processes(summary: Summary) -> Html:
@@ -231,8 +234,8 @@ def _unattended(summary: Summary) -> Html:
         return missing_line(summary, "red")
     count, active = unattended["red"], unattended["active"]
     text = f"{count:,} of {active:,} active accounts are unattended for at least one reason:"
-    items = [tag("li", f"{count:,}: {reason}") for reason, count in unattended["reasons"].items()]
-    return tag("div", tag("h3", "Unattended accounts"), tag("p", text), tag("ul", *items))
+    items = [f"{count:,}: {reason}" for reason, count in unattended["reasons"].items()]
+    return tag("div", tag("h3", "Unattended accounts"), tag("p", text), bullets(items))
 
 
 def _successful(summary: Summary) -> Html:
@@ -244,19 +247,13 @@ def _successful(summary: Summary) -> Html:
         " back: the ones to learn from."
     )
     beside = [
-        tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {_are(one['overlap'])} among"
-            f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}.")
+        f"Of the {one['size']} {one['name']} ({one['by']}), {_are(one['overlap'])} among"
+        f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}."
         for one in successful["criteria"]
     ]  # fmt: skip
-    rows = [
-        (_account(summary, of), f"{number(of['value'])}, target {number(of['target'])}",
-         _day(of["since"]), of["trend"])
-        for of in successful["rows"]
-    ]  # fmt: skip
-    listed = table(("Account", "Result", "On target since", "Trend"), rows, "The best by results",
-                   class_="cards")  # fmt: skip
-    details = folded(f"The first {len(rows)}", listed) if rows else ""
-    return tag("div", tag("h3", "The most successful"), tag("p", text), tag("ul", *beside), details)
+    found = [(of, of["since"]) for of in successful["rows"]]
+    details = _first(summary, found, "On target since", "The best by results")
+    return tag("div", tag("h3", "The most successful"), tag("p", text), bullets(beside), details)
 
 
 def _are(count: int) -> str:
@@ -273,17 +270,28 @@ def _gaps(summary: Summary) -> Html:
     if not gaps["accounts"]:
         text = f"Of {whom}, none misses its target."
     apart = [
-        tag("li", f"{name_text(of['what'])} {of['value']}: {share_text(of['gap_share'])} of them,"
-            f" {share_text(of['reached_share'])} of those on target")
+        f"{name_text(of['what'])} {of['value']}: {share_text(of['gap_share'])} of them,"
+        f" {share_text(of['reached_share'])} of those on target"
         for of in gaps["apart"] if of["value"]
     ]  # fmt: skip
+    found = [(of, of["off_since"]) for of in gaps["rows"]]
+    details = _first(summary, found, "Off target since", "Success gaps")
+    why = join([tag("p", "What sets them apart:"), bullets(apart)]) if apart else ""
+    title = tag("h3", "Everything right, and no result")
+    return tag("div", title, tag("p", text), why, details)
+
+
+def _first(
+    summary: Summary,
+    found: Sequence[tuple[SuccessfulRow | GapRow, str | None]],
+    since: str,
+    caption: str,
+) -> Html | str:
+    """Return the table of the first accounts, each with the day since which it is so, folded."""
     rows = [
         (_account(summary, of), f"{number(of['value'])}, target {number(of['target'])}",
-         _day(of["off_since"]), of["trend"])
-        for of in gaps["rows"]
+         _day(day), of["trend"])
+        for of, day in found
     ]  # fmt: skip
-    listed = table(("Account", "Result", "Off target since", "Trend"), rows, "Success gaps",
-                   class_="cards")  # fmt: skip
-    why = join([tag("p", "What sets them apart:"), tag("ul", *apart)]) if apart else ""
-    return tag("div", tag("h3", "Everything right, and no result"), tag("p", text), why,
-               folded(f"The first {len(rows)}", listed) if rows else "")  # fmt: skip
+    listed = table(("Account", "Result", since, "Trend"), rows, caption, class_="cards")
+    return folded(f"The first {len(rows)}", listed) if rows else ""

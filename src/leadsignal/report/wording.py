@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from leadsignal.model.indicator_words import by_name as by_name
 from leadsignal.model.indicator_words import indicator_text as indicator_text
 from leadsignal.model.indicator_words import name_text as name_text
+from leadsignal.package_data import packaged_toml
 from leadsignal.phrases import day_text
 from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
@@ -21,36 +22,8 @@ from leadsignal.phrases import share_text as share_text
 if TYPE_CHECKING:
     from leadsignal.report.summary_types import PanelSummary, RatioSummary, Summary
 
-SPANS = {
-    7: "a week", 14: "two weeks", 21: "three weeks", 28: "four weeks", 30: "one month",
-    42: "six weeks", 56: "eight weeks", 60: "two months",
-    90: "three months", 120: "four months", 180: "six months", 270: "nine months", 360: "a year",
-    365: "a year", 730: "two years",
-}  # fmt: skip
-METHODS = {
-    "random": "random picks",
-    "usage": "low usage",
-    "health": "your health score",
-    "leading": "leading behaviours",
-    "all": "all indicators",
-    "model": "what the model reads",
-}
-"""Names of the methods of a backtest; models also use the context."""
-
-ESTIMATORS = {
-    "ensemble": "an ensemble of boosting and logistic regression",
-    "boosting": "boosted trees",
-    "logistic": "logistic regression",
-    "cox": "a landmark Cox model",
-}
-
-LAGGING = {
-    "usage": "usage",
-    "activity": "activity",
-    "satisfaction": "surveys",
-    "flags": "flags",
-    "health": "health scores",
-}
+WORDS = packaged_toml("leadsignal.report", "words.toml")
+LAGGING: Mapping[str, str] = WORDS["lagging"]
 
 
 def profile_words(panel: PanelSummary) -> str:
@@ -71,12 +44,12 @@ def method_words(name: str, panel: PanelSummary) -> str:
         # Usage includes activity if both are recorded.
         without = "activity" if "usage" in families else ""
         return listed([LAGGING[family] for family in families if family != without] or ["the past"])
-    return METHODS.get(name, name)
+    return str(WORDS["methods"].get(name, name))
 
 
 def estimator_words(name: str) -> str:
     """Return the name of an estimator."""
-    return ESTIMATORS.get(name, name)
+    return str(WORDS["estimators"].get(name, name))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -94,7 +67,7 @@ def span(days: int) -> str:
     >>> span(180), span(200)
     ('six months', '200 days')
     """
-    return SPANS.get(days, f"{days} days")
+    return str(WORDS["spans"].get(str(days), f"{days} days"))
 
 
 def effect_words(effect: RatioSummary, lag_days: int) -> str:

@@ -22,10 +22,10 @@ from leadsignal.files.outputs import (
     check_folder,
 )
 from leadsignal.files.outputs import SCORES as SCORES_FILE
-from leadsignal.files.spreadsheets import plain_frame
+from leadsignal.files.records import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
-from leadsignal.ingestion.data_warnings import refuse_warnings
 from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
+from leadsignal.ingestion.loaded_table import refuse_warnings
 from leadsignal.progress import Progress
 from leadsignal.results import to_html
 from leadsignal.scoring.hindsight import with_hindsight

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
-from leadsignal.files.names import as_url, page_paths
-from leadsignal.files.outputs import CALL_LIST
-from leadsignal.files.spreadsheets import safe_frame
+from leadsignal.files.outputs import CALL_LIST, as_url, page_paths
+from leadsignal.files.records import safe_frame
 from leadsignal.files.writing import atomic_write
 from leadsignal.phrases import of_hundred
 from leadsignal.scoring.holdout import HELD_OUT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import Fault, InputError, OptionError
-from leadsignal.files.spreadsheets import plain_frame
+from leadsignal.files.records import plain_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import InputError, LeadsignalError, OptionError
-from leadsignal.files.interruptions import SIGNALS, Interrupted, came
+from leadsignal.files.locks import SIGNALS, Interrupted, came
 from leadsignal.files.outputs import METRICS, RUN_RECORD, shown
 from leadsignal.files.writing import atomic_write
 from leadsignal.model.persistence.saved_models import versions

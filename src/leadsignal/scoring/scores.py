@@ -26,9 +26,9 @@ from leadsignal.cohorts.evidence import controlled_effect
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.doubts import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
-from leadsignal.files.spreadsheets import safe_frame
+from leadsignal.files.records import safe_frame
 from leadsignal.files.writing import atomic_write
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot

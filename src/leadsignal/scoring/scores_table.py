@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.credentials import Access, Source, open_source
-from leadsignal.config.sources import a_table_name
+from leadsignal.config.table_settings import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html
@@ -218,7 +218,7 @@ def _refuse_missing(access: Access, parts: tuple[str, ...], has: Any, rows: pa.T
 
 
 def _to_postgres(access: Access, incoming: Sequence[Incoming], day: date, version: str) -> int:
-    from leadsignal.sources.adbc import POSTGRES, connect
+    from leadsignal.sources.sqlalchemy_rows import POSTGRES, connect
 
     with connect(access, POSTGRES) as connection, connection.cursor() as cursor:
         # Limit the wait, to avoid a deadlock with a process that waits for this one.
@@ -255,7 +255,7 @@ def _put_in_postgres(cursor: Any, access: Access, one: Incoming, day: date, vers
 def _to_duckdb(access: Access, incoming: Sequence[Incoming], day: date, version: str) -> int:
     import duckdb
 
-    from leadsignal.sources.duckdb_files import duckdb_path, refuse_others
+    from leadsignal.sources.project_files import duckdb_path, refuse_others
 
     path = duckdb_path(access)
     if not path.parent.is_dir():

@@ -16,16 +16,17 @@ from typing import Any
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import Footer, Part, UnreadableError, refuse_too_wide
-from leadsignal.sources.title_lines import (
+from leadsignal.sources.layouts import (
     SEARCHED,
     Names,
     Row,
     find_footer,
     is_value,
+    named_after_months,
+    refuse_repeated,
     refuse_titles,
 )
-from leadsignal.sources.wide_tables import named_after_months
+from leadsignal.sources.parts import Footer, Part, refuse_too_wide, unreadable
 
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000
@@ -183,13 +184,8 @@ class CsvFile:
             opened = opened if inside else number
             inside = _ends_inside(line, inside, self.delimiter)
         if inside:
-            raise _unreadable(
-                self.table,
-                self.shown,
-                "a quote is never closed",
-                "Close it, or double it if it is part of the text.",
-                opened,
-            )
+            remedy = "Close it, or double it if it is part of the text."
+            raise unreadable(self.table, self.shown, "a quote is never closed", remedy, opened)
 
     def _physical(self, records: list[int]) -> list[int]:
         requested = sorted(set(records))
@@ -297,7 +293,7 @@ def encoding_of(table: str, path: Path, shown: str) -> str:
         start = file.read(4)
         for mark, what, end in OTHER_FORMATS:
             if start.startswith(mark):
-                raise _unreadable(table, shown, f"{what}, not text", f"Give it the ending {end}.")
+                raise unreadable(table, shown, f"{what}, not text", f"Give it the ending {end}.")
         for mark, name in BYTE_ORDER_MARKS:
             if start.startswith(mark):
                 return name
@@ -316,9 +312,8 @@ def _eight_bit(table: str, shown: str, file: io.BufferedReader) -> str:
     while block := file.read(BLOCK):
         if b"\0" in block:
             line = _line_at(file, file.tell() - len(block) + block.index(b"\0"))
-            raise _unreadable(
-                table, shown, "holds a NUL byte", "The file is damaged: export it again.", line
-            )
+            remedy = "The file is damaged: export it again."
+            raise unreadable(table, shown, "holds a NUL byte", remedy, line)
         if block.isascii() and not decoder.getstate()[0]:
             continue
         undefined = undefined or any(byte in block for byte in b"\x81\x8d\x8f\x90\x9d")
@@ -362,15 +357,14 @@ def _with_header(
         if len(first) >= MAX_HEADER:
             remedy = "Export it again, with the column names in the first line."
             problem = f"the header is longer than {MAX_HEADER:,} characters"
-            raise _unreadable(table, shown, problem, remedy, titles + 1)
+            raise unreadable(table, shown, problem, remedy, titles + 1)
     except (UnicodeError, LookupError):
-        raise _unreadable(
-            table, shown, f"is not {encoding}", "Save it as UTF-8, or correct the encoding."
-        ) from None
+        remedy = "Save it as UTF-8, or correct the encoding."
+        raise unreadable(table, shown, f"is not {encoding}", remedy) from None
     if not first.strip():
         problem = f"has no line {titles + 1}" if titles else "is empty"
         remedy = "Correct header_line." if source.header_line else "Export it again, or remove it."
-        raise _unreadable(table, shown, problem, remedy)
+        raise unreadable(table, shown, problem, remedy)
     split = {delimiter: _split(first, delimiter) for delimiter in choices}
     delimiter = max(
         split, key=lambda sign: (len(names.known.intersection(split[sign])), len(split[sign]))
@@ -407,31 +401,6 @@ def _refuse_bad_header(table: str, shown: str, file: CsvFile, names: Names) -> N
     is_data = bool(values) and len(named_after_months(header)[1]) < len(values)
     if known and not known.intersection(header) and is_data:
         needed = BY_NAME[table].required if table in BY_NAME else sorted(known)
-        raise _unreadable(
-            table,
-            shown,
-            "has no header: its first line holds data",
-            f"Write the column names in the first line: {', '.join(needed)}.",
-            1,
-        )
-    for name in header:
-        if name in known and header.count(name) > 1:
-            raise _unreadable(
-                table,
-                shown,
-                "the header names a column twice",
-                "Rename one of them.",
-                file.header_lines,
-                name,
-            )
-
-
-def _unreadable(
-    table: str,
-    file: str,
-    problem: str,
-    remedy: str,
-    line: int | None = None,
-    column: str | None = None,
-) -> UnreadableError:
-    return UnreadableError(Fault(file, table, line, column, None, problem, remedy))
+        remedy = f"Write the column names in the first line: {', '.join(needed)}."
+        raise unreadable(table, shown, "has no header: its first line holds data", remedy, 1)
+    refuse_repeated(table, shown, header, known, file.header_lines)

@@ -12,11 +12,105 @@ from typing import TYPE_CHECKING
 from leadsignal.config.credentials import Access
 from leadsignal.config.toml_files import near
 from leadsignal.errors import SourceError
+from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted
-from leadsignal.sources.queries import one_select
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+ONE_SELECT = "A query is one SELECT, which reads and does nothing else"
+_TOKEN = re.compile(
+    r"""(?P<quote>'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*`)
+      | (?P<remark>--[^\r\n]* | /\*.*?\*/)
+      | (?P<word>[^\W\d]\w*)
+      | (?P<sign>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_FIRST = ("select", "with", "values", "table", "from")
+REFUSED = packaged_toml("leadsignal.sources", "refused_sql.toml")
+_ACTS = re.compile("|".join(REFUSED["acts"]), re.IGNORECASE)
+
+
+def one_select(query: str, dialect: str = "") -> str:
+    """Return a query without a final semicolon.
+
+    Raises SourceError unless it is certain to be a single SELECT that only reads.
+
+    >>> one_select("SELECT 1; -- one")
+    'SELECT 1'
+    >>> one_select("SELECT 1) AS x; COPY (SELECT 1")
+    Traceback (most recent call last):
+    leadsignal.errors.SourceError: the query closes a parenthesis that it did not open. ...
+    """
+    for notation in REFUSED["ambiguous"]:
+        if re.search(notation["pattern"], query):
+            raise SourceError(f"the query {notation['problem']}", notation["remedy"])
+    if dialect in REFUSED["no_semicolons"] and re.search(r"\[[^\]]*['\"`]", query):
+        raise SourceError("the query has a quote in square brackets", "Write names in quotes")
+    tokens = [found for found in _TOKEN.finditer(query) if found[0].strip()]
+    meant = [found for found in tokens if found["remark"] is None]
+    while meant and meant[-1][0] == ";":
+        meant.pop()
+    _refuse_more_than_one(meant)
+    _refuse_remarks(tokens, dialect)
+    _refuse_acts(meant, dialect)
+    return query[: meant[-1].end()]
+
+
+def _refuse_more_than_one(meant: list[re.Match[str]]) -> None:
+    first = next((found[0].lower() for found in meant if found[0] != "("), "")
+    if first not in _FIRST:
+        raise SourceError("the query is not a SELECT", ONE_SELECT)
+    depth = 0
+    for found in meant:
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if depth < 0:
+            raise SourceError("the query closes a parenthesis that it did not open", ONE_SELECT)
+        if found[0] == ";":
+            raise SourceError("the query is more than one statement", ONE_SELECT)
+        if found[0] in ("'", '"', "`"):
+            raise SourceError("the query has a quote that is never closed", "Close it")
+    if depth:
+        raise SourceError("the query opens a parenthesis that it does not close", "Close it")
+
+
+def _refuse_remarks(tokens: list[re.Match[str]], dialect: str) -> None:
+    """Refuse comments that another database would begin or end elsewhere."""
+    hashes = dialect in REFUSED["hash_remarks"]
+    for found in tokens:
+        remark = found["remark"] or ""
+        nested = remark.startswith("/*") and "/*" in remark[2:]
+        joined = remark.startswith("--") and remark[2:3].strip() != "" and hashes
+        if nested or joined or (found[0] == "#" and hashes):
+            raise SourceError(
+                "the query has a comment that databases read differently",
+                "Write it as -- comment, on a separate line",
+            )
+        if found[0] == "/" and found.string.startswith("*", found.end()):
+            raise SourceError("the query has a comment that is never closed", "Close it")
+
+
+def _refuse_acts(meant: list[re.Match[str]], dialect: str) -> None:
+    begins = REFUSED["begins"] if dialect in REFUSED["no_semicolons"] else ()
+    refused = {*REFUSED["writes"], *begins}
+    for found, after in zip(meant, [*meant[1:], None], strict=True):
+        called = after is not None and after[0] == "("
+        word = found["word"]
+        if word and word.lower() in refused and not (called and word.lower() == "insert"):
+            remedy = f'{ONE_SELECT}; as the name of a column, write it in quotes: "{word}"'
+            raise SourceError(f"the query has the word {word.upper()}", remedy)
+        name = word or _name_in(found["quote"])
+        if called and name and _ACTS.fullmatch(name):
+            raise SourceError(f"the query calls {name}", ONE_SELECT)
+
+
+def _name_in(quote: str | None) -> str | None:
+    """Return the name in double quotes or backticks."""
+    return quote[1:-1] if quote and quote[0] in '"`' else None
+
+
+# Databases ----------------------------------------------------------------------------------------
+
 
 BATCH_ROWS = 50_000
 """Rows per batch, if the driver allows a choice."""
@@ -83,48 +177,10 @@ class Database(ABC):
         """End the transaction and the connection."""
 
 
-NO_PASSWORD = "no password supplied|authentication failed|access denied|login failed|no pg_hba"
-NOT_REACHED = (
-    "connection refused|could not translate host|timeout expired|timed out|no route to host|"
-    "network is unreachable|can't connect|could not connect|connection reset|failed to resolve"
+KINDS: tuple[tuple[str, str, str], ...] = tuple(
+    ("|".join(one["patterns"]), one["problem"], one["remedy"])
+    for one in packaged_toml("leadsignal.sources", "refusals.toml")["refusal"]
 )
-LOST = "closed the connection|terminating connection|connection (was )?lost|gone away"
-NO_TABLE = (
-    r"relation .* does not exist|no such table|table with name .* does not exist|"
-    r"table .* doesn't exist|schema .* does not exist|unknown database|catalog .* does not exist|"
-    r"cross-database references"
-)
-NO_COLUMN = (
-    r"column .* does not exist|no such column|referenced column|unknown column|has no column|"
-    r"not found in from clause"
-)
-KINDS: tuple[tuple[str, str, str], ...] = (
-    (NO_PASSWORD, "refuses the user or the password",
-     "Check user_env and password_env, or the credentials file"),
-    (r"database .* does not exist|unknown database", "has no such database",
-     "Correct the last part of its URL"),
-    (NOT_REACHED, "cannot be reached", "Check host and port, and that the database is running"),
-    (LOST, "ended the connection", "Run again; if it fails again, ask the database administrator"),
-    ("bytes cannot be read", "holds bytes, which cannot be read",
-     "Leave the column out, or turn it into text in the query"),
-    ("permission denied|command denied|not authorized|insufficient privilege",
-     "does not allow {request} to be {doing}",
-     "Ask for the permission (GRANT)"),
-    ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
-     "A query must be a single SELECT; write to a database that allows it"),
-    (NO_COLUMN, "has no such column for {request}", "Correct the name"),
-    (NO_TABLE, "has no table {request}", "Correct the name"),
-    ("statement timeout|canceling statement|query canceled", "gave up on {request}",
-     "Ask for fewer rows, or for a longer statement_timeout"),
-    ("database is locked|could not set lock|conflicting lock", "is in use by another program",
-     "Close it, or run again later"),
-    ("file is not a database|not a valid duckdb", "is not a database file", "Correct the path"),
-    ("syntax error|parser error|incomplete input", "cannot understand {request}",
-     "Correct the query; it is one SELECT, in the database's own SQL"),
-    ("can't load plugin|no module named|could not load|could not find driver",
-     "needs a driver that is not installed",
-     "Install the package that its URL names, or correct the URL"),
-)  # fmt: skip
 """Pattern of a driver's message, and the problem and remedy that we report for it."""
 
 

@@ -92,11 +92,7 @@ class JsonFile:
 
 
 def open_json(
-    table: str,
-    path: Path,
-    shown: str,
-    source: TableSource,
-    connection: duckdb.DuckDBPyConnection,
+    table: str, path: Path, shown: str, source: TableSource, connection: duckdb.DuckDBPyConnection
 ) -> Part:
     """Return a JSON file as a part; raises UnreadableError if it is not readable."""
     file = JsonFile(table, path, shown, source.encoding or encoding_of(table, path, shown))

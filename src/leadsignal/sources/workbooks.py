@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import one_of
-from leadsignal.errors import Fault
-from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
-from leadsignal.sources.title_lines import SEARCHED, Names, Row, find_footer, refuse_titles
+from leadsignal.sources.layouts import (
+    SEARCHED,
+    Names,
+    Row,
+    find_footer,
+    refuse_repeated,
+    refuse_titles,
+)
+from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +34,7 @@ def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit
     """
     problem = _why_unreadable(path, limit)
     if problem:
-        raise _unreadable(table, shown, problem, "Export it again.")
+        raise unreadable(table, shown, problem, "Export it again.")
     try:
         part = _part(table, shown, source, _sheet(table, path, shown, source))
     except UnreadableError:
@@ -37,7 +43,7 @@ def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise
-        raise _unreadable(table, shown, *_in_words(error)) from None
+        raise unreadable(table, shown, *_in_words(error)) from None
     part.bytes = path.stat().st_size
     return part
 
@@ -101,11 +107,11 @@ def _sheet(table: str, path: Path, shown: str, source: TableSource) -> list[list
         if len(chosen) != 1:
             listed = ", ".join(map(repr, visible))
             remedy = f'Say which under [tables.{table}]: sheet = "{visible[0] if visible else ""}".'
-            raise _unreadable(table, shown, f"holds {len(visible)} sheets: {listed}", remedy)
+            raise unreadable(table, shown, f"holds {len(visible)} sheets: {listed}", remedy)
         (name,) = chosen
         if name not in book.sheet_names:
             remedy = f"{one_of(book.sheet_names, name)}."
-            raise _unreadable(table, shown, f"has no sheet {name!r}", remedy)
+            raise unreadable(table, shown, f"has no sheet {name!r}", remedy)
         return book.get_sheet_by_name(name).to_python(skip_empty_area=False)
 
 
@@ -133,7 +139,7 @@ def _part(table: str, shown: str, source: TableSource, rows: list[list[Any]]) ->
     for at, name in enumerate(header):
         if name:
             text = f"nullif(trim(c{at}), '')"
-            columns.setdefault(name, text if _is_text(cells[at]) else f"c{at}")
+            columns.setdefault(name, text if str(cells[at].type) == "string" else f"c{at}")
     return Part(
         table,
         shown,
@@ -153,17 +159,14 @@ def _header(
     filled = (n for n, row in enumerate(rows, 1) if any(map(_text, row)))
     first = source.header_line or next(filled, 0)
     if not first:
-        raise _unreadable(table, shown, "is empty", "Export it again, or remove it.")
+        raise unreadable(table, shown, "is empty", "Export it again, or remove it.")
     if first > len(rows):
-        raise _unreadable(table, shown, f"has no line {first}", "Correct header_line.")
+        raise unreadable(table, shown, f"has no line {first}", "Correct header_line.")
     header = [_text(cell) for cell in rows[first - 1]]
     refuse_too_wide(table, shown, len(header))
     if source.header_line is None:
         refuse_titles(table, shown, header, _some(rows, first, first + SEARCHED), names)
-    for name in header:
-        if name in names.known and header.count(name) > 1:
-            problem, remedy = "the header names a column twice", "Rename one of them."
-            raise UnreadableError(Fault(shown, table, first, name, None, problem, remedy))
+    refuse_repeated(table, shown, header, names.known, first)
     return first, header
 
 
@@ -206,16 +209,8 @@ def _text(cell: Any, sign: str = ".") -> str:
     return str(cell)
 
 
-def _is_text(column: pa.Array) -> bool:
-    return str(column.type) == "string"
-
-
 def _stream(cells: Sequence[pa.Array]) -> pa.RecordBatchReader:
     import pyarrow as pa
 
     names = [f"c{at}" for at in range(len(cells))]
     return pa.Table.from_arrays(list(cells), names=names).to_reader(max_chunksize=50_000)
-
-
-def _unreadable(table: str, shown: str, problem: str, remedy: str) -> UnreadableError:
-    return UnreadableError(Fault(shown, table, None, None, None, problem, remedy))

@@ -12,7 +12,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
 from leadsignal.indicators.processes import FAMILY, process_columns
-from leadsignal.ingestion.data_warnings import affecting
+from leadsignal.ingestion.loaded_table import affecting
 from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
 from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
 from leadsignal.model.effects.design import Design

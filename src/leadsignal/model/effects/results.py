@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.files.records import json_rows
-from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.phrases import level_in_name

@@ -24,8 +24,7 @@ from leadsignal.errors import Fault, TablesError
 from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.results import Result
 from leadsignal.sources.csv_files import open_csv
-from leadsignal.sources.frames import open_frame
-from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.parts import Part, UnreadableError, open_frame
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

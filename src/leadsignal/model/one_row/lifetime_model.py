@@ -137,7 +137,7 @@ class LifetimeModel(EstimatorBase):
 
     Examples
     --------
-    >>> from leadsignal.datasets.lifetimes import simulated
+    >>> from leadsignal.datasets.simulation import simulated
     >>> totals = simulated(300, seed=0)
     >>> model = LifetimeModel(horizon=6, estimator="cox").fit(totals)
     >>> forecast = model.predict(totals.current())

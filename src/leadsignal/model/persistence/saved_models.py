@@ -24,7 +24,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import LeadsignalError, ModelError, NoModelError, quiet
 from leadsignal.files.outputs import MODEL, check_folder
 from leadsignal.files.writing import restore_folder, whole_folder
-from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.ingestion.loaded_table import DataWarning
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.features import Features
 from leadsignal.model.learners import LEARNERS

@@ -17,7 +17,7 @@ from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PICTURE, PROCESSES
 from leadsignal.files.records import json_fields
 from leadsignal.files.writing import atomic_write
-from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.phrases import p_text, share_text
 from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside

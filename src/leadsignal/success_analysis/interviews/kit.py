@@ -8,7 +8,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
-from leadsignal.files.names import plain_words
-from leadsignal.files.outputs import KIT
+from leadsignal.files.outputs import KIT, plain_words
 from leadsignal.files.writing import whole_folder
+from leadsignal.package_data import packaged_text
 from leadsignal.panel import adoption_episodes
 from leadsignal.phrases import money
 from leadsignal.result_status import results_over_time
@@ -407,8 +406,8 @@ def write_interview_kit(
     rows = {row["account_id"]: row for row in successful.frame.to_dict("records")}
     names = {one: f"{n:02d}-{plain_words(one)}.md" for n, one in enumerate(accounts, 1)}
     with whole_folder(place, KIT) as part:
-        guide = files("leadsignal.success_analysis.interviews").joinpath("guide.md")
-        (part / README).write_text(guide.read_text(encoding="utf-8"), encoding="utf-8")
+        guide = packaged_text("leadsignal.success_analysis.interviews", "guide.md")
+        (part / README).write_text(guide, encoding="utf-8")
         for account, name in names.items():
             text = history.page(account, {str(k): v for k, v in rows[account].items()})
             (part / name).write_text(text, encoding="utf-8", newline="\n")

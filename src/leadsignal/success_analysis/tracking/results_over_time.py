@@ -359,9 +359,8 @@ def _change(
     if np.isfinite(differences[0]):
         limits = np.nanquantile(differences[1:], (0.025, 0.975)).tolist()
         compared = [control, float(differences[0]), *limits]
-    before, after = (float(side[kept].mean()) for side in means)
-    change = float(changes[kept].mean())
-    return [Change(process, int(kept.sum()), before, after, change, *compared)]
+    averages = [float(each[kept].mean()) for each in (*means, changes)]
+    return [Change(process, int(kept.sum()), *averages, *compared)]
 
 
 def _sides(
