@@ -17,7 +17,7 @@ from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carr
 from leadsignal.engine.grid import Step
 from leadsignal.engine.warehouse_spelling import Spelling
 from leadsignal.errors import OptionError
-from leadsignal.ingestion.dialect import DuckDB
+from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -55,6 +55,14 @@ class Warehouse(DuckDB):
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Return a placeholder."""
         return f"LS_DAYS({first}, {last}, {step})"
+
+    def among(self, column: str, texts: Iterable[str]) -> str:
+        """Compare with standard SQL."""
+        return Dialect.among(self, column, texts)
+
+    def position(self, column: str, texts: Iterable[str]) -> str:
+        """Compare with standard SQL."""
+        return Dialect.position(self, column, texts)
 
     def add_months(self, day: str, months: str) -> str:
         """Return a placeholder."""
