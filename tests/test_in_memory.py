@@ -33,7 +33,7 @@ def test_a_day_falls_on_the_first_snapshot_not_before_it(portion: Portion) -> No
         expected = [
             next((row for t, row in snapshots.items() if t >= day), 6) for day in days.tolist()
         ]
-        got = portion.row_of(np.full(len(days), account), days)
+        got = portion.row_of(portion.days(np.full(len(days), account), days))
         assert got.tolist() == expected
 
 
@@ -46,7 +46,12 @@ def test_values_do_not_leak_into_the_next_account(portion: Portion) -> None:
 def test_a_grid_without_accounts_has_no_rows() -> None:
     none = Portion.of(1, np.zeros(0, np.int64), np.zeros(1, np.int64))
     empty = np.zeros(0, np.int64)
-    assert len(none.row_of(empty, empty)) == len(none.along(empty)) == len(none.next_t()) == 0
+    assert (
+        len(none.row_of(none.days(empty, empty)))
+        == len(none.along(empty))
+        == len(none.next_t())
+        == 0
+    )
 
 
 @pytest.mark.parametrize("largest", [9, 2**40], ids=["in one number", "too large for one"])

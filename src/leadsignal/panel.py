@@ -554,10 +554,10 @@ def _build(
         earlier, most = FrameRows(since.frame), len(since.frame)
         recipe = recipe_since(since.past, recipe, tables, analysis)
     plan = panel_steps(recipe)
-    select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
-    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, query):
+    select = None if draw is None else draw(plan.select_from(JOINED))
+    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, rows):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
-        frame = as_frame(query(select), most + made)
+        frame = as_frame(rows(select), most + made)
         # For a snapshot, only episodes of accounts active on as_of are computed.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None
