@@ -52,9 +52,6 @@ class Days:
     first: Ints
     last: Ints
 
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> Days:
-        return Days(self.at[chosen], self.first[chosen], self.last[chosen])
-
 
 @dataclass(frozen=True)
 class Portion:
@@ -291,13 +288,14 @@ def _carried_columns(
     cursor: duckdb.DuckDBPyConnection, step: Carried, portion: Portion
 ) -> dict[str, Any]:
     """Carry the columns of a step forward along the rows of a batch."""
-    reads: dict[str, _Read] = {}
-    changes = []
-    for number, change in enumerate(step.changes):
-        values = step.values_of(number)
-        if values and change.sql not in reads:
-            reads[change.sql] = _Read.of(cursor, step, change, portion)
-        changes.append(reads[change.sql].on_rows(change, values, portion) if values else {})
+    changes: dict[int, dict[str, Ints]] = {}
+    for sql in dict.fromkeys(change.sql for change in step.changes):
+        same = [number for number, one in enumerate(step.changes) if one.sql == sql]
+        if any(map(step.values_of, same)):
+            read = _Read.of(cursor, step, same, portion)
+            for number in same:
+                values, later = step.values_of(number), step.changes[number].later
+                changes[number] = read.on_rows(later, values, portion)
     columns: dict[str, Any] = {}
     for column in step.columns:
         if column.how == "largest pair":
@@ -328,10 +326,11 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
     come = first + portion.row_of(days, 1)
     changes: dict[int, Ints] = {}
     for window in {window for window, _ in users.windows.values()}:
-        begins, ends = apart[:-1] > window, apart[1:] > window
+        begins, ends = (one > window for one in (apart[:-1], apart[1:]))
         here = np.zeros(members * rows, np.int64)
-        np.add.at(here, come[begins], 1)
-        np.subtract.at(here, first[ends] + portion.row_of(days[ends], window + 1), 1)
+        # Adding zeros takes less time than selecting the rows that begin or end a stay.
+        np.add.at(here, come, begins.astype(np.int64))
+        np.subtract.at(here, first + portion.row_of(days, window + 1), ends.astype(np.int64))
         changes[window] = here.reshape(-1, rows)[:, :-1]
     return {
         column: portion.along(changes[window][number])
@@ -350,10 +349,10 @@ class _Read:
 
     @classmethod
     def of(
-        cls, cursor: duckdb.DuckDBPyConnection, step: Carried, change: Change, portion: Portion
+        cls, cursor: duckdb.DuckDBPyConnection, step: Carried, same: Sequence[int], portion: Portion
     ) -> _Read:
-        """Read the values that all changes from the same rows need."""
-        same = [number for number, one in enumerate(step.changes) if one.sql == change.sql]
+        """Read the values that the changes with these numbers need, which are of the same rows."""
+        change = step.changes[same[0]]
         values = {name: how for number in same for name, how in step.values_of(number).items()}
         members = max(step.members_of(number) for number in same)
         listed = [
@@ -368,12 +367,10 @@ class _Read:
         days = portion.days(read["account_no"], read["day"])
         return cls(read, days, member * (len(portion.t) + 1), members)
 
-    def on_rows(
-        self, change: Change, values: Mapping[str, How], portion: Portion
-    ) -> dict[str, Ints]:
+    def on_rows(self, later: int, values: Mapping[str, How], portion: Portion) -> dict[str, Ints]:
         """Return values by member and row: sums or maxima, and 0 if there are none."""
         rows = len(portion.t) + 1
-        place = portion.row_of(self.days, change.later)
+        place = portion.row_of(self.days, later)
         place += self.first
         found = {}
         for value, how in values.items():
