@@ -12,11 +12,12 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.engine import adopted_in_memory, in_memory
-from leadsignal.engine.build import episode_steps
+from leadsignal.engine.build import episode_steps, panel_steps
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.episodes import Adopted
 from leadsignal.engine.grid import Step, spine_steps
 from leadsignal.engine.in_memory import Portion
+from leadsignal.engine.numbers import plain_measures
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.user_stays import sorted_together
 
@@ -104,3 +105,16 @@ def test_episodes_of_arrays_are_those_of_sql(
             rows.append(cursor.sql("FROM episodes ORDER BY ALL").fetchall())
     assert rows[0] == rows[1]
     assert len(rows[0]) > 50
+
+
+def test_numbers_of_arrays_are_those_of_sql(
+    weekly: tuple[ls.Tables, ls.SuccessAnalysis],
+) -> None:
+    tables, analysis = weekly
+    plan = panel_steps(panel_recipe(tables, analysis, tables.project.every, tables.history))
+    assert sum(map(bool, map(plain_measures, plan.numbers.values()))) > 100
+    steps = [Step(step.name, step.sql) for step in plan.steps]
+    with temporary_tables(tables.connection, steps) as cursor:
+        expected = cursor.sql(f"{plan.select} ORDER BY account_no, t").df()
+    frame = ls.build_panel(tables, analysis).frame
+    pd.testing.assert_frame_equal(frame, expected, check_dtype=False, check_exact=True)

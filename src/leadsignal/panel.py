@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from leadsignal.config.project import Project
 
-MAX_KEPT = 2**28
+MAX_KEPT = 2**30
 """Maximum size, in bytes, of a panel that is kept for the session."""
 Draw = Callable[[str], str]
 """Function from the SELECT of a panel's rows to the SELECT of a sample of them."""
@@ -319,7 +319,7 @@ def build_panel(
     `build_spark_panel` leaves them in Spark. Tables of `read_warehouse_tables` are computed in
     their warehouse.
 
-    The latest panel of the same tables is kept for the session if it takes at most 256 MB, and
+    The latest panel of the same tables is kept for the session if it takes at most 1 GB, and
     reused (LEADSIGNAL_SESSION_CACHE=0 turns that off).
 
     ``since`` is the panel of an earlier day. The result is the same as without it, but only rows

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from leadsignal.engine.counts import Count
 from leadsignal.engine.expressions import Expressions
-from leadsignal.indicators.declare import DaysSince, Difference, Ratio, RelativeRate, Rule
+from leadsignal.indicators.declare import (
+    DaysSince,
+    Difference,
+    Early,
+    Ratio,
+    RelativeRate,
+    Rule,
+    Running,
+    Standing,
+    Trailing,
+)
 
 Floats = NDArray[np.float64]
 Plain = Count | DaysSince
@@ -72,18 +82,21 @@ class NumbersOfRows:
                 return self(first) - self(second)
             case RelativeRate(lately, longer):
                 return self._relative_rate(self(lately), self(longer), lately.window, longer.window)
-            case DaysSince():
-                days = self.columns[self.write.columns[rule]]
-                found = (self.t - days.data).astype(np.float64)
-                found[days.mask] = np.nan
-            case _:
-                found = self._count(rule)
-        found[self.unknown[self.write.known(rule)]] = np.nan
-        return found
+            case Trailing() | Standing() | Running() | Early() | DaysSince():
+                return self._measure(rule)
+        raise AssertionError(rule)
 
-    def _count(self, measure: Count) -> Floats:
-        column, factor = self.columns[self.write.columns[measure]], self.write.factor(measure)
-        return column.astype(np.float64) if factor == 1 else column / np.float64(factor)
+    def _measure(self, measure: Plain) -> Floats:
+        column = self.columns[self.write.columns[measure]]
+        found: Floats
+        if isinstance(measure, DaysSince):
+            found = (self.t - column.data).astype(np.float64)
+            found[column.mask] = np.nan
+        else:
+            factor = self.write.factor(measure)
+            found = column.astype(np.float64) if factor == 1 else column / np.float64(factor)
+        found[self.unknown[self.write.known(measure)]] = np.nan
+        return found
 
     def _relative_rate(self, few: Floats, many: Floats, lately: int, longer: int) -> Floats:
         before = np.minimum(longer, self.t - self.started) - lately
