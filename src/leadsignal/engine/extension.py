@@ -232,8 +232,8 @@ def _extended_rows(
     with measured_rows(connection, panel_steps(recipe), progress) as (cursor, rows):
 
         def merged(select: str | None) -> Iterator[PanelRows]:
-            made = pa.concat_tables(some.to_arrow() for some in rows(select))
-            yield from map(PanelRows, _merged(order, made, earlier))
+            new = pa.concat_tables(some.to_arrow() for some in rows(select))
+            yield from map(PanelRows, _merged(order, new, earlier))
 
         yield cursor, merged
 
