@@ -12,11 +12,12 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.engine import adopted_in_memory, in_memory
-from leadsignal.engine.build import episode_steps
+from leadsignal.engine.build import episode_steps, panel_steps
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.episodes import Adopted
 from leadsignal.engine.grid import Step, spine_steps
 from leadsignal.engine.in_memory import Portion
+from leadsignal.engine.numbers import plain_measures
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.user_stays import sorted_together
 
@@ -33,7 +34,7 @@ def test_a_day_falls_on_the_first_snapshot_not_before_it(portion: Portion) -> No
         expected = [
             next((row for t, row in snapshots.items() if t >= day), 6) for day in days.tolist()
         ]
-        got = portion.row_of(np.full(len(days), account), days)
+        got = portion.row_of(portion.days(np.full(len(days), account), days))
         assert got.tolist() == expected
 
 
@@ -46,7 +47,12 @@ def test_values_do_not_leak_into_the_next_account(portion: Portion) -> None:
 def test_a_grid_without_accounts_has_no_rows() -> None:
     none = Portion.of(1, np.zeros(0, np.int64), np.zeros(1, np.int64))
     empty = np.zeros(0, np.int64)
-    assert len(none.row_of(empty, empty)) == len(none.along(empty)) == len(none.next_t()) == 0
+    assert (
+        len(none.row_of(none.days(empty, empty)))
+        == len(none.along(empty))
+        == len(none.next_t())
+        == 0
+    )
 
 
 @pytest.mark.parametrize("largest", [9, 2**40], ids=["in one number", "too large for one"])
@@ -99,3 +105,16 @@ def test_episodes_of_arrays_are_those_of_sql(
             rows.append(cursor.sql("FROM episodes ORDER BY ALL").fetchall())
     assert rows[0] == rows[1]
     assert len(rows[0]) > 50
+
+
+def test_numbers_of_arrays_are_those_of_sql(
+    weekly: tuple[ls.Tables, ls.SuccessAnalysis],
+) -> None:
+    tables, analysis = weekly
+    plan = panel_steps(panel_recipe(tables, analysis, tables.project.every, tables.history))
+    assert sum(map(bool, map(plain_measures, plan.numbers.values()))) > 100
+    steps = [Step(step.name, step.sql) for step in plan.steps]
+    with temporary_tables(tables.connection, steps) as cursor:
+        expected = cursor.sql(f"{plan.select} ORDER BY account_no, t").df()
+    frame = ls.build_panel(tables, analysis).frame
+    pd.testing.assert_frame_equal(frame, expected, check_dtype=False, check_exact=True)

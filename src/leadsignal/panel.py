@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from leadsignal.engine.spark import TablesInSpark
     from leadsignal.engine.warehouse_tables import WarehouseTables
 
-MAX_KEPT = 2**28
+MAX_KEPT = 2**30
 """Maximum size, in bytes, of a panel that is kept for the session."""
 Draw = Callable[[str], str]
 """Function from the SELECT of a panel's rows to the SELECT of a sample of them."""
@@ -318,7 +318,7 @@ def build_panel(
     `build_spark_panel` leaves them in Spark. Tables of `read_warehouse_tables` are computed in
     their warehouse.
 
-    The latest panel of the same tables is kept for the session if it takes at most 256 MB, and
+    The latest panel of the same tables is kept for the session if it takes at most 1 GB, and
     reused (LEADSIGNAL_SESSION_CACHE=0 turns that off).
 
     ``since`` is the panel of an earlier day. The result is the same as without it, but only rows
@@ -568,10 +568,10 @@ def _build(
         earlier, most = FrameRows(since.frame), len(since.frame)
         recipe = recipe_since(since.past, recipe, tables, analysis)
     plan = panel_steps(recipe)
-    select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
-    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, query):
+    select = None if draw is None else draw(plan.select_from(JOINED))
+    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, rows):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
-        frame = as_frame(query(select), most + made)
+        frame = as_frame(rows(select), most + made)
         # For a snapshot, only episodes of accounts active on as_of are computed.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None

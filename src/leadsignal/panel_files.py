@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
-from leadsignal.engine.build import Recipe, panel_steps
+from leadsignal.engine.build import Recipe
 from leadsignal.engine.duckdb import portions_of
 from leadsignal.engine.extension import PAST, EarlierRows, FileRows, recipe_since, rows_since
-from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.without_rows import without_rows_notes
@@ -162,13 +161,18 @@ def _write_portion(
     written: ParquetRows,
     progress: Progress | None,
 ) -> None:
-    plan = panel_steps(recipe)
-    # A timestamp, as in pandas, but in microseconds, as Spark cannot read nanoseconds.
-    moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
-    select = f"SELECT * REPLACE ({moment}) FROM ({plan.select_from(JOINED)})"
-    with rows_since(connection, recipe, earlier, progress) as (_, query):
-        for rows in query(select):
-            written.write(rows)
+    with rows_since(connection, recipe, earlier, progress) as (_, rows):
+        for some in rows(None):
+            written.write(_with_moments(some.to_arrow()))
+
+
+def _with_moments(rows: pa.Table) -> pa.Table:
+    """Return rows with snapshots as timestamps, as in pandas.
+
+    They are in microseconds, as Spark cannot read nanoseconds.
+    """
+    place = rows.column_names.index("snapshot_on")
+    return rows.set_column(place, "snapshot_on", rows["snapshot_on"].cast("timestamp[us]"))
 
 
 def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:

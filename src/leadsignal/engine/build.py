@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from leadsignal.account_sample import hashed_below
 from leadsignal.config.project import Behaviors
@@ -46,6 +46,7 @@ from leadsignal.indicators.declare import (
     Latest,
     Measure,
     ProcessState,
+    Rule,
     Running,
     Standing,
     Trailing,
@@ -109,19 +110,35 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 class PanelSteps:
     """The steps of a panel in order, the tables with its measures, and its columns as SQL.
 
-    ``measured`` names the steps with one row per row of the grid. ``outputs`` use these, the
-    columns of ``spine``, ``t``, ``next_t`` (the next snapshot of the account) and ``counts``, which
-    use these too.
+    ``measured`` names the steps with one row per row of the grid. The panel's ``keys`` and
+    ``indicators`` use these, the columns of ``spine``, ``t``, ``next_t`` (the next snapshot of the
+    account) and ``counts``, which use these too. ``numbers`` are the rules of the indicators that
+    are numbers, and ``write`` writes them as SQL.
     """
 
     steps: tuple[Step, ...]
     measured: tuple[str, ...]
-    counts: str
-    outputs: str
+    counts: Mapping[str, str]
+    keys: str
+    indicators: Mapping[str, str]
+    numbers: Mapping[str, Rule]
+    write: Expressions
+
+    @property
+    def outputs(self) -> str:
+        """The columns of the panel."""
+        return ", ".join([self.keys, *self.indicators.values()])
 
     def reads(self, column: str) -> bool:
         """Whether a name, as written in SQL, occurs in what creates the rows of the panel."""
-        return column in self.counts or column in self.outputs
+        return column in self.outputs or any(column in sql for sql in self.counts.values())
+
+    def without(self, names: Collection[str]) -> PanelSteps:
+        """Return the steps without some indicators, and without the counts used only there."""
+        kept = {name: sql for name, sql in self.indicators.items() if name not in names}
+        fewer = replace(self, indicators=kept)
+        used = fewer.outputs
+        return replace(fewer, counts={k: sql for k, sql in self.counts.items() if k in used})
 
     @property
     def select(self) -> str:
@@ -134,7 +151,8 @@ class PanelSteps:
 
     def select_from(self, joined: str) -> str:
         """Return SQL for the panel's columns, from rows that already have all measures."""
-        counted = f"(SELECT *, {self.counts} FROM {joined}) AS counted" if self.counts else joined
+        counts = ", ".join(self.counts.values())
+        counted = f"(SELECT *, {counts} FROM {joined}) AS counted" if counts else joined
         return f"SELECT {self.outputs} FROM {counted}"
 
 
@@ -176,7 +194,15 @@ def panel_steps(recipe: Recipe) -> PanelSteps:
             recipe.sources["usage"], recipe.grid, measure, columns[measure], created[-1]
         )
     write = _writer(recipe, columns)
-    return PanelSteps(tuple(steps), tuple(created), write.counts(), _outputs(recipe, write))
+    return PanelSteps(
+        tuple(steps),
+        tuple(created),
+        write.counts(),
+        _keys(recipe, write),
+        _indicators(recipe, write),
+        {one.name: one.rule for one in recipe.indicators if one.kind == "number"},
+        write,
+    )
 
 
 def _results_steps(
@@ -277,19 +303,24 @@ def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
     )
 
 
-def _outputs(recipe: Recipe, write: Expressions) -> str:
-    """Return SQL for the columns of the panel."""
-    d = recipe.grid.dialect
-    values = [
-        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
-        f" AS {d.quoted(i.name)}"
+def _indicators(recipe: Recipe, write: Expressions) -> dict[str, str]:
+    """Return SQL for the indicators, by name."""
+    quoted = recipe.grid.dialect.quoted
+    return {
+        i.name: f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
+        f" AS {quoted(i.name)}"
         for i in recipe.indicators
-    ]
+    }
+
+
+def _keys(recipe: Recipe, write: Expressions) -> str:
+    """Return SQL for the columns of the panel before the indicators."""
+    d = recipe.grid.dialect
     outcome = outcome_columns(recipe.grid, recipe.causes, recipe.not_churn)
     arr = f"CAST({write.rule(Fact('arr'))} AS DOUBLE) AS arr"
     notice = "CAST(COALESCE(notice < t, FALSE) AS BOOLEAN) AS notice_given"
-    keys = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on", outcome, notice, arr]
-    return ", ".join([*keys, *values])
+    who = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on"]
+    return ", ".join([*who, outcome, notice, arr])
 
 
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:

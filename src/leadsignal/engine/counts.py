@@ -200,11 +200,8 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
 
 def _member_number(source: Source, column: str, d: Dialect) -> str:
     """Return SQL for the number of the member that a row belongs to."""
-    cases = " ".join(
-        f"WHEN {d.literal(value)} THEN {number}"
-        for number, value in enumerate(source.members[column])
-    )
-    return f"CAST(CASE {d.quoted(column)} {cases} END AS SMALLINT) AS {_numbers(column)}"
+    number = d.position(d.quoted(column), source.members[column])
+    return f"CAST({number} AS SMALLINT) AS {_numbers(column)}"
 
 
 def _places(source: Source, column: str) -> int:

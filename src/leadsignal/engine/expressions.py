@@ -126,10 +126,10 @@ class Expressions:
             case Fact(column):
                 return self.fact(column)
 
-    def counts(self) -> str:
-        """Return SQL columns with the values of counts, which other rules use."""
+    def counts(self) -> dict[str, str]:
+        """Return SQL columns with the values of counts, which other rules use, by name."""
         counts = {m: c for m, c in self.columns.items() if isinstance(m, Count)}
-        return ", ".join(f"{self._count(m)} AS {_value_of(c)}" for m, c in counts.items())
+        return {_value_of(c): f"{self._count(m)} AS {_value_of(c)}" for m, c in counts.items()}
 
     def fact(self, column: str) -> str:
         """Return SQL for a fact of the account itself."""
@@ -142,22 +142,32 @@ class Expressions:
         return facts[column]()
 
     def _latest(self, measure: Latest | DaysSince | DaysSinceBest) -> str:
-        source, column = self.sources[measure.table], self.columns[measure]
+        column = self.columns[measure]
         value = column if isinstance(measure, Latest) else f"t - {column}"
-        return f"CASE WHEN {source.known_before('t')} THEN {value} END"
+        return f"CASE WHEN {self.known(measure)} THEN {value} END"
 
     def _count(self, measure: Count) -> str:
-        source, column = self.sources[measure.table], self.columns[measure]
-        factor = scale(source, measure)
+        column, factor = self.columns[measure], self.factor(measure)
         value = column if factor == 1 else f"{column} / CAST({factor} AS DOUBLE)"
-        if isinstance(measure, Running):
-            return value
+        return (
+            value
+            if isinstance(measure, Running)
+            else f"CASE WHEN {self.known(measure)} THEN {value} END"
+        )
+
+    def factor(self, measure: Count) -> int:
+        """Return the factor by which the column of a count exceeds its value."""
+        return scale(self.sources[measure.table], measure)
+
+    def known(self, measure: Count | Latest | DaysSince | DaysSinceBest) -> str:
+        """Return SQL for whether a measure is known at ``t``."""
+        source = self.sources[measure.table]
         known = source.known_before("t")
-        if not isinstance(measure, Standing) and source.complete_from is not None:
+        if isinstance(measure, Trailing | Early) and source.complete_from is not None:
             early = isinstance(measure, Early)
             since = "started" if early else f"GREATEST(t - {measure.window}, started)"
             known += f" AND {since} >= {source.complete_from}"
-        return f"CASE WHEN {known} THEN {value} END"
+        return "TRUE" if isinstance(measure, Running) else known
 
     def _first_by(self, done: Early) -> str:
         count = self.rule(done)

@@ -8,7 +8,7 @@ the start. Outcomes depend on what came later, and are recomputed for every row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.frames import PanelRows
 from leadsignal.engine.grid import Grid, grid_step, outcome_columns, spine_steps
-from leadsignal.engine.in_memory import CELLS_AT_ONCE, measured_rows
+from leadsignal.engine.in_memory import CELLS_AT_ONCE, Rows, measured_rows
 from leadsignal.engine.past import (
     Past,
     day_of,
@@ -207,7 +208,7 @@ def rows_since(
     recipe: Recipe,
     earlier: EarlierRows | None,
     progress: Progress | None,
-) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Rows]]:
     """Run the steps of a panel as `measured_rows` does, reusing the rows of an earlier panel."""
     if earlier is None:
         return measured_rows(connection, panel_steps(recipe), progress)
@@ -220,7 +221,7 @@ def _extended_rows(
     recipe: Recipe,
     earlier: EarlierRows,
     progress: Progress | None = None,
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
     """Compute the rows of a recipe that starts after the accounts, and merge those of before.
 
     Works like `measured_rows`; all rows come in order, with those of the earlier panel among them.
@@ -228,10 +229,11 @@ def _extended_rows(
     import pyarrow as pa
 
     order = _order(connection, recipe, earlier.keys())
-    with measured_rows(connection, panel_steps(recipe), progress) as (cursor, query):
+    with measured_rows(connection, panel_steps(recipe), progress) as (cursor, rows):
 
-        def merged(select: str) -> Iterator[pa.Table]:
-            yield from _merged(order, pa.concat_tables(query(select)), earlier)
+        def merged(select: str | None) -> Iterator[PanelRows]:
+            new = pa.concat_tables(some.to_arrow() for some in rows(select))
+            yield from map(PanelRows, _merged(order, new, earlier))
 
         yield cursor, merged
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +13,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class PanelRows:
+    """Rows of a panel: columns of a table, then ``indicators``, of which some are ``numbers``.
+
+    The numbers are computed when they are asked for, so that they are not all in memory. NaN stands
+    for a missing value.
+    """
+
+    table: pa.Table
+    numbers: Mapping[str, Callable[[], NDArray[np.float64]]] = field(default_factory=dict)
+    indicators: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns in order."""
+        last = set(self.indicators)
+        return [*(n for n in self.table.column_names if n not in last), *self.indicators]
+
+    def to_arrow(self) -> pa.Table:
+        """Return all columns as one table."""
+        import pyarrow as pa
+
+        def column(name: str) -> Any:
+            if name in self.numbers:
+                return pa.array(self.numbers[name](), from_pandas=True)
+            return self.table[name]
+
+        return pa.table({name: column(name) for name in self.names})
+
+
+def as_frame(portions: Iterable[PanelRows], most: int) -> pd.DataFrame:
     """Return the rows of all batches as a frame; ``most`` is an upper bound on their number.
 
     Numbers are written directly into one array, as a second copy of a large panel would double the
@@ -22,23 +53,26 @@ def as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    numbers: NDArray[np.float64] = np.empty((0, most))
-    others, names, rows = [], [], 0
+    floats: NDArray[np.float64] = np.empty((0, most))
+    others, columns, names, rows = [], [], [], 0
     for part in portions:
-        names = [field.name for field in part.schema if pa.types.is_float64(field.type)]
-        numbers = numbers if len(numbers) else np.empty((len(names), most))
-        for column, name in zip(numbers, names, strict=True):
-            column[rows : rows + len(part)] = part[name].to_numpy()
+        names, table = part.names, part.table
+        read = {one.name for one in table.schema if pa.types.is_float64(one.type)}
+        columns = [name for name in names if name in read or name in part.numbers]
+        floats = floats if len(floats) else np.empty((len(columns), most))
+        for column, name in zip(floats, columns, strict=True):
+            number = part.numbers.get(name)
+            column[rows : rows + len(table)] = number() if number else table[name].to_numpy()
         # Arrow shares equal texts, of which a panel has many.
         others.append(
-            part.drop_columns(names).to_pandas(
+            table.drop_columns([*read]).to_pandas(
                 date_as_object=False, coerce_temporal_nanoseconds=True
             )
         )
-        rows, order = rows + len(part), part.column_names
+        rows += len(table)
     rest = pd.concat(others, ignore_index=True)
-    frame = pd.DataFrame(numbers[:, :rows].T, columns=pd.Index(names), copy=False)
-    for place, name in enumerate(order):
+    frame = pd.DataFrame(floats[:, :rows].T, columns=pd.Index(columns), copy=False)
+    for place, name in enumerate(names):
         if name in rest:
             frame.insert(place, name, rest[name])
     return frame

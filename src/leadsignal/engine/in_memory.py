@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from leadsignal.engine.build import PanelSteps
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
 from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.frames import PanelRows
 from leadsignal.engine.grid import Step
+from leadsignal.engine.numbers import NumbersOfRows, computable, conditions
 from leadsignal.engine.user_stays import days_apart
 from leadsignal.progress import Progress
 from leadsignal.sources.parts import quoted
@@ -31,14 +33,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Ints = NDArray[np.int64]
-Shorts = NDArray[np.int32]
 Whole = NDArray[np.integer[Any]]
-CELLS_AT_ONCE = 2**25
+CELLS_AT_ONCE = 2**23
 """Maximum number of measure values in memory (8 bytes each), in addition to the result."""
 NOTHING = -(2**31)
 """A value below all day numbers, for no row yet."""
 KEYS = ["account_no", "t"]
+ALWAYS = [*KEYS, "started"]
+"""Columns that are read even if no SQL of the panel names them."""
 JOINED = "rows_with_measures"
+
+
+@dataclass(frozen=True)
+class Days:
+    """Days of accounts, as positions in ``by_day`` of a portion, and the account's bounds there."""
+
+    at: Ints
+    first: Ints
+    last: Ints
 
 
 @dataclass(frozen=True)
@@ -53,14 +65,14 @@ class Portion:
     first_account: int
     t: Ints
     first_row: Ints
-    by_day: Shorts
+    by_day: Ints
 
     @classmethod
     def of(cls, first_account: int, t: Ints, first_row: Ints) -> Portion:
         """Number the rows of accounts by day."""
         days = np.diff(t, prepend=0)
         days[first_row[:-1]] = 1
-        number = np.arange(len(t) + 1, dtype=np.int32)
+        number = np.arange(len(t) + 1)
         place = np.insert(number[:-1], first_row[1:], len(t))
         return cls(first_account, t, first_row, np.repeat(place, np.insert(days, first_row[1:], 1)))
 
@@ -76,26 +88,25 @@ class Portion:
         return np.diff(self.first_row)
 
     @cached_property
-    def _first(self) -> Shorts:
-        """Day of each account's first snapshot."""
-        return self.t[self.first_row[:-1]].astype(np.int32)
+    def _bounds(self) -> tuple[Ints, Ints, Ints]:
+        """For each account, its first and last position in ``by_day``, and that of day 0."""
+        first = self.t[self.first_row[:-1]]
+        days = self.t[self.first_row[1:] - 1] - first + 1
+        last = np.cumsum(days + 1) - 1
+        return last - days, last, last - days - first
 
-    @cached_property
-    def _days(self) -> Shorts:
-        """Number of days of each account in ``by_day``, without the final entry for no row."""
-        return self.t[self.first_row[1:] - 1].astype(np.int32) - self._first + 1
+    def days(self, account_no: Whole, day: Whole) -> Days:
+        """Return days of accounts, for `row_of`."""
+        # Arrays are indexed faster by numbers of 64 bits.
+        account = account_no.astype(np.int64) - self.first_account
+        first, last, origin = (one[account] for one in self._bounds)
+        return Days(origin + day, first, last)
 
-    @cached_property
-    def _begins(self) -> Ints:
-        """Position in ``by_day`` at which each account begins."""
-        return np.cumsum(self._days + 1) - (self._days + 1)
-
-    def row_of(self, account_no: Whole, day: Whole) -> Shorts:
-        """Return the first row of accounts not before a day; the number of all rows if none."""
-        account = account_no - self.first_account
-        nth = np.clip(day - self._first[account], 0, self._days[account])
-        row: Shorts = self.by_day[self._begins[account] + nth]
-        return row
+    def row_of(self, days: Days, later: int = 0) -> Ints:
+        """Return the first row not before ``later`` days after each day; if none, `len(t)`."""
+        at = days.at + later
+        np.clip(at, days.first, days.last, out=at)
+        return self.by_day[at]
 
     def along(self, values: Ints) -> Ints:
         """Compute running sums along the rows of each account, in place."""
@@ -131,16 +142,20 @@ def portions(cursor: duckdb.DuckDBPyConnection, at_once: int) -> Iterator[Portio
         yield Portion.of(begin + 1, t[rows[0] : rows[-1]], rows - rows[0])
 
 
+Rows = Callable[[str | None], Iterator[PanelRows]]
+"""Returns the rows of a panel, or of a SELECT that reads `JOINED`, in batches of accounts."""
+
+
 @contextmanager
 def measured_rows(
     connection: duckdb.DuckDBPyConnection,
     plan: PanelSteps,
     progress: Progress | None = None,
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
-    """Run the steps; yield a cursor on their tables, and a function that queries the rows.
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Rows]]:
+    """Run the steps; yield a cursor on their tables, and a function that returns the rows.
 
-    The function takes SQL that reads `JOINED`, with one row per row of the grid and all measures.
-    It yields the result in batches of accounts, in order.
+    Given None, the function returns the rows of the panel. It also takes SQL that reads `JOINED`,
+    with one row per row of the grid and all measures. Accounts come in order.
     """
     in_memory = [
         step for step in plan.steps if isinstance(step, Carried) and _only_measured(step, plan)
@@ -149,13 +164,58 @@ def measured_rows(
     as_tables = [s for s in plan.steps if s not in in_memory and s.name not in unused]
     with temporary_tables(connection, as_tables, progress) as cursor:
 
-        def query(sql: str) -> Iterator[pa.Table]:
-            for rows in _rows(cursor, plan, in_memory):
-                cursor.register(JOINED, rows)
-                yield cursor.sql(sql).to_arrow_table()
-                cursor.unregister(JOINED)
+        def rows(select: str | None) -> Iterator[PanelRows]:
+            if select is None:
+                return _panel_rows(cursor, plan, in_memory)
+            return _selected(cursor, plan, in_memory, select)
 
-        yield cursor, query
+        yield cursor, rows
+
+
+def _selected(
+    cursor: duckdb.DuckDBPyConnection,
+    plan: PanelSteps,
+    in_memory: Sequence[Carried],
+    select: str,
+) -> Iterator[PanelRows]:
+    """Yield what a SELECT returns."""
+    for _, columns in _measures(cursor, plan, in_memory):
+        with _joined(cursor, columns):
+            yield PanelRows(cursor.sql(select).to_arrow_table())
+
+
+def _panel_rows(
+    cursor: duckdb.DuckDBPyConnection, plan: PanelSteps, in_memory: Sequence[Carried]
+) -> Iterator[PanelRows]:
+    """Yield the rows of the panel. Numbers that are simple arithmetic do not pass the database."""
+    carried = {c.name for step in in_memory for c in step.columns if c.how != "largest pair"}
+    rules = computable(plan.numbers, plan.write, carried)
+    needed = conditions(rules, plan.write)
+    listed = ", ".join(f"NOT COALESCE({sql}, FALSE) AS u{n}" for n, sql in enumerate(needed))
+    rest = plan.without(rules)
+    for portion, columns in _measures(cursor, rest, in_memory):
+        with _joined(
+            cursor, {n: c for n, c in columns.items() if n not in carried or rest.reads(n)}
+        ):
+            others = cursor.sql(rest.select_from(JOINED)).to_arrow_table()
+            found = cursor.sql(f"SELECT {listed or 1} FROM {JOINED}").fetchnumpy()
+        started = columns["started"].to_numpy().astype(np.int64)
+        unknown = dict(zip(needed, found.values(), strict=False))
+        value = NumbersOfRows(plan.write, portion.t, started, columns, unknown)
+        numbers = {name: partial(value, rule) for name, rule in rules.items()}
+        yield PanelRows(others, numbers, tuple(plan.indicators))
+
+
+@contextmanager
+def _joined(cursor: duckdb.DuckDBPyConnection, columns: Mapping[str, Any]) -> Iterator[None]:
+    """Register columns as `JOINED`."""
+    import pyarrow as pa
+
+    cursor.register(JOINED, pa.table(dict(columns)))
+    try:
+        yield
+    finally:
+        cursor.unregister(JOINED)
 
 
 def _only_measured(step: Step, plan: PanelSteps) -> bool:
@@ -166,10 +226,10 @@ def _only_measured(step: Step, plan: PanelSteps) -> bool:
     )
 
 
-def _rows(
+def _measures(
     cursor: duckdb.DuckDBPyConnection, plan: PanelSteps, in_memory: Sequence[Carried]
-) -> Iterator[pa.Table]:
-    """Yield the rows of the grid with all measures, in batches of accounts."""
+) -> Iterator[tuple[Portion, dict[str, Any]]]:
+    """Yield the columns that the panel is computed from, in batches of accounts."""
     import pyarrow as pa
 
     width = 32 + sum(len(step.columns) for step in in_memory)
@@ -187,7 +247,7 @@ def _rows(
                 columns |= _users(cursor, step.users, portion)
             else:
                 columns |= _carried_columns(cursor, step, portion)
-        yield pa.table(columns)
+        yield portion, columns
 
 
 def _used(
@@ -199,7 +259,7 @@ def _used(
 ) -> pa.Table:
     """Return the account and the columns of a table that the panel uses, for a batch."""
     columns = cursor.sql(f"FROM {table} LIMIT 0").columns
-    named = [name for name in columns if name in KEYS or plan.reads(quoted(name)[1:-1])]
+    named = [name for name in columns if name in ALWAYS or plan.reads(quoted(name)[1:-1])]
     listed = ", ".join(map(quoted, named))
     rows = cursor.sql(f"SELECT {listed} FROM {table} WHERE {portion.where} {order}")
     return rows.to_arrow_table().combine_chunks()
@@ -218,7 +278,7 @@ def _by_row(
 ) -> dict[str, Any]:
     """Return the columns of a table of measures at the rows of the grid."""
     found = _used(cursor, table, plan, portion)
-    row = portion.row_of(found["account_no"].to_numpy(), found["t"].to_numpy())
+    row = portion.row_of(portion.days(found["account_no"].to_numpy(), found["t"].to_numpy()))
     place = np.full(len(portion.t) + 1, -1)
     place[row] = np.arange(len(row))
     return _taken(found.drop_columns(KEYS), place[:-1])
@@ -228,14 +288,14 @@ def _carried_columns(
     cursor: duckdb.DuckDBPyConnection, step: Carried, portion: Portion
 ) -> dict[str, Any]:
     """Carry the columns of a step forward along the rows of a batch."""
-    import pyarrow as pa
-
-    reads: dict[str, _Read] = {}
-    changes = []
-    for number, change in enumerate(step.changes):
-        if change.sql not in reads:
-            reads[change.sql] = _Read.of(cursor, step, change, portion)
-        changes.append(reads[change.sql].on_rows(change, step.values_of(number), portion))
+    changes: dict[int, dict[str, Ints]] = {}
+    for sql in dict.fromkeys(change.sql for change in step.changes):
+        same = [number for number, one in enumerate(step.changes) if one.sql == sql]
+        if any(map(step.values_of, same)):
+            read = _Read.of(cursor, step, same, portion)
+            for number in same:
+                values, later = step.values_of(number), step.changes[number].later
+                changes[number] = read.on_rows(later, values, portion)
     columns: dict[str, Any] = {}
     for column in step.columns:
         if column.how == "largest pair":
@@ -245,11 +305,13 @@ def _carried_columns(
             continue
         here = [changes[term.change][term.value][term.member or 0] for term in column.terms]
         if column.how == "sum":
-            signed = [term.sign * one for term, one in zip(column.terms, here, strict=True)]
-            columns[column.name] = portion.along(np.sum(signed, axis=0))
+            total = np.zeros(len(portion.t), np.int64)
+            for term, one in zip(column.terms, here, strict=True):
+                (np.add if term.sign > 0 else np.subtract)(total, one, out=total)
+            columns[column.name] = portion.along(total)
         else:
             day = portion.largest(here[0])
-            columns[column.name] = pa.array(day + NOTHING, mask=day == 0)
+            columns[column.name] = np.ma.MaskedArray(day + NOTHING, mask=day == 0)
     return columns
 
 
@@ -260,38 +322,39 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
         (read["member"], read["account_no"], read["user_no"]), read["day"]
     )
     rows, members = len(portion.t) + 1, 1 + max(number for _, number in users.windows.values())
-    first = member * rows
-    counts: dict[int, Ints] = {}
+    first, days = member * rows, portion.days(account, day)
+    come = first + portion.row_of(days, 1)
+    changes: dict[int, Ints] = {}
     for window in {window for window, _ in users.windows.values()}:
-        changes = np.zeros(members * rows, np.int64)
-        begins, ends = apart[:-1] > window, apart[1:] > window
-        np.add.at(changes, first[begins] + portion.row_of(account[begins], day[begins] + 1), 1)
-        gone = portion.row_of(account[ends], day[ends] + window + 1)
-        np.subtract.at(changes, first[ends] + gone, 1)
-        counts[window] = changes.reshape(-1, rows)[:, :-1]
+        begins, ends = (one > window for one in (apart[:-1], apart[1:]))
+        here = np.zeros(members * rows, np.int64)
+        # Adding zeros takes less time than selecting the rows that begin or end a stay.
+        np.add.at(here, come, begins.astype(np.int64))
+        np.subtract.at(here, first + portion.row_of(days, window + 1), ends.astype(np.int64))
+        changes[window] = here.reshape(-1, rows)[:, :-1]
     return {
-        column: portion.along(counts[window][number].copy())
+        column: portion.along(changes[window][number])
         for column, (window, number) in users.windows.items()
     }
 
 
 @dataclass(frozen=True)
 class _Read:
-    """Source rows of changes: account, day, member and values."""
+    """Source rows of changes: values, days, and numbers of members times all rows."""
 
-    columns: Mapping[str, Any]
+    values: Mapping[str, Any]
+    days: Days
+    first: Ints
     members: int
 
     @classmethod
     def of(
-        cls, cursor: duckdb.DuckDBPyConnection, step: Carried, change: Change, portion: Portion
+        cls, cursor: duckdb.DuckDBPyConnection, step: Carried, same: Sequence[int], portion: Portion
     ) -> _Read:
-        """Read the values that all changes from the same rows need."""
-        same = [number for number, one in enumerate(step.changes) if one.sql == change.sql]
+        """Read the values that the changes with these numbers need, which are of the same rows."""
+        change = step.changes[same[0]]
         values = {name: how for number in same for name, how in step.values_of(number).items()}
         members = max(step.members_of(number) for number in same)
-        if not values:
-            return cls({}, members)
         listed = [
             f"CAST(COALESCE({value}, {0 if how == 'sum' else NOTHING}) AS BIGINT) AS {value}"
             for value, how in values.items()
@@ -299,25 +362,23 @@ class _Read:
         where = portion.where + (f" AND member < {members}" if change.by_member else "")
         listed += ["member"] if change.by_member else []
         select = f"SELECT {', '.join(['account_no', 'day', *listed])} FROM ({change.sql}) AS c"
-        return cls(cursor.sql(f"{select} WHERE {where}").fetchnumpy(), members)
+        read = cursor.sql(f"{select} WHERE {where}").fetchnumpy()
+        member = read.get("member", np.zeros(1, np.int64)).astype(np.int64)
+        days = portion.days(read["account_no"], read["day"])
+        return cls(read, days, member * (len(portion.t) + 1), members)
 
-    def on_rows(
-        self, change: Change, values: Mapping[str, How], portion: Portion
-    ) -> dict[str, Ints]:
+    def on_rows(self, later: int, values: Mapping[str, How], portion: Portion) -> dict[str, Ints]:
         """Return values by member and row: sums or maxima, and 0 if there are none."""
-        if not values:
-            return {}
         rows = len(portion.t) + 1
-        place = portion.row_of(self.columns["account_no"], self.columns["day"] + change.later)
-        if change.by_member:
-            place += np.int32(rows) * self.columns["member"].astype(np.int32)
+        place = portion.row_of(self.days, later)
+        place += self.first
         found = {}
         for value, how in values.items():
             on_rows = np.zeros(self.members * rows, np.int64)
             if how == "sum":
-                np.add.at(on_rows, place, self.columns[value])
+                np.add.at(on_rows, place, self.values[value])
             else:
-                np.maximum.at(on_rows, place, self.columns[value] - NOTHING)
+                np.maximum.at(on_rows, place, self.values[value] - NOTHING)
             found[value] = on_rows.reshape(self.members, rows)[:, :-1]
         return found
 
@@ -336,6 +397,7 @@ def _best_pair(
         f"SELECT account_no, day, (best){column.part} AS value FROM ({best}) AS b ORDER BY best"
     ).to_arrow_table()
     rank = np.zeros(len(portion.t) + 1, np.int64)
-    place = portion.row_of(ranked["account_no"].to_numpy(), ranked["day"].to_numpy())
+    account, day = ranked["account_no"].to_numpy(), ranked["day"].to_numpy()
+    place = portion.row_of(portion.days(account, day))
     np.maximum.at(rank, place, np.arange(1, len(place) + 1))
     return _taken(ranked.select(["value"]), portion.largest(rank[:-1]) - 1)["value"]

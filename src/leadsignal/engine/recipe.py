@@ -46,7 +46,7 @@ def panel_recipe(
         kept,
     )
     covered = {name for process in analysis.processes for name in process.behaviors}
-    added = {**ROW_COLUMNS, "behaviors": behaviors.row_columns(kept, covered, dialect.literal)}
+    added = {**ROW_COLUMNS, "behaviors": behaviors.row_columns(kept, covered, dialect.among)}
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
     if "behaviors" in sources:
         sources["behaviors"] = replace(sources["behaviors"], members=behaviors.members(kept))

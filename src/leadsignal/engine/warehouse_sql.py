@@ -18,7 +18,7 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
 from leadsignal.engine.grid import Step
 from leadsignal.errors import OptionError
-from leadsignal.ingestion.dialect import DuckDB, Spark
+from leadsignal.ingestion.dialect import Dialect, DuckDB, Spark
 from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted
 
@@ -112,6 +112,14 @@ class Warehouse(DuckDB):
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Return a placeholder."""
         return f"LS_DAYS({first}, {last}, {step})"
+
+    def among(self, column: str, texts: Iterable[str]) -> str:
+        """Compare with standard SQL."""
+        return Dialect.among(self, column, texts)
+
+    def position(self, column: str, texts: Iterable[str]) -> str:
+        """Compare with standard SQL."""
+        return Dialect.position(self, column, texts)
 
     def add_months(self, day: str, months: str) -> str:
         """Return a placeholder."""

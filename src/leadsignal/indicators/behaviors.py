@@ -54,22 +54,22 @@ def most_common(accounts: Mapping[str, int]) -> Behaviors:
 
 
 def row_columns(
-    kept: Behaviors, covered: Collection[str], literal: Callable[[str], str]
+    kept: Behaviors, covered: Collection[str], among: Callable[[str, Collection[str]], str]
 ) -> dict[str, str]:
     """Return the columns computed in each row of behaviors, as SQL.
 
-    ``counted_as`` is the behaviour if it has its own indicators, else empty.
+    ``counted_as`` is the behaviour if it has its own indicators, else empty. ``among`` returns SQL
+    for whether a column is one of several texts.
     """
 
-    def among(names: Collection[str], then: str, otherwise: str) -> str:
+    def split(names: Collection[str], then: str, otherwise: str) -> str:
         if not names:
             return otherwise
-        listed = ", ".join(map(literal, names))
-        return f"CASE WHEN behavior IN ({listed}) THEN {then} ELSE {otherwise} END"
+        return f"CASE WHEN {among('behavior', names)} THEN {then} ELSE {otherwise} END"
 
     return {
-        COUNTED_AS: among(kept.keep, "behavior", "''"),
-        IN_PROCESS: among(sorted(covered), "'yes'", "'no'"),
+        COUNTED_AS: split(kept.keep, "behavior", "''"),
+        IN_PROCESS: split(sorted(covered), "'yes'", "'no'"),
     }
 
 

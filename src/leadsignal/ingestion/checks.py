@@ -205,12 +205,12 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
     declared = _how_dates_are_written(intake, loaded) if notation.dates else ""
     yield from _spelt_checks(loaded, column, original, spellings, "a date", declared)
     spelt = "".join(f" AND ({one.condition}) IS NOT TRUE" for one in spellings)
-    given = f"{original} IS NOT NULL"
+    known = f"{original} IS NOT NULL"
     problem = f"there is no such date, or it is outside {early} to {late}"
     remedy = "Correct the date; leave the cell empty if the event has not happened."
-    yield Check(column.name, f"{given} AND {shaped}{spelt}", problem, remedy, original)
+    yield Check(column.name, f"{known} AND {shaped}{spelt}", problem, remedy, original)
     remedy = _how_dates_are_written(intake, loaded)
-    yield Check(column.name, f"{given} AND NOT {shaped}{spelt}", "is not a date", remedy, original)
+    yield Check(column.name, f"{known} AND NOT {shaped}{spelt}", "is not a date", remedy, original)
 
 
 def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:

@@ -5,6 +5,7 @@ Queries handle days as integers since 1970-01-01 and convert them back to dates 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -83,6 +84,15 @@ class Dialect(Protocol):
         """Convert an amount to a whole number of its smallest unit."""
         ...
 
+    def among(self, column: str, texts: Iterable[str]) -> str:
+        """Return whether a text is one of several."""
+        return f"{column} IN ({', '.join(map(self.literal, texts))})"
+
+    def position(self, column: str, texts: Iterable[str]) -> str:
+        """Return the number of a text in a list, from 0; NULL if it is not there."""
+        cases = (f"WHEN {self.literal(text)} THEN {number}" for number, text in enumerate(texts))
+        return f"CASE {column} {' '.join(cases)} END"
+
     def number_of(self, text: str) -> str:
         """Replace a unique text by a short value that sorts in the same order."""
         ...
@@ -131,6 +141,14 @@ class DuckDB(Dialect):
     def scaled(self, column: str, decimals: int) -> str:
         """Cast, which rounds; without the wide type, the product could overflow."""
         return f"CAST(CAST({column} AS DECIMAL(38,{decimals})) * {10**decimals} AS BIGINT)"
+
+    def among(self, column: str, texts: Iterable[str]) -> str:
+        """Search a list: unlike IN, it is searched once for each distinct text of a block."""
+        return f"list_contains([{', '.join(map(self.literal, texts))}], {column})"
+
+    def position(self, column: str, texts: Iterable[str]) -> str:
+        """Search a list, as in `among`."""
+        return f"list_position([{', '.join(map(self.literal, texts))}], {column}) - 1"
 
     def number_of(self, text: str) -> str:
         """Number the texts: integers are joined, grouped and sorted several times faster."""
