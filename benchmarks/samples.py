@@ -376,13 +376,13 @@ def summary(found: list[dict[str, Any]], truth: dict[str, float] | None) -> pd.D
             by_name[POOLED.get(of, name)].append(_compared(full, part, true))
     rows = []
     for name, lines in by_name.items():
-        apart, wide, error, added, ahead, full_ahead, *held = np.array(lines, dtype=float).T
+        apart, wide, error, added, ahead, full_ahead, *inside = np.array(lines, dtype=float).T
         typical = np.sqrt((wide**2).mean())
         rows.append((
             name, len(lines), apart.mean() / typical,
             apart.std(ddof=1) / np.sqrt(len(lines)) / typical, (wide / error).mean(),
             np.sqrt((apart**2).mean() / np.maximum((added**2).mean(), 1e-12)),
-            *np.mean(held, axis=1),
+            *np.mean(inside, axis=1),
             ahead.mean() / typical, full_ahead.mean() / np.sqrt((error**2).mean()),
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -397,10 +397,10 @@ def _compared(full: Number, part: Number, true: tuple[float, float]) -> tuple[fl
     """Return the distances, errors and whether intervals hold, of one number of one business."""
     (whole, error, lowest, highest, _), (value, wide, low, high, design) = full, part
     apart = value - whole
-    held = abs(apart) <= norm.ppf(0.975) * design if design == design else np.nan
+    inside = abs(apart) <= norm.ppf(0.975) * design if design == design else np.nan
     return (
         apart, wide, error, design, value - true[1], whole - true[0],
-        held, low <= true[1] <= high, lowest <= true[0] <= highest,
+        inside, low <= true[1] <= high, lowest <= true[0] <= highest,
     )  # fmt: skip
 
 

@@ -4,9 +4,9 @@ Weights of a trial, or by propensity, depend on parameters that are estimated fr
 accounts. An account therefore acts on an estimate in two ways: through its own rows, and through
 the parameters and so the weights of all rows. In a sample of customers, the second raises errors,
 because customers with large sampling weights determine the parameters but do not churn: intervals
-that took weights as known held 81 % of the values of all customers. With all customers it lowers
-them, and they are taken as known: with 400 accounts, intervals then cover 94.7 % (landmark) and
-94.8 % (trial), and otherwise 92.0 and 93.3 %.
+that took weights as known contained 81 % of the values of all customers. With all customers it
+lowers them, and they are taken as known: with 400 accounts, intervals then cover 94.7 % (landmark)
+and 94.8 % (trial), and otherwise 92.0 and 93.3 %.
 
 The log weight of a row depends on the linear predictors η (accounts × k) of its account, and these
 on q parameters. `WeightSlopes` has the derivatives by η, `WeightModel` those of η.
