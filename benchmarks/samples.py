@@ -1,18 +1,23 @@
 """Bias, standard errors and coverage of samples of customers, compared with all customers.
 
-    python benchmarks/samples.py [--businesses 100] [--accounts 700] [--share 0.3]
+    python benchmarks/samples.py [--businesses 100] [--first 0] [--accounts 500] [--share 0.3]
         [--only cohorts | panels] [--world WORLD] [--keep FILE]
 
 Each simulated business is analysed with all customers, and with a sample of all churned customers
-and a share of the others. For each estimate, ``apart`` is (sample - full) / standard error of the
-sample, averaged over the businesses. ``holds full`` is the share of intervals, with only the error
-that sampling adds, that contain the full value; that error comes from the influence of each account
-for cohorts, and is the sample's squared error minus the full one for audit and backtest. ``holds
-truth`` is the share of the printed intervals that contain the truth, next to that of the intervals
-with all customers. For cohorts the truth is that of the simulation; for audit and backtest it is
-the mean of the full values of all businesses of a world.
+and a share of the others. ``apart`` is the mean of sample - full, over the root mean square of the
+standard errors of samples. ``moved / added`` compares sample - full with the error that sampling
+adds, and ``holds full`` is the share of intervals with that error only that contain the full value;
+it follows from the influence of each account, which is at hand for cohorts only. ``holds truth`` is
+the share of the printed intervals that contain the truth, next to that of the intervals with all
+customers, and ``bias`` the mean distance from the truth, in standard errors.
 
-The models of a backtest are fitted on the sample, or on all customers.
+For cohorts the truth is that of the simulation, for audit and hazard ratios the mean of the full
+values of all businesses of a world. For a figure of a backtest it is the figure of the same models
+for 5,000 new accounts of the same world: what an interval says that takes the models as given.
+"Same models" are those of all customers, evaluated for the sample; "own models" of a sample are
+fitted to it.
+
+FILE keeps what was found, so that a run can be continued.
 """
 
 from __future__ import annotations
@@ -26,8 +31,10 @@ import json
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +53,14 @@ from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_ti
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.config.project import read_project
 from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.evaluation.alerts import (
+    EvaluableChurns,
+    EvaluationRows,
+    churns_to_evaluate,
+    rows_to_evaluate,
+)
+from leadsignal.evaluation.evaluation_rows import MethodEvaluation, calibrate, measure
+from leadsignal.evaluation.methods import Ranked, cut_offs, fitted, models_to_fit, rules
 from leadsignal.panel import Panel
 from leadsignal.stats.estimates import ClusteredEstimate
 
@@ -55,6 +70,15 @@ RARER = 3
 """How many times fewer leave than in the worlds of benchmarks/cohort_coverage.py."""
 ORIGINS, HORIZON = 2, 180
 METHODS = ("usage", "leading")
+CAPACITY = 0.1
+NEW = 5_000
+"""Accounts of the new customers whose outcomes give the truth of a backtest."""
+FIGURES = (
+    ("AUC", "auc", True),
+    ("recall ahead", "recall_ahead", True),
+    ("Brier score", "brier", False),
+    ("calibration slope", "calibration_slope", False),
+)
 
 
 # Cohorts --------------------------------------------------------------------------------------
@@ -71,7 +95,8 @@ def sampled(cohorts: DatedCohorts, share: float, rng: np.random.Generator) -> Da
     """Draw all that churned and a share of the others."""
     churned = cohorts.cause == CHURN
     kept = np.flatnonzero(churned | (rng.random(len(cohorts)) < share))
-    part = replace(cohorts, weight=np.where(churned, 1.0, 1 / share)).chosen(kept)
+    each = np.sum(~churned) / np.sum(~churned[kept])
+    part = replace(cohorts, weight=np.where(churned, 1.0, each)).chosen(kept)
     return replace(part, cluster=np.arange(len(kept)))
 
 
@@ -192,16 +217,32 @@ PANEL_WORLDS = ("leading", "drifting health")
 
 
 def panel_business(world: str, seed: int, accounts: int, share: float) -> dict[str, Any]:
-    """Return the figures of audit and backtest of one business, in full and from a sample."""
+    """Return the figures of audit and backtest of one business, in full and from a sample.
+
+    A figure of a backtest comes with its truth: that of the same models for many new customers.
+    """
     tables, analysis = business(world, seed, accounts)
-    full = ls.build_panel(tables, analysis, every="28d")
-    full = full.narrowed([*full.names(role="context"), *_some(full)])
+    full = panel_for(world, tables, analysis)
     part = panel_of(full, tables.sample_accounts(share, keep_churned=True, seed=seed))
     found: dict[str, Any] = {}
-    audits = [dict(of_audit(ls.audit_indicators(one, resamples=200))) for one in (full, part)]
-    found |= {key: (audits[0][key], audits[1][key]) for key in audits[0] if key in audits[1]}
-    tests = [dict(of_backtest(one)) for one in (full, part)]
-    return found | {key: (tests[0][key], tests[1][key]) for key in tests[0] if key in tests[1]}
+    for of in (of_audit, of_ratios):
+        whole, sample = (dict(of(one)) for one in (full, part))
+        found |= {key: (whole[key], sample[key]) for key in whole if key in sample}
+    return found | of_backtests(world, full, part)
+
+
+def panel_for(world: str, tables: ls.Tables, analysis: ls.SuccessAnalysis) -> Panel:
+    """Return a panel with the indicators of the panel of new customers."""
+    names = set(new_customers(world).names())
+    panel = ls.build_panel(tables, analysis, every="28d")
+    return panel.narrowed([name for name in panel.names() if name in names])
+
+
+@cache
+def new_customers(world: str) -> Panel:
+    """Return the panel of a business of many accounts, with context, usage and some others."""
+    panel = ls.build_panel(*business(world, 1_000_000, NEW), every="28d")
+    return panel.narrowed([*panel.names(role="context"), *_some(panel)])
 
 
 def _some(panel: Panel) -> list[str]:
@@ -219,9 +260,9 @@ def panel_of(full: Panel, sample: ls.Tables) -> Panel:
     return replace(full, frame=frame.reset_index(drop=True), sample=sample.sample, past=None)
 
 
-def of_audit(audit: ls.Audit) -> Iterator[tuple[str, Number]]:
+def of_audit(panel: Panel) -> Iterator[tuple[str, Number]]:
     """Yield the AUC of each indicator at the warning time."""
-    frame = audit.frame
+    frame = ls.audit_indicators(panel).frame
     columns = [frame[name].to_numpy(dtype=float) for name in ("ends", "auc", "low", "high")]
     for name, ends, auc, low, high in zip(frame["name"], *columns, strict=True):
         if ends >= 20 and 0 < low < high < 1:
@@ -229,20 +270,81 @@ def of_audit(audit: ls.Audit) -> Iterator[tuple[str, Number]]:
             yield f"audit: {name}", (auc, error, low, high, np.nan)
 
 
-def of_backtest(panel: Panel) -> Iterator[tuple[str, Number]]:
-    """Yield the figures that have an interval."""
-    result = ls.run_backtest(
-        panel, horizon=HORIZON, methods=METHODS, estimator="logistic", origins=ORIGINS
+def of_ratios(panel: Panel) -> Iterator[tuple[str, Number]]:
+    """Yield the logarithms of hazard ratios of segment, usage, and three other indicators."""
+    others = [name for name in _some(panel) if not name.startswith("usage")][:3]
+    wanted = ["segment", "usage_to_best", "usage_amount", *others]
+    chosen = [name for name in wanted if name in panel.names()]
+    table = ls.model.hazard_ratios(panel, indicators=chosen, over_tenure=False).table
+    columns = [table[name].to_numpy(dtype=float) for name in ("coef", "se(coef)")]
+    for name, coef, error in zip(table.index, *columns, strict=True):
+        margin = norm.ppf(0.975) * error
+        yield f"hazard ratio: {name}", (coef, error, coef - margin, coef + margin, np.nan)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a backtest evaluates: rows, churns, and the risks of each method."""
+
+    rows: EvaluationRows
+    churns: EvaluableChurns
+    ranked: dict[str, Ranked]
+
+    @classmethod
+    def of(cls, panel: Panel, cuts: list[date], models: Mapping[str, Any]) -> Replay:
+        """Rank the rows of a panel by models that may be fitted to another panel."""
+        rows = rows_to_evaluate(panel, cuts[0], HORIZON)
+        churns = churns_to_evaluate(rows, panel, ls.churn_events(panel))
+        ranked = [*rules(rows, ["usage"], 0), *fitted(rows, cuts, models, None)]
+        return cls(rows, churns, {one.name: one for one in ranked})
+
+    def with_risks_of(self, whole: Replay) -> Replay:
+        """Return the replay with the models of all customers, of which these are a sample."""
+        keys = [pd.MultiIndex.from_frame(one.rows.rows[["account_id", "snapshot_on"]])
+                for one in (whole, self)]  # fmt: skip
+        place = keys[0].get_indexer(keys[1])
+        ranked = {name: replace(one, risk=one.risk[place]) for name, one in whole.ranked.items()}
+        return replace(self, ranked=ranked)
+
+    def figures(self) -> dict[str, Number]:
+        """Return the figures that have an interval."""
+        found = {}
+        for name, ranked in self.ranked.items():
+            one = MethodEvaluation.of(ranked, self.rows, self.churns, CAPACITY)
+            slope = calibrate(one, self.rows) if ranked.is_probability else None
+            result = measure(one, self.rows, self.churns, slope)
+            for title, key, logit in FIGURES:
+                value, low, high = (getattr(result, key + end) for end in ("", "_low", "_high"))
+                if high > low:
+                    error = _error(value, low, high, logit)
+                    found[f"{name} {title}"] = value, error, low, high, np.nan
+        return found
+
+
+def of_backtests(world: str, full: Panel, part: Panel) -> dict[str, Any]:
+    """Return figures in full and from a sample, with the truth of each.
+
+    "Same models" are those of all customers, evaluated for a sample; other models of a sample are
+    fitted to it.
+    """
+    like, cuts = (
+        ls.ChurnModel(f"{HORIZON}d", estimator="logistic"),
+        cut_offs(full, HORIZON, ORIGINS),
     )
-    for method, one in result.methods.items():
-        for title, key, logit in (
-            ("AUC", "auc", True), ("recall ahead", "recall_ahead", True),
-            ("Brier score", "brier", False), ("calibration slope", "calibration_slope", False),
-        ):  # fmt: skip
-            value, low, high = (getattr(one, key + end) for end in ("", "_low", "_high"))
-            if value == value and low == low and high > low:
-                error = _error(value, low, high, logit)
-                yield f"backtest: {method} {title}", (value, error, low, high, np.nan)
+    models = [models_to_fit(one, METHODS, like, None).models for one in (full, part)]
+    whole, own = (
+        Replay.of(one, cuts, fits) for one, fits in zip((full, part), models, strict=True)
+    )
+    new = [Replay.of(new_customers(world), cuts, fits).figures() for fits in models]
+    in_full, fixed, refitted = (one.figures() for one in (whole, own.with_risks_of(whole), own))
+    found: dict[str, Any] = {}
+    for name in in_full.keys() & fixed.keys() & refitted.keys() & new[0].keys() & new[1].keys():
+        truths = [one[name][0] for one in new]
+        kind = "" if name.startswith("usage") else ", same models"
+        found[f"backtest: {name}{kind}"] = in_full[name], fixed[name], truths[0], truths[0]
+        if kind:
+            found[f"backtest: {name}, own models"] = in_full[name], refitted[name], *truths
+    return found
 
 
 def _error(value: float, low: float, high: float, logit: bool) -> float:
@@ -258,56 +360,74 @@ def _error(value: float, low: float, high: float, logit: bool) -> float:
 
 
 def summary(found: list[dict[str, Any]], truth: dict[str, float] | None) -> pd.DataFrame:
-    """Return one row a number (audit: all indicators together): bias, errors and coverage."""
+    """Return one row a number (all indicators together): bias, errors and coverage."""
     by_name: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    pairs: dict[str, list[tuple[Number, Number]]] = defaultdict(list)
+    pairs: dict[str, list[Any]] = defaultdict(list)
     for one in found:
-        for name, (full, part) in one.items():
-            pairs[name].append((full, part))
-    for name, values in pairs.items():
-        if truth is None and name.startswith("audit") and len(values) < len(found) / 2:
+        for name, values in one.items():
+            pairs[name].append(values)
+    for name, all_values in pairs.items():
+        of = name.split(":")[0]
+        if of in POOLED and len(all_values) < len(found) / 2:
             continue  # an indicator that is seldom known
-        true = truth[name] if truth else float(np.mean([full[0] for full, _ in values]))
-        group = "audit: AUC 90 days before" if name.startswith("audit") else name
-        for (whole, error, lowest, highest, _), (value, wide, low, high, design) in values:
-            added = np.sqrt(max(wide**2 - error**2, 0)) if np.isnan(design) else design
-            apart = value - whole
-            by_name[group].append(
-                (apart / wide, wide / error, apart**2, added**2,
-                 abs(apart) <= norm.ppf(0.975) * added, low <= true <= high,
-                 lowest <= true <= highest)
-            )  # fmt: skip
+        mean = float(np.mean([values[0][0] for values in all_values]))
+        for full, part, *own in all_values:
+            true = tuple(own) if own else (mean if truth is None else truth[name],) * 2
+            by_name[POOLED.get(of, name)].append(_compared(full, part, true))
     rows = []
     for name, lines in by_name.items():
-        z, ratio, away, added, full, true, own = np.array(lines, dtype=float).T
-        rows.append((name, len(lines), z.mean(), z.std(ddof=1) / np.sqrt(len(z)), ratio.mean(),
-                     np.sqrt(away.mean() / max(added.mean(), 1e-12)), full.mean(), true.mean(),
-                     own.mean()))  # fmt: skip
-    return pd.DataFrame(rows, columns=["number", "count", "apart", "apart_error", "error_ratio",
-                                       "moved_over_added", "holds_full", "holds_truth",
-                                       "full_holds_truth"])  # fmt: skip
+        apart, wide, error, added, ahead, full_ahead, *inside = np.array(lines, dtype=float).T
+        typical = np.sqrt((wide**2).mean())
+        rows.append((
+            name, len(lines), apart.mean() / typical,
+            apart.std(ddof=1) / np.sqrt(len(lines)) / typical, (wide / error).mean(),
+            np.sqrt((apart**2).mean() / np.maximum((added**2).mean(), 1e-12)),
+            *np.mean(inside, axis=1),
+            ahead.mean() / typical, full_ahead.mean() / np.sqrt((error**2).mean()),
+        ))  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+POOLED = {"audit": "audit: AUC 90 days before", "hazard ratio": "log hazard ratios"}
+COLUMNS = ["number", "count", "apart", "apart_error", "error_ratio", "moved_over_added",
+           "holds_full", "holds_truth", "full_holds_truth", "bias", "full_bias"]  # fmt: skip
+
+
+def _compared(full: Number, part: Number, true: tuple[float, float]) -> tuple[float, ...]:
+    """Return the distances, errors and whether intervals hold, of one number of one business."""
+    (whole, error, lowest, highest, _), (value, wide, low, high, design) = full, part
+    apart = value - whole
+    inside = abs(apart) <= norm.ppf(0.975) * design if design == design else np.nan
+    return (
+        apart, wide, error, design, value - true[1], whole - true[0],
+        inside, low <= true[1] <= high, lowest <= true[0] <= highest,
+    )  # fmt: skip
 
 
 def printed(world: str, table: pd.DataFrame) -> None:
+    row: Any
     for row in table.itertuples():
-        print(
-            f"| {world} | {row.number} | {row.count} | {row.apart:+.3f} ± {row.apart_error:.3f} |"
-            f" {row.error_ratio:.2f} | {row.moved_over_added:.2f} | {row.holds_full:.3f} |"
-            f" {row.holds_truth:.3f} | {row.full_holds_truth:.3f} |",
-            flush=True,
-        )
+        added = [float(cell) for cell in (row.moved_over_added, row.holds_full)]
+        cells = [
+            world, row.number, row.count, f"{row.apart:+.3f} ± {row.apart_error:.3f}",
+            f"{row.error_ratio:.2f}", *("" if np.isnan(cell) else f"{cell:.3f}" for cell in added),
+            f"{row.bias:+.2f}", f"{row.holds_truth:.3f}", f"{row.full_bias:+.2f}",
+            f"{row.full_holds_truth:.3f}",
+        ]  # fmt: skip
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 HEAD = """\
 | world | number | values | apart | error: sample / full | moved / added | holds full |\
- holds truth | full holds truth |
-|---|---|---|---|---|---|---|---|---|"""
+ bias | holds truth | bias, in full | full holds truth |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--businesses", type=int, default=100)
-    parser.add_argument("--accounts", type=int, default=700)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--only", choices=("cohorts", "panels"))
     parser.add_argument("--world")
@@ -317,6 +437,7 @@ def main() -> None:
     print(HEAD)
     kinds = {"cohorts": (cohort_business, tuple(cohort_worlds()), 2000),
              "panels": (panel_business, PANEL_WORLDS, options.accounts)}  # fmt: skip
+    kept = _kept(options.keep)
     for kind, (make, worlds, accounts) in kinds.items():
         if options.only not in (None, kind):
             continue
@@ -324,16 +445,30 @@ def main() -> None:
             if options.world not in (None, world):
                 continue
             found = []
-            for seed in range(options.businesses):
-                try:
-                    found.append(make(world, seed, accounts, options.share))
-                except ls.ModelError as error:
-                    print(f"{world}, {seed}: {error}", file=sys.stderr)
-                    continue
-                if options.keep:
-                    with options.keep.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps([world, seed, found[-1]]) + "\n")
+            for seed in range(options.first, options.first + options.businesses):
+                if (world, seed) not in kept:
+                    try:
+                        kept[world, seed] = make(world, seed, accounts, options.share)
+                    except ls.ModelError as error:
+                        print(f"{world}, {seed}: {error}", file=sys.stderr)
+                        continue
+                    _keep(options.keep, world, seed, kept[world, seed])
+                found.append(kept[world, seed])
             printed(world, summary(found, cohort_truth(world) if kind == "cohorts" else None))
+
+
+def _kept(file: Path | None) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return the businesses that an earlier run has kept."""
+    if file is None or not file.exists():
+        return {}
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return {(world, seed): found for world, seed, found in lines}
+
+
+def _keep(file: Path | None, world: str, seed: int, found: dict[str, Any]) -> None:
+    if file is not None:
+        with file.open("a", encoding="utf-8") as kept:
+            kept.write(json.dumps([world, seed, found]) + "\n")
 
 
 if __name__ == "__main__":

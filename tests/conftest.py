@@ -89,7 +89,7 @@ def business_results(
     """What a report is made of."""
     methods = ["random", "usage", "context", "all"]
     backtest = ls.run_backtest(business_panel, origins=1, estimator="logistic", methods=methods)
-    audit = ls.audit_indicators(business_panel, resamples=50)
+    audit = ls.audit_indicators(business_panel)
     found = ls.report.gather_findings(business, business_panel, audit=audit)
     return business_panel, backtest, business_scores, found
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.evaluation.matched_pairs import MatchedPairs
 from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedSets, match_ends
 from leadsignal.stats.normal import holm
 
@@ -74,7 +75,7 @@ def test_limits_of_an_auc_near_1_stay_in_range(business_panel: ls.Panel) -> None
     frame = frame[~frame["account_id"].isin(ending[24:])].copy()
     close = frame["known_within"].fillna(9999).to_numpy() < 200
     frame["tickets_opened_90d"] = np.random.default_rng(3).normal(size=len(frame)) + 2.4 * close
-    audit = ls.audit_indicators(replace(panel, frame=frame), leads=[0, 90], resamples=100)
+    audit = ls.audit_indicators(replace(panel, frame=frame), leads=[0, 90])
     for found in (audit.frame, audit.curves):
         known = found.dropna(subset=["auc", "low", "high"])
         assert ((known["low"] >= 0) & (known["low"] <= known["auc"])).all()
@@ -90,13 +91,13 @@ def test_noise_is_not_called_leading(business_panel: ls.Panel) -> None:
     wrong = 0
     for seed in range(20):
         panel = planted(business_panel, 100 + seed)
-        audit = ls.audit_indicators(panel, leads=[0, 90], resamples=100, seed=seed)
+        audit = ls.audit_indicators(panel, leads=[0, 90], seed=seed)
         wrong += "survey_score" in audit.names("leading")
     assert wrong <= 2
 
 
 def test_an_audit_of_the_business(business_panel: ls.Panel) -> None:
-    audit = ls.audit_indicators(business_panel, resamples=200)
+    audit = ls.audit_indicators(business_panel)
     names = {one.name for one in business_panel.indicators if one.role != "context"}
     assert set(audit.frame["name"]) == names
     undecided = audit.frame["verdict"] == "undecided"
@@ -114,10 +115,45 @@ def test_an_audit_of_the_business(business_panel: ls.Panel) -> None:
     assert len(audit.to_frame()) == len(names)
 
 
+def drawn_pairs(rng: np.random.Generator) -> tuple[MatchedPairs, np.ndarray]:
+    """Return 80 sets of three of 60 controls, and whether the churned has the higher value."""
+    of = np.repeat(np.arange(80), 3)
+    churned, control = np.repeat(rng.permutation(140)[:80], 3), rng.integers(80, 140, 240)
+    value = rng.normal(size=140)
+    higher = (value[churned] > value[control]).astype(float)
+    return MatchedPairs(of, churned, control, np.full(240, 1 / 3)), higher
+
+
+def test_the_error_counts_all_pairs_that_share_a_customer() -> None:
+    pairs, higher = drawn_pairs(np.random.default_rng(0))
+    higher[[4, 9]] = np.nan
+    found = pairs.auc(higher[:, None], np.ones(80, dtype=bool))
+    known = ~np.isnan(higher)
+    share = np.average(higher[known], weights=pairs.weight[known])
+    assert found.auc[0] == pytest.approx(share)
+    influence = np.where(known, pairs.weight * (higher - share), 0) / pairs.weight[known].sum()
+    total = 0.0
+    for one in range(240):
+        mine = {pairs.churned[one], pairs.control[one]}
+        for two in range(240):
+            if mine & {pairs.churned[two], pairs.control[two]}:
+                total += influence[one] * influence[two]
+    assert found.std_err[0] == pytest.approx(np.sqrt(total * 80 / 79))
+    assert found.ends[0] == 80
+
+
+def test_the_error_is_the_deviation_between_businesses() -> None:
+    """A bootstrap of customers, as in earlier versions, is 1.5 times as wide here."""
+    rng = np.random.default_rng(1)
+    drawn = [drawn_pairs(rng) for _ in range(600)]
+    found = [pairs.auc(higher[:, None], np.ones(80, dtype=bool)) for pairs, higher in drawn]
+    deviation = np.std([one.auc[0] for one in found])
+    error = np.sqrt(np.mean([one.std_err[0] ** 2 for one in found]))
+    assert error == pytest.approx(deviation, rel=0.1)
+
+
 def test_the_same_seed_gives_the_same_audit(business_panel: ls.Panel) -> None:
-    one, two = (
-        ls.audit_indicators(business_panel, leads=[0, 90], resamples=50, seed=4) for _ in range(2)
-    )
+    one, two = (ls.audit_indicators(business_panel, leads=[0, 90], seed=4) for _ in range(2))
     pd.testing.assert_frame_equal(one.frame, two.frame)
 
 

@@ -308,7 +308,7 @@ def test_warnings_reach_scores_backtest_and_audit(
     scores = ls.score_accounts(model, leaking, effects={})
     assert shows(scores, *LEAKS)
     assert shows(ls.scoring.score_panel(model, panel), *LEAKS)
-    assert shows(ls.audit_indicators(panel, resamples=20), *LEAKS)
+    assert shows(ls.audit_indicators(panel), *LEAKS)
     truth = panel.frame[["account_id", "snapshot_on"]].assign(
         risk=-panel.frame["ended_within"].to_numpy(dtype=float, na_value=9e9)
     )

@@ -65,7 +65,7 @@ def caught() -> Figure:
 def audit() -> Figure:
     """Leading and lagging indicators."""
     figure, axes = plt.subplots(figsize=(8.2, 4.6), layout="constrained")
-    ls.audit_indicators(panel(), resamples=200).plot(axes)
+    ls.audit_indicators(panel()).plot(axes)
     return figure
 
 

@@ -1,8 +1,9 @@
 """Samples of whole customers: who is in a sample, and how many customers each represents.
 
 Sampling depends on a hash of the customer id and a seed, so that every engine draws the same
-customers, whatever the order of the rows. If all churned customers are kept, the others have the
-weight 1 / share (Horvitz & Thompson 1952): churned customers carry most of the information.
+customers, whatever the order of the rows. If all churned customers are kept, each other one has the
+weight N/n: of the N that have not churned, n were drawn (post-stratification; Holt & Smith 1979).
+Unlike 1 / share, these weights add up to the number of customers.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class AccountSample:
     drawn_on : date
         Date on which churn was assessed for sampling.
     weights : Series
-        Number of customers that each account represents, by account_id: 1, or 1 / share.
+        Number of customers that each account represents, by account_id: 1, or the number of
+        customers that have not churned divided by how many of them were drawn.
     """
 
     share: float
@@ -130,12 +132,13 @@ def sample_of(kept: pd.DataFrame, share: float, of: int, drawn_on: date) -> Acco
     import pandas as pd
 
     churned = kept["churned"].to_numpy(dtype=bool)
-    weights = np.where(churned, 1.0, 1 / share)
+    customers, left = (int(part["customer"].nunique()) for part in (kept, kept[churned]))
+    weights = np.where(churned, 1.0, (of - left) / max(customers - left, 1))
     return AccountSample(
         share,
-        int(kept["customer"].nunique()),
+        customers,
         of,
-        int(kept.loc[churned, "customer"].nunique()),
+        left,
         drawn_on,
         pd.Series(weights, index=kept["account_id"].astype(str)),
     )

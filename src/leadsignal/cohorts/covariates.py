@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.estimated_weights import WeightModel, WeightSlopes
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 KNOTS = 5
 """Number of spline knots."""
+RIDGE = 1e-3
+"""Penalty on the coefficients of a propensity."""
 MIN_ACCOUNTS = 10
 """Values with fewer accounts are pooled."""
 
@@ -98,7 +101,7 @@ def _indicators(values: NDArray[Any]) -> Floats:
 
 
 def propensity(
-    X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3, weight: Floats | None = None
+    X: Floats, treated: NDArray[np.bool_], ridge: float = RIDGE, weight: Floats | None = None
 ) -> Floats:
     """Return P(treated | X) by logistic regression with a small ridge penalty (n).
 
@@ -117,6 +120,26 @@ def propensity(
         if np.abs(step).max() < 1e-8:
             break
     return 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+
+
+def slopes_of_propensity(
+    X: Floats, treated: NDArray[np.bool_], p: Floats, weight: Floats, account: Ints
+) -> WeightSlopes:
+    """Return how weights 1/p and 1/(1 − p) of rows depend on the propensity model.
+
+    ``X`` (accounts × p) has the covariates of all accounts; ``treated``, ``p``, ``weight`` and
+    ``account`` (n) belong to the rows that the model was fitted to.
+    """
+    design = np.column_stack((np.ones(len(X)), X))
+    rows = design[account]
+    information = (rows * (weight * p * (1 - p))[:, None]).T @ rows
+    scores = np.zeros_like(design)
+    np.add.at(scores, account, rows * (weight * (treated - p))[:, None])
+    information += RIDGE * np.eye(len(information))
+    influence = np.linalg.solve(information, scores.T).T.astype(np.float64, copy=False)
+    model = WeightModel(influence, 1, lambda by: design.T @ by[:, 0])
+    zero = np.zeros(len(account))
+    return WeightSlopes(zero.astype(np.intp), np.where(treated, p - 1, p), zero, model)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from leadsignal.survival.contrasts import probability_at, restricted_mean
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.estimates import Estimates
-from leadsignal.survival.inputs import Floats, Ints
+from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 MIN_AT_RISK = 10
 """Minimum number of rows at risk for which a curve is evaluated."""
@@ -73,6 +73,10 @@ def hazard_ratio(
     each = fit.influence
     if each is not None:
         influence[np.flatnonzero(np.bincount(cluster))] = each[:, place]
+    if intervals.slopes is not None:
+        of_rows = fit.residuals().influence[:, place]
+        through = intervals.slopes.through(intervals.account, of_rows)
+        influence += sums_by_code(cohorts.cluster, through, len(influence))
     return ClusteredEstimate(float(fit.coef[place]), influence), fit
 
 
@@ -85,12 +89,14 @@ def _slight(columns: Floats, levels: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The curves of two groups (0 and ``level``) of risk intervals."""
+    """The curves of two groups (0 and ``level``) of risk intervals.
+
+    If weights are not taken as known, every row is a cluster of ``curves``.
+    """
 
     intervals: RiskIntervals
     curves: Curves
-    cluster: Ints
-    clusters: int
+    cohorts: DatedCohorts
     level: int
     has_days: bool
     """Whether a restricted mean is meaningful; it is not for time-dependent groups."""
@@ -123,29 +129,40 @@ class Groups:
     def _both(self, lost: Estimates, whole: float) -> dict[int, ClusteredEstimate]:
         if lost.note:
             raise OptionError(f"{lost.what}: {lost.note}")
-        found = {}
-        for place, group in enumerate(lost.groups):
-            influence = np.zeros(self.clusters)
-            if lost.influence is not None:
-                influence[self.cluster] = -lost.influence[:, place]
-            found[int(str(group))] = ClusteredEstimate(
-                whole - float(lost.estimate[place]), influence
+        return {
+            int(str(group)): ClusteredEstimate(
+                whole - float(lost.estimate[place]), -self._influence(lost, place)
             )
-        return found
+            for place, group in enumerate(lost.groups)
+        }
+
+    def _influence(self, lost: Estimates, place: int) -> Floats:
+        """Return the influence of each cluster on a group, also through estimated weights."""
+        clusters, cluster = clusters_of(self.cohorts), self.cohorts.cluster[self.intervals.account]
+        found = np.zeros(clusters)
+        if lost.influence is None:
+            return found
+        influence = lost.influence[:, place]
+        if self.intervals.slopes is None:
+            found[np.flatnonzero(np.bincount(cluster))] = influence
+            return found
+        through = self.intervals.slopes.through(self.intervals.account, influence)
+        found += sums_by_code(cluster, influence, clusters)
+        return found + sums_by_code(self.cohorts.cluster, through, clusters)
 
 
 def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Groups:
     """Return the curves of ``level`` and of the first group, with errors clustered."""
     rows = intervals.of((0, level))
-    cluster = cohorts.cluster[rows.account]
+    known = rows.slopes is None
     curves = aalen_johansen(
         rows.stop, rows.cause, start=rows.start, weights=weights_of(rows, cohorts),
-        group=rows.group, cluster=cluster, bands=False,
+        group=rows.group, bands=False,
+        cluster=cohorts.cluster[rows.account] if known else np.arange(len(rows.account)),
     )  # fmt: skip
-    there = np.flatnonzero(np.bincount(cluster))
     in_motion = rows.method in ("time_dependent", "at_renewals")
     has_days = not in_motion or cohorts.since_the_start
-    return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
+    return Groups(rows, curves, cohorts, level, has_days)
 
 
 def median_day(intervals: RiskIntervals, cohorts: DatedCohorts, group: int) -> float:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.cohorts.dated import DAYS_A_MONTH, ContractTerms, DatedCohorts, rows_of
+from leadsignal.cohorts.estimated_weights import WeightSlopes
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
@@ -36,6 +37,8 @@ class RiskIntervals:
     The n rows have ``account`` (position among the cohorts' accounts), ``start``, ``stop``,
     ``cause``, ``group`` (level) and ``weight``. ``origin`` is the day from which the groups are
     compared. ``stratum`` is the stratum of each row; None if all rows are compared with each other.
+    ``slopes`` says how estimated weights depend on their parameters; None if they are taken as
+    known.
     """
 
     method: str
@@ -47,6 +50,7 @@ class RiskIntervals:
     weight: Floats
     origin: float
     stratum: Ints | None = None
+    slopes: WeightSlopes | None = None
 
     def of(self, levels: tuple[int, ...]) -> RiskIntervals:
         """Return the rows of some groups."""
@@ -57,7 +61,8 @@ class RiskIntervals:
         names = ("account", "start", "stop", "cause", "group", "weight")
         stratum = None if self.stratum is None else self.stratum[kept]
         rows = {name: getattr(self, name)[kept] for name in names}
-        return replace(self, **rows, stratum=stratum)
+        slopes = None if self.slopes is None else self.slopes.where(kept)
+        return replace(self, **rows, stratum=stratum, slopes=slopes)
 
     def since(self, day: float) -> RiskIntervals:
         """Return the rows from a day on, cut at that day."""
@@ -69,13 +74,13 @@ class RiskIntervals:
         cause = np.where(stop == self.stop[part], self.cause[part], 0)
         return replace(
             self, account=self.account[part], start=start, stop=stop, cause=cause,
-            group=self.group[part], weight=self.weight[part],
+            group=self.group[part], weight=self.weight[part], slopes=None,
             stratum=None if self.stratum is None else self.stratum[part],
         )  # fmt: skip
 
-    def weighted(self, weight: Floats) -> RiskIntervals:
+    def weighted(self, weight: Floats, slopes: WeightSlopes | None = None) -> RiskIntervals:
         """Return the rows with other weights."""
-        return replace(self, weight=weight)
+        return replace(self, weight=weight, slopes=slopes)
 
 
 def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:

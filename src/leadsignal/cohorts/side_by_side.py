@@ -20,7 +20,7 @@ from leadsignal.cohorts.contrasts import (
     e_value,
     finite_or_none,
 )
-from leadsignal.cohorts.covariates import columns_of, propensity
+from leadsignal.cohorts.covariates import columns_of, propensity, slopes_of_propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG
 from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day, rate
@@ -256,7 +256,10 @@ def _balanced(rows: RiskIntervals, cohorts: DatedCohorts, X: Floats, k: int) -> 
     inside, own = rows.group == k, cohorts.weights[rows.account]
     p = propensity(X[rows.account], inside, weight=own)
     share = np.average(inside, weights=own)
-    return rows.weighted(np.where(inside, share / p, (1 - share) / (1 - p)))
+    weight = np.where(inside, share / p, (1 - share) / (1 - p))
+    if cohorts.weight is None:
+        return rows.weighted(weight)
+    return rows.weighted(weight, slopes_of_propensity(X, inside, p, own, rows.account))
 
 
 def _contrasts(

@@ -30,11 +30,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.estimated_weights import WeightModel, WeightSlopes, hazard_influence
 from leadsignal.cohorts.risk_intervals import RiskIntervals, with_states_of
 from leadsignal.errors import ModelError
-from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.curves import kaplan_meier
-from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.survival.inputs import Bools, Floats, Ints, sums_by_code
+from leadsignal.survival.risk_sets import from_the_first
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,8 @@ class HistoryWeights:
     before each cut, in the arms "not by L" and "by L".
 
     ``after`` (n) is the weight from day L on of clones without an event, ``started`` (n) that of
-    clones from their event on. ``by_day`` (n) is 1 − G_i(L).
+    clones from their event on. ``by_day`` (n) is 1 − G_i(L). ``model`` has the parameters that the
+    weights depend on; None if they are taken as known.
     """
 
     without: Floats
@@ -53,6 +56,7 @@ class HistoryWeights:
     waiting: Floats
     started: Floats
     by_day: Floats
+    model: WeightModel | None = None
 
 
 def weights_from_history(
@@ -172,6 +176,11 @@ def _all_by(until: Floats, event: Floats, own: Floats) -> Callable[[Floats], Flo
     return by
 
 
+PRIOR = 1.0
+"""Penalty on log hazard ratios of the event: a normal prior with variance 1.
+
+Without it, weights far from the middle of a covariate vary so much that in samples of customers the
+mean days of those with an event lay 0.15 standard errors apart, and with it 0.06."""
 PIECES = 13
 """Maximum number of days before L at which weights change; all are days on which accounts end."""
 
@@ -218,7 +227,9 @@ def clone_and_weight(
     weights = (
         weights_from_history(cohorts, seen, event, day, cuts, X, history)
         if history
-        else _weights(cuts, event, stop, day, None if X is None else X[seen], own)
+        else _weights(
+            cuts, event, stop, day, None if X is None else X[seen], own, cohorts.weight is not None
+        )
     )
     until = np.minimum(event, stop)  # the clone has no event before this day
     parts = [
@@ -228,9 +239,12 @@ def clone_and_weight(
         _with_event(seen, event, stop, cause, weights.started, level),
     ]
     account, start, end, ended, group, weight = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+        np.concatenate(column) for column in list(zip(*parts, strict=True))[:6]
     )
-    clones = RiskIntervals("target_trial", account, start, end, ended, group, weight, 0.0)
+    clones = RiskIntervals(
+        "target_trial", account, start, end, ended, group, weight, 0.0,
+        slopes=_slopes(weights, parts, seen, len(cohorts)),
+    )  # fmt: skip
     after = clones.where(clones.stop > day)
     after = after.weighted(after.weight * cohorts.weights[after.account])
     weighting = _diagnosed(after, level, weights.by_day, event)
@@ -238,18 +252,46 @@ def clone_and_weight(
 
 
 def _weights(
-    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
-) -> HistoryWeights:
+    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats,
+    sampled: bool,
+) -> HistoryWeights:  # fmt: skip
     """Return the weights of clones, with F estimated from covariates at time zero."""
-    F = _event_by(np.append(cuts, day), event, stop, day, X, own)
+    F, model = _event_by(np.append(cuts, day), event, stop, day, X, own, sampled)
     by_day, before = F[:, -1], F[:, :-1]
     left = np.clip(1 - before, 1e-9, None)
     whole = np.clip(by_day, 1e-9, None)
     waiting = np.clip(by_day[:, None] - before, 0, None) / (whole[:, None] * left)
-    return HistoryWeights(1 / left, 1 / np.clip(1 - by_day, 1e-9, None), waiting, 1 / whole, by_day)
+    after = 1 / np.clip(1 - by_day, 1e-9, None)
+    return HistoryWeights(1 / left, after, waiting, 1 / whole, by_day, model)
 
 
-Part = tuple[Ints, Floats, Floats, Ints, Ints, Floats]
+Part = tuple[Ints, Floats, Floats, Ints, Ints, Floats, Ints]
+"""Account, start, stop, cause, group, weight, and number of the cut before which the weight holds
+(0 for weights that hold to the end)."""
+
+
+def _slopes(
+    weights: HistoryWeights, parts: Sequence[Part], seen: Ints, accounts: int
+) -> WeightSlopes | None:
+    """Return the derivatives of log weights by log G at the cuts and, in the last column, at L."""
+    if weights.model is None:
+        return None
+    before, after = 1 / weights.without, 1 / weights.after
+    between = np.maximum(before - after[:, None], 1e-12)
+    started = after / np.maximum(1 - after, 1e-12)
+    place = [np.searchsorted(seen, part[0]) for part in parts]
+    piece = [part[-1] for part in parts]
+    zero, one = ([np.full(len(part[0]), value) for part in parts] for value in (0.0, 1.0))
+    waiting = place[2], piece[2]
+    own = [-one[0], zero[1], (before / between - 1)[waiting], zero[3]]
+    last = [
+        zero[0], -one[1], (started[:, None] - after[:, None] / between)[waiting],
+        started[place[3]],
+    ]  # fmt: skip
+    return WeightSlopes(
+        np.concatenate(piece), np.concatenate(own), np.concatenate(last),
+        weights.model.of(seen, accounts),
+    )  # fmt: skip
 
 
 def _refuse_one_arm(
@@ -275,32 +317,69 @@ def _cuts(stop: Floats, cause: Ints, day: float) -> Floats:
 
 
 def _event_by(
-    times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats
-) -> Floats:
+    times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None, own: Floats,
+    sampled: bool,
+) -> tuple[Floats, WeightModel | None]:  # fmt: skip
     """Return P(E < t) for each account and time (n × k); for the last time, P(E ≤ L).
 
-    ``own`` (n) is the number of accounts that each represents.
+    ``own`` (n) is the number of accounts that each represents. In a sample, it is also returned how
+    the probabilities depend on all accounts.
     """
     until = np.minimum(np.minimum(event, stop), day)
     happened = event <= until
     at_start = until <= 0  # the event is on day 0
-    share = np.average(at_start, weights=own)
+    share = float(np.average(at_start, weights=own))
     later = ~at_start
     moments = np.append(np.nextafter(times[:-1], -np.inf), times[-1])
+    fit, risk = None, np.ones(len(own))
     if X is None:
         curve = kaplan_meier(until[later], happened[later], weights=own[later])[0]
-        left = np.concatenate(([1.0], curve.estimate))
-        without = left[np.searchsorted(curve.time, moments, side="right")]
-        return np.broadcast_to(1 - (1 - share) * without, (len(event), len(times)))
-    fit = fit_cox(
-        X[later], until[later], happened[later], weights=own[later], ridge=1e-6 * later.sum()
-    )
+        time, total = curve.time, -np.log(np.maximum(curve.estimate, 1e-300))
+    else:
+        fit = fit_cox(X[later], until[later], happened[later], weights=own[later], ridge=PRIOR)
+        baseline = fit.baseline()
+        time, total = baseline.time, np.cumsum(baseline.reference_hazard)
+        X = X - baseline.reference
+        risk = np.exp(fit.linear_predictor(X))
+    cumulative = np.append(0.0, total)[np.searchsorted(time, moments, side="right")]
+    by = 1 - (1 - share) * np.exp(-risk[:, None] * cumulative)
+    if not sampled:
+        return by, None
+    influence = np.zeros((len(own), 1 + len(moments) + (0 if X is None else X.shape[1])))
+    influence[:, 0] = own * (at_start - share) / own.sum()
+    rows = until[later], happened[later], own[later], risk[later]
+    influence[later, 1:] = _influence(rows, moments, fit)
+
+    def slope(by: Floats) -> Floats:
+        """Return slopes of log G = log(1 − share) − risk · hazard, with risk = exp(X β)."""
+        moved = risk[:, None] * by
+        beta = [] if X is None else (moved @ cumulative) @ X
+        return -np.concatenate(([by.sum() / (1 - share)], moved.sum(axis=0), beta))
+
+    return by, WeightModel(influence, len(moments), slope)
+
+
+def _influence(
+    rows: tuple[Floats, Bools, Floats, Floats], moments: Floats, fit: CoxFit | None
+) -> Floats:
+    """Return the influence of accounts on the cumulative hazards at moments, and on β.
+
+    ``rows`` are the ends of accounts, whether they have the event, weights and relative risks.
+    """
+    until, happened, own, risk = rows
+    time = np.unique(until[happened])
+    events = sums_by_code(np.searchsorted(time, until[happened]), own[happened], len(time))
+    if fit is None:
+        order = np.argsort(until)
+        left = own.sum() - from_the_first(own[order])[np.searchsorted(until[order], time)]
+        steps = time, events / left, 1 / np.maximum(left - events, 1e-300)
+        return hazard_influence(until, happened, own, risk, moments, steps)
     baseline = fit.baseline()
-    hazard = np.concatenate(([0.0], np.cumsum(baseline.reference_hazard)))
-    steps = hazard[np.searchsorted(baseline.time, moments, side="right")]
-    risk = np.exp(fit.linear_predictor(X - baseline.reference))
-    by: Floats = 1 - (1 - share) * np.exp(-risk[:, None] * steps)
-    return by
+    steps = time, baseline.reference_hazard, baseline.reference_hazard / events
+    mean = from_the_first(baseline.mean_increment)[np.searchsorted(time, moments, side="right")]
+    beta = fit.residuals().influence
+    hazard = hazard_influence(until, happened, own, risk, moments, steps)
+    return np.hstack((hazard - beta @ mean.T, beta))
 
 
 def _waiting(
@@ -314,7 +393,7 @@ def _waiting(
     end = np.minimum(cuts[piece], last[account])
     ended = np.where(end == stop[account], cause[account], 0)
     groups = np.full(len(account), group)
-    return seen[account], begin[piece], end, ended, groups, weight[account, piece]
+    return seen[account], begin[piece], end, ended, groups, weight[account, piece], piece
 
 
 def _after_without(
@@ -324,7 +403,7 @@ def _after_without(
     mine = np.flatnonzero((event > day) & (stop > day))
     start = np.full(len(mine), float(day))
     zero = np.zeros(len(mine), dtype=np.intp)
-    return seen[mine], start, stop[mine], cause[mine], zero, weight[mine]
+    return seen[mine], start, stop[mine], cause[mine], zero, weight[mine], zero
 
 
 def _with_event(
@@ -332,8 +411,8 @@ def _with_event(
 ) -> Part:
     """Return rows of clones from their event on, if it occurs by L."""
     mine = np.flatnonzero(event < stop)
-    groups = np.full(len(mine), group)
-    return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine]
+    groups, zero = np.full(len(mine), group), np.zeros(len(mine), dtype=np.intp)
+    return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine], zero
 
 
 def _diagnosed(after: RiskIntervals, level: int, by_day: Floats, event: Floats) -> Weighting:

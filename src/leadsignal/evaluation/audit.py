@@ -2,8 +2,8 @@
 
 In matched sets (``leadsignal.evaluation.matched_sets``), the AUC of an indicator is the probability
 that it is higher for the account that churned than for a similar account on the same day before the
-churn. Intervals come from resampling customers, because customers appear in several sets; intervals
-from resampling sets would be a quarter too narrow.
+churn. Standard errors allow for customers that appear in several sets
+(``leadsignal.evaluation.matched_pairs``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from leadsignal.arguments import checked, reads_weights
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
+from leadsignal.evaluation.matched_pairs import LEVEL, Estimates, MatchedPairs
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.evaluation.plots import audit_curves
 from leadsignal.files.records import json_fields, json_ready, json_rows
@@ -97,8 +98,6 @@ MARGIN = 0.53
 """AUC beyond which an indicator leads; adoption lifts usage slightly, which should not count."""
 NOTHING = 0.55
 """An indicator is uninformative if the upper bound of its AUC stays below this."""
-LEVEL = 0.95
-RESAMPLES = 500
 MIN_EVENTS = 20
 BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
 
@@ -195,7 +194,6 @@ def audit_indicators(
     *,
     warning_time: Duration | None = None,
     leads: Sequence[int] = tuple(range(0, 361, 30)),
-    resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Audit:
@@ -210,7 +208,7 @@ def audit_indicators(
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ls.audit_indicators(panel, resamples=50).warning_time
+    >>> ls.audit_indicators(panel).warning_time
     90
     """
     panel.refuse_sample("an audit", of_rows=True)
@@ -225,14 +223,14 @@ def audit_indicators(
         )
     sets = match_ends(panel, seed=seed)
     values = [coded(one, sets.rows) for one in indicators]
-    bootstrap = Resampling.of_sets(sets, resamples, seed)
+    pairs = MatchedPairs.of_sets(sets)
     tested = _Compared(sets, values)
     early, last = tested.at(time), tested.at(0)
     everyone = np.ones(len(sets), dtype=bool)
-    confirmed = bootstrap.auc(early, everyone)
-    now = bootstrap.auc(last, everyone)
-    rise = bootstrap.rise(last, early)
-    curves = _curves(tested, bootstrap, indicators, sorted({*map(int, leads)}), progress)
+    confirmed = pairs.auc(early, everyone)
+    now = pairs.auc(last, everyone)
+    rise = pairs.rise(last, early)
+    curves = _curves(tested, pairs, indicators, sorted({*map(int, leads)}), progress)
     frame = _verdicts(indicators, confirmed, now, rise, curves)
     return Audit(
         frame, curves, time, len(sets), sets.without, sets.on_risk,
@@ -257,69 +255,6 @@ def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
-    """AUC of each indicator (k), its standard error, and the number of churns used."""
-
-    auc: Floats
-    std_err: Floats
-    ends: Ints
-
-    def within(self, least: float, most: float) -> tuple[Floats, Floats]:
-        """Return the confidence limits, kept between two bounds."""
-        margin = normal_quantile(LEVEL) * self.std_err
-        return np.maximum(self.auc - margin, least), np.minimum(self.auc + margin, most)
-
-
-@dataclass(frozen=True, eq=False)
-class Resampling:
-    """Weights of pairs: ``own`` (pairs), which sum to 1 in each set, and ``resampled``.
-
-    ``resampled`` has shape (resamples, pairs). Customers are drawn with replacement, and a pair
-    counts as often as the customer of its case times that of its control.
-    """
-
-    own: Floats
-    resampled: NDArray[np.float32]
-    of: Ints
-
-    @classmethod
-    def of_sets(cls, sets: MatchedSets, resamples: int, seed: int) -> Resampling:
-        """Draw bootstrap samples of the customers of matched sets."""
-        customers = int(sets.customer.max(initial=0)) + 1
-        rng = np.random.default_rng(seed)
-        draws = rng.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
-        own = 1 / np.bincount(sets.of)[sets.of]
-        light = own.astype(np.float32)
-        mine, other = sets.customer[sets.case[sets.of]], sets.customer[sets.control]
-        pairs = np.empty((resamples, len(own)), dtype=np.float32)
-        # Row by row, because the customers of one resample fit into the CPU cache.
-        for row, times in zip(pairs, draws.astype(np.float32), strict=True):
-            np.multiply(times[mine], times[other], out=row)
-            row *= light
-        return cls(own, pairs, sets.of)
-
-    def auc(self, pairs: Floats, kept: NDArray[np.bool_]) -> Estimates:
-        """Return the means of ``pairs`` (pairs, k) over the sets that are kept, ignoring NaN."""
-        known = ~np.isnan(pairs) & kept[self.of][:, None]
-        value = np.where(known, pairs, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            estimate = (self.own @ value) / (self.own @ known)
-            light = known.astype(np.float32)
-            resampled = (self.resampled @ value.astype(np.float32)) / (self.resampled @ light)
-        resampled = np.where(np.isfinite(resampled), resampled, estimate)
-        first = np.flatnonzero(np.append(True, self.of[1:] != self.of[:-1]))
-        ends = (np.add.reduceat(known, first, axis=0) > 0).sum(axis=0)
-        return Estimates(estimate, resampled.std(axis=0, ddof=1, dtype=np.float64), ends)
-
-    def rise(self, last: Floats, early: Floats) -> Estimates:
-        """Return how much further from 0.5 the AUC is at the last snapshot, for the same pairs."""
-        both = last - early
-        side = np.sign(np.nan_to_num(np.where(np.isnan(both), 0.0, last - 0.5)).T @ self.own)
-        found = self.auc(both, np.ones(int(self.of.max()) + 1, dtype=bool))
-        return Estimates(side * found.auc, found.std_err, found.ends)
-
-
-@dataclass(frozen=True, eq=False)
 class _Compared:
     """The pairs of matched sets, compared in each indicator some days before the churn."""
 
@@ -339,9 +274,12 @@ class _Compared:
 
 
 def _curves(
-    compared: _Compared, bootstrap: Resampling, indicators: Sequence[Indicator],
-    leads: Sequence[int], progress: Progress | None,
-) -> pd.DataFrame:  # fmt: skip
+    compared: _Compared,
+    pairs: MatchedPairs,
+    indicators: Sequence[Indicator],
+    leads: Sequence[int],
+    progress: Progress | None,
+) -> pd.DataFrame:
     """Return the AUC by lead for the churned accounts that already existed at the longest lead.
 
     Leads with fewer than 20 churns are left out.
@@ -351,7 +289,7 @@ def _curves(
     fixed = there[used[-1]]
     parts = []
     for number, lead in enumerate(used):
-        found = bootstrap.auc(compared.at(lead), fixed)
+        found = pairs.auc(compared.at(lead), fixed)
         low, high = found.within(0, 1)
         columns = {
             "name": [one.name for one in indicators],

@@ -115,18 +115,18 @@ class MethodEvaluation:
             return RowEstimate(share.estimate, influence, share.bounds)
         counted = np.zeros(len(influence), dtype=bool)
         counted[churns.chance] = mine
-        if 0 < share.estimate < 1 and (evaluation.weight != evaluation.weight[0]).any():
+        if 0 < share.estimate < 1:
             influence += self._through_capacity(evaluation, counted)
         return RowEstimate(share.estimate, influence, share.bounds, counted)
 
     def _through_capacity(
         self, evaluation: EvaluationRows, counted: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Return the influence of each sampled row on a recall through the alert threshold.
+        """Return the influence of each row on a recall through the alert threshold.
 
-        The threshold is a quantile of the risks of all rows of a day, estimated from the sample. A
-        row that is alerted displaces others at the margin. The frequency of ``counted`` churns
-        there is that between half the capacity and one and a half times the capacity.
+        The threshold is a quantile of the risks of the rows of a day, so that other customers would
+        have another one. A row that is alerted displaces others at the margin. The frequency of
+        ``counted`` churns there is that between half the capacity and one and a half times it.
         """
         weight, day = evaluation.weight, np.unique(evaluation.day, return_inverse=True)[1]
         whole = np.bincount(day, weight)

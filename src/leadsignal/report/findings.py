@@ -105,7 +105,7 @@ def gather_findings(
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> panel = ls.build_panel(tables, ls.read_success_analysis(ls.sample_folder()))
-    >>> audit = ls.audit_indicators(panel, resamples=50)
+    >>> audit = ls.audit_indicators(panel)
     >>> "adoption" in ls.report.gather_findings(tables, panel, audit=audit).there
     True
     """

@@ -63,7 +63,8 @@ class DesignEncoder:
 
     def __init__(self, decisions: CoxDesign) -> None:
         self.frame = decisions.frame
-        self.days = decisions.days
+        self.weight = decisions.weight if decisions.sampled else None
+        self.days = decisions.days * decisions.weight
         self.churns = decisions.churns
 
     def code(self, indicator: Indicator) -> Iterator[Coded]:
@@ -81,7 +82,7 @@ class DesignEncoder:
         return self.churns * float(self.days[rows].sum() / self.days.sum())
 
     def _why_rare(self, rows: Bools) -> str | None:
-        share, expected = float(rows.mean()), self.expected(rows)
+        share, expected = float(np.average(rows, weights=self.weight)), self.expected(rows)
         if share >= MIN_SHARE and expected >= MIN_EXPECTED:
             return None
         return f"{share_text(share, 1)} of rows, {expected:.1f} churns expected there"
@@ -89,7 +90,7 @@ class DesignEncoder:
     def _number(self, indicator: Indicator, values: Floats) -> Iterator[Coded]:
         known = ~np.isnan(values)
         # Sort once, because many quantiles are needed.
-        ordered = np.sort(values[known])
+        ordered = in_order(values[known], None if self.weight is None else self.weight[known])
         distinct, counts = np.unique(ordered, return_counts=True)
         usual = distinct[counts.argmax()]
         rare = self._why_rare(known & (values != usual))
@@ -152,6 +153,21 @@ class DesignEncoder:
             return "adopted"
         # NO_VALUE is the reference only if no other state is common.
         return max(rows, key=lambda state: (state != NO_VALUE, float(self.days[rows[state]].sum())))
+
+
+def in_order(values: Floats, weight: Floats | None) -> Floats:
+    """Return sorted values; with weights, each as often as in all rows, in proportion.
+
+    >>> in_order(np.array([2.0, 1.0, 3.0, 1.0]), np.array([6.0, 1.0, 1.0, 1.0]))
+    array([1., 2., 2., 2.])
+    """
+    order = np.argsort(values)
+    if weight is not None:
+        running = np.cumsum(weight[order])
+        places = (np.arange(len(values)) + 0.5) / len(values) * running[-1]
+        order = order[np.searchsorted(running, places)]
+    found: Floats = values[order]
+    return found
 
 
 def _middle(ordered: Floats) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.end_of_risk import NO_REASON, rows_at_risk
+from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.panel import Panel
 from leadsignal.survival.inputs import Bools, Floats
@@ -25,7 +26,8 @@ class CoxDesign:
     """Rows before the end was known, at risk on (start, stop] in days of tenure.
 
     ``frame`` has the panel rows; ``event`` (n) marks the requested churns and ``churn`` (n) all
-    churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` is the
+    churns, each on the day it was known; ``customer`` (n) are the clusters; ``weight`` (n) is the
+    number of rows that each represents: 1, unless the customers are a sample. ``pending`` is the
     number of accounts that have given notice and whose contract still runs: churns whose reason is
     not yet known. ``unseen`` is the number of accounts whose end was known before their first row.
     """
@@ -36,6 +38,7 @@ class CoxDesign:
     event: Bools
     churn: Bools
     customer: NDArray[Any]
+    weight: Floats
     causes: tuple[str, ...]
     left_out: tuple[str, ...]
     pending: int
@@ -45,6 +48,11 @@ class CoxDesign:
     def days(self) -> Floats:
         """Days at risk of each row (n)."""
         return self.stop - self.start
+
+    @property
+    def sampled(self) -> bool:
+        """Whether rows represent different numbers of rows."""
+        return bool((self.weight != 1).any())
 
     @property
     def churns(self) -> int:
@@ -59,7 +67,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     events. Raises OptionError for an unknown cause, and ModelError if fewer than 10 churns are
     left.
     """
-    panel.refuse_sample("a hazard ratio")
+    panel.refuse_sample("a hazard ratio", of_rows=True)
     every = _churn_causes(panel)
     causes = _causes_to_keep(every, cause, without)
     frame, stop, ended, pending, unseen = _before_known(panel)
@@ -79,6 +87,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
         event,
         churn,
         customer.to_numpy(),
+        np.ones(len(frame)) if panel.weight is None else frame[SAMPLE_WEIGHT].to_numpy(float),
         causes,
         tuple(name for name in every if name not in causes),
         pending,

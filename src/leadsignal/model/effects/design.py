@@ -46,6 +46,7 @@ class Design:
             self.decisions.event if event is None else event,
             start=self.decisions.start,
             strata=None if self.strata is None else self.strata.codes,
+            weights=self.decisions.weight,
             cluster=self.decisions.customer,
             ridge=self.ridge,
             names=[column.name for column in self.columns],

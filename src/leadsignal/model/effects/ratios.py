@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, reads_weights
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.indicators import Indicator
@@ -29,6 +29,7 @@ FEW_CHURNS_A_COLUMN = 5
 
 
 @checked
+@reads_weights
 def hazard_ratios(
     panel: Panel,
     *,
@@ -55,7 +56,8 @@ def hazard_ratios(
     with variance 1/ridge on each log hazard ratio (0: none). ``by`` is a category whose segments
     get their own ratios, shrunken towards the mean of segments. ``level`` is the confidence level.
     If ratios change over time, ``over_tenure`` also fits them by thirds of tenure, which takes
-    about half as long again.
+    about half as long again. In a sample of customers, rows have its weights (Binder 1992; Lin
+    2000), and it is not tested whether ratios change.
 
     A ratio compares the ends of an interquartile range, a state with its reference, or "no value"
     with the median: see ``step`` and ``reference`` in the result. Raises OptionError for unknown
@@ -74,7 +76,7 @@ def hazard_ratios(
     chosen, redundant = one_of_each(chosen) if indicators is None else (chosen, [])
     design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
     fit = design.fit()
-    proportionality = proportionality_table(fit, design.columns)
+    proportionality = proportionality_table(fit, design.columns, tested=not decisions.sampled)
     changing = list(proportionality.index[proportionality["changes"]])
     total = design.fit(decisions.churn) if decisions.left_out else None
     return HazardRatios(
@@ -89,6 +91,7 @@ def hazard_ratios(
         level=level,
         notes=_notes(design),
         warnings=affecting(panel.warnings, "hazard_ratios"),
+        sample=panel.sample,
     )
 
 
@@ -261,7 +264,7 @@ def without_collinear(
     information = information_at_one(columns, decisions, strata)
     variance = np.diag(information)
     for j, column in enumerate(columns):
-        overall = float(column.coded.var()) * decisions.churns
+        overall = _variance(column.coded, decisions.weight) * decisions.churns
         if variance[j] <= MIN_WITHIN * overall:
             left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
             continue
@@ -276,13 +279,17 @@ def without_collinear(
     return [columns[j] for j in kept], left_out
 
 
+def _variance(values: Floats, weight: Floats) -> float:
+    return float(np.average((values - np.average(values, weights=weight)) ** 2, weights=weight))
+
+
 def information_at_one(
     columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> Floats:
     """Return the information (p × p) of the columns at hazard ratios of one."""
     X = np.column_stack([column.coded for column in columns])
     sets = RiskSets.of(decisions.stop, decisions.event, decisions.start, strata)
-    likelihood = PartialLikelihood(X, sets, np.ones(len(X)), None, True)
+    likelihood = PartialLikelihood(X, sets, decisions.weight, None, True)
     information: Floats = likelihood.evaluate(np.zeros(len(columns))).information
     return information
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal.account_sample import AccountSample
 from leadsignal.files.records import json_rows
 from leadsignal.ingestion.loaded_table import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
@@ -41,6 +42,8 @@ class HazardRatios(Result):
     thirds of churns (None if none do). ``by_segment`` has ratios by segment, if requested.
     ``causes`` are counted and ``causes_left_out`` are not; ``level`` is the confidence level;
     ``notes`` should be read first; ``warnings`` are plausibility warnings about the tables.
+    ``sample`` is the sample of customers that was used, None for all of them; numbers of rows,
+    customers and churns are those of the sample.
     """
 
     table: pd.DataFrame
@@ -54,6 +57,7 @@ class HazardRatios(Result):
     level: float
     notes: tuple[str, ...]
     warnings: tuple[DataWarning, ...] = ()
+    sample: AccountSample | None = None
 
     def _table(self) -> pd.DataFrame:
         return self.table
@@ -72,6 +76,7 @@ class HazardRatios(Result):
             "left_out": [asdict(part) for part in self.left_out],
             "proportionality": json_rows(self.proportionality.reset_index()),
             "over_tenure": [] if self.over_tenure is None else json_rows(self.over_tenure),
+            "sample": self.sample.to_dict() if self.sample else None,
             "by_segment": [] if self.by_segment is None else json_rows(self.by_segment),
         }
 
@@ -93,7 +98,7 @@ class HazardRatios(Result):
         )
 
     def _remarks(self) -> list[str]:
-        remarks = [CAUTION, *self.notes]
+        remarks = [*([self.sample.line] if self.sample else []), CAUTION, *self.notes]
         changing = list(self.proportionality.index[self.proportionality["changes"]])
         if changing:
             see = "" if self.over_tenure is None else ", see over_tenure"

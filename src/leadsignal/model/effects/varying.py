@@ -102,6 +102,7 @@ def _own_ratios(
     fit = fit_cox(
         np.column_stack([*split, *rest]), data.stop[rows], data.event[rows],
         start=data.start[rows], strata=strata, cluster=data.customer[rows], ridge=ridges,
+        weights=data.weight[rows],
     )  # fmt: skip
     careful = with_careful_errors(fit).robust_se
     error = (fit.se if careful is None else careful)[: len(split)]
@@ -114,12 +115,19 @@ def _own_ratios(
 SIGNIFICANT = 0.05
 
 
-def proportionality_table(fit: CoxFit, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return one row per indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes."""
+def proportionality_table(
+    fit: CoxFit, columns: Sequence[Column], *, tested: bool = True
+) -> pd.DataFrame:
+    """Return one row per indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes.
+
+    The test does not allow for sampling of customers; without it, everything is NaN.
+    """
     terms = [column.indicator.name for column in columns]
-    tested = fit.test_proportionality(terms=terms).to_frame().drop(index="GLOBAL")
+    table = fit.test_proportionality(terms=terms).to_frame().drop(index="GLOBAL")
     shown = list(dict.fromkeys(c.indicator.name for c in columns if c.shown))
-    frame = tested.loc[shown].rename_axis("indicator")
+    frame = table.loc[shown].rename_axis("indicator")
+    if not tested:
+        frame = frame.assign(chisq=np.nan, p=np.nan)
     frame["p (Holm)"] = holm(frame["p"].to_numpy())
     frame["changes"] = frame["p (Holm)"] < SIGNIFICANT
     return frame
@@ -146,7 +154,8 @@ def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataF
     fit = fit_cox(
         np.column_stack(blocks), stop, rows.event[row] & last, start=start,
         strata=None if design.strata is None else design.strata.codes[row],
-        cluster=rows.customer[row], ridge=max(design.ridge, 1e-6), names=names,
+        cluster=rows.customer[row], weights=rows.weight[row], ridge=max(design.ridge, 1e-6),
+        names=names,
     )  # fmt: skip
     return _by_third(design, with_careful_errors(fit), changing, cuts, level)
 
