@@ -20,7 +20,7 @@ from leadsignal.files.outputs import (
 
 Kind = FileKind | FolderKind | None
 Outputs = Callable[[argparse.Namespace], Iterable[tuple[Path, Kind]]]
-INPUTS = ("model", "scores", "contacts", "earlier")
+INPUTS = ("model", "scores", "contacts")
 """Options that name inputs of a command."""
 
 

@@ -136,11 +136,11 @@ def measured_rows(
     connection: duckdb.DuckDBPyConnection,
     plan: PanelSteps,
     progress: Progress | None = None,
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[..., Iterator[pa.Table]]]]:
     """Run the steps; yield a cursor on their tables, and a function that queries the rows.
 
     The function takes SQL that reads `JOINED`, with one row per row of the grid and all measures.
-    It yields the result in batches of accounts, in order.
+    It yields the result in batches of accounts, in order; further SQL is run after each batch.
     """
     in_memory = [
         step for step in plan.steps if isinstance(step, Carried) and _only_measured(step, plan)
@@ -149,10 +149,12 @@ def measured_rows(
     as_tables = [s for s in plan.steps if s not in in_memory and s.name not in unused]
     with temporary_tables(connection, as_tables, progress) as cursor:
 
-        def query(sql: str) -> Iterator[pa.Table]:
+        def query(sql: str, *also: str) -> Iterator[pa.Table]:
             for rows in _rows(cursor, plan, in_memory):
                 cursor.register(JOINED, rows)
                 yield cursor.sql(sql).to_arrow_table()
+                for statement in also:
+                    cursor.execute(statement)
                 cursor.unregister(JOINED)
 
         yield cursor, query
@@ -183,7 +185,7 @@ def _rows(
         for name in tables:
             columns |= _by_row(cursor, name, plan, portion)
         for step in in_memory:
-            if step.users:
+            if step.users and not step.users.late:
                 columns |= _users(cursor, step.users, portion)
             else:
                 columns |= _carried_columns(cursor, step, portion)
@@ -248,7 +250,7 @@ def _carried_columns(
             signed = [term.sign * one for term, one in zip(column.terms, here, strict=True)]
             columns[column.name] = portion.along(np.sum(signed, axis=0))
         else:
-            day = portion.largest(here[0])
+            day = portion.largest(np.maximum.reduce(here))
             columns[column.name] = pa.array(day + NOTHING, mask=day == 0)
     return columns
 
@@ -269,10 +271,27 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
         gone = portion.row_of(account[ends], day[ends] + window + 1)
         np.subtract.at(changes, first[ends] + gone, 1)
         counts[window] = changes.reshape(-1, rows)[:, :-1]
-    return {
+    found = {
         column: portion.along(counts[window][number].copy())
         for column, (window, number) in users.windows.items()
     }
+    return _from_first(cursor, users, portion, found) if users.carried else found
+
+
+def _from_first(
+    cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion, found: Mapping[str, Ints]
+) -> dict[str, Ints]:
+    """Shift counts such that they begin with those that are known at the first snapshot."""
+    listed = ", ".join(map(quoted, found))
+    known = cursor.sql(
+        f"SELECT account_no, {listed} FROM {users.carried} WHERE {portion.where}"
+    ).fetchnumpy()
+    account, shifted = known["account_no"] - portion.first_account, {}
+    for column, values in found.items():
+        shift = np.zeros(len(portion.counts), np.int64)
+        shift[account] = known[column] - values[portion.first_row[account]]
+        shifted[column] = values + np.repeat(shift, portion.counts)
+    return shifted
 
 
 @dataclass(frozen=True)

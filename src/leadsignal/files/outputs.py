@@ -109,6 +109,7 @@ CACHE = FolderKind(
     ".gitignore",
     b"leadsignal cache",
 )
+PANEL_FOLDER = FolderKind("a panel in a folder", r"panel\.json|snapshots|state", alone=False)
 DEMO = FolderKind("the demo's", r"panel\.parquet|scores\.csv|model", alone=False)
 KIT = FolderKind("an interview kit", r"(?!)")
 ACCOUNT_PAGES = FolderKind(
