@@ -257,7 +257,7 @@ def panel_of(full: Panel, sample: ls.Tables) -> Panel:
         raise ValueError("tables without weights are no sample")
     weight = sample.sample.weight_of(full.frame["account_id"])
     frame = full.frame.assign(**{SAMPLE_WEIGHT: weight})[np.isfinite(weight)]
-    return replace(full, frame=frame.reset_index(drop=True), sample=sample.sample, past=None)
+    return replace(full, frame=frame.reset_index(drop=True), sample=sample.sample)
 
 
 def of_audit(panel: Panel) -> Iterator[tuple[str, Number]]:

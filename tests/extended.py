@@ -1,22 +1,21 @@
-"""A panel that is built on one of an earlier day, beside the one that is built at once."""
+"""A panel in a folder that is extended week by week, beside the one that is built at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from random import Random
-
-import pandas as pd
 
 import leadsignal as ls
 from futures import as_bytes, is_known
 from leadsignal.config.project import Behaviors
-from leadsignal.panel import Panel
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.panel_folder import PanelFolder, extend_panel
 from leadsignal.schema import BY_NAME, Table
+from leadsignal.tables import Tables
 from random_tables import BEHAVIORS, Case, Row, Rows, random_case, tidy
-
-DAYS_AGO = (0, 1, 7, 28)
 
 
 def case_of(seed: int) -> Case:
@@ -24,10 +23,6 @@ def case_of(seed: int) -> Case:
     case = random_case(seed)
     named = replace(case.project, behaviors=case.project.behaviors or Behaviors(BEHAVIORS))
     return replace(case, project=named)
-
-
-def a_day_before(case: Case, rng: Random) -> date:
-    return case.as_of - timedelta(days=rng.choice([*DAYS_AGO, rng.randint(1, 250)]))
 
 
 def as_exported_on(case: Case, day: date, rng: Random) -> Case:
@@ -82,37 +77,33 @@ def _before_correction(name: str, row: Row, rng: Random, first: date) -> Row | N
     return {**row, table.time: row[table.time] + timedelta(days=30)} if moves else None
 
 
-def differing(found: Panel, expected: Panel) -> list[str]:
-    """What of two panels is not the same, to the byte."""
-    pairs: dict[str, tuple[pd.DataFrame | None, pd.DataFrame | None]] = {
-        "rows": (found.frame, expected.frame),
-        "episodes": (found.episodes, expected.episodes),
-        "accounts without rows": (found.without_rows, expected.without_rows),
-    }
-    wrong = [name for name, (one, other) in pairs.items() if _bytes(one) != _bytes(other)]
-    names = ("indicators", "past", "warnings", "columns", "as_of_date", "every", "behaviors")
-    return wrong + [name for name in names if getattr(found, name) != getattr(expected, name)]
+def weeks_of(case: Case, rng: Random) -> list[date]:
+    """Some days, the last of which is that of the case: weeks apart, or months, or one day."""
+    ago = [rng.choice([1, 7, 14, 28, 35, 60, 100, rng.randint(1, 250)]) for _ in range(3)]
+    return [case.as_of - timedelta(days=days) for days in sorted({0, *ago}, reverse=True)]
 
 
-def _bytes(frame: pd.DataFrame | None) -> bytes | None:
-    return None if frame is None else as_bytes(frame)
+def equal(found: PanelFolder, tables: Tables, analysis: SuccessAnalysis) -> bool:
+    """Whether a folder holds the rows of the panel that is built at once."""
+    return as_bytes(found.frame()) == as_bytes(ls.build_panel(tables, analysis).frame)
 
 
 def differences(
-    seed: int, earlier: Callable[[Case, date, Random], Case] | None = None
+    seed: int, folder: Path, earlier: Callable[[Case, date, Random], Case] | None = None
 ) -> list[str]:
-    """Extend the panel of a random day; return what differs from the panel that is built at once.
+    """Extend a panel by several weeks; return the days on which it differs from a whole one.
 
-    ``earlier`` makes the case that the first panel is built from.
+    ``earlier`` makes the case that the panels before the last one are built from.
     """
-    case, rng = case_of(seed), Random(seed)
-    day = a_day_before(case, rng)
-    tables = case.read()
-    before = earlier(case, day, rng).read() if earlier else tables.as_of(day)
-    since = ls.build_panel(before, case.analysis)
-    found = ls.build_panel(tables, case.analysis, since=since)
-    expected = ls.build_panel(tables, case.analysis)
-    return [f"seed {seed}, {day}: {what}" for what in differing(found, expected)]
+    case, wrong = case_of(seed), []
+    for day in weeks_of(case, Random(seed)):
+        whole = case.read().as_of(day)
+        if earlier and day < case.as_of:
+            whole = earlier(case, day, Random(seed)).read()
+        made = extend_panel(whole, case.analysis, folder)
+        if not equal(made, whole, case.analysis):
+            wrong.append(f"seed {seed}, {day}: {made.built_in_full}")
+    return wrong
 
 
 KINDS: dict[str, Callable[[Case, date, Random], Case] | None] = {
@@ -120,4 +111,4 @@ KINDS: dict[str, Callable[[Case, date, Random], Case] | None] = {
     "rows that were there": as_exported_on,
     "rows before corrections": before_corrections,
 }
-"""What the earlier panel was built from."""
+"""What the earlier panels were built from."""

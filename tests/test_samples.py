@@ -155,9 +155,6 @@ def test_a_panel_of_a_sample_has_the_rows_of_its_accounts(
     assert set(sampled.frame["sample_weight"]) == {1.0, others / drawn}
     ended = sampled.frame["event"] == 1
     assert (sampled.frame.loc[ended, "sample_weight"] == 1).all()
-    assert sampled.past is None
-    with pytest.raises(ls.OptionError, match="since is not there for a sample"):
-        ls.build_panel(part, since=panel)
 
 
 def test_weights_of_whole_numbers_are_copies() -> None:

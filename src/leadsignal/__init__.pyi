@@ -8,6 +8,7 @@ from . import mlflow as mlflow
 from . import model as model
 from . import monitoring as monitoring
 from . import panel as panel
+from . import panel_folder as panel_folder
 from . import proposals as proposals
 from . import report as report
 from . import scoring as scoring

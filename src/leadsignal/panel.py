@@ -24,15 +24,9 @@ from leadsignal.engine.build import (
     sampled,
 )
 from leadsignal.engine.duckdb import temporary_tables
-from leadsignal.engine.extension import (
-    FrameRows,
-    recipe_since,
-    rows_since,
-)
 from leadsignal.engine.frames import as_frame, in_order
 from leadsignal.engine.grid import spine_steps
-from leadsignal.engine.in_memory import JOINED
-from leadsignal.engine.past import Past
+from leadsignal.engine.in_memory import JOINED, measured_rows
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
@@ -77,10 +71,8 @@ class Panel(Result):
     are the adoption episodes; None if they were not kept. ``without_rows`` are the accounts that
     ended before their first snapshot, with ``at_once`` set if that was on the day of their start;
     None if unknown. ``warnings`` are the data warnings that affect results; a single snapshot has
-    none. ``behaviors`` are the behaviours with indicators of their own. ``past`` summarises the
-    input, so that a later panel can be built from this one; None for an incomplete panel.
-    ``sample`` is the sample of customers in the panel, each with its ``sample_weight``; None for
-    all customers.
+    none. ``behaviors`` are the behaviours with indicators of their own. ``sample`` is the sample of
+    customers in the panel, each with its ``sample_weight``; None for all customers.
     """
 
     frame: pd.DataFrame
@@ -94,7 +86,6 @@ class Panel(Result):
     without_rows: pd.DataFrame | None = None
     warnings: tuple[DataWarning, ...] = ()
     behaviors: Behaviors | None = None
-    past: Past | None = None
     sample: AccountSample | None = None
 
     @property
@@ -135,7 +126,7 @@ class Panel(Result):
     def snapshot(self) -> Panel:
         """Return a panel of the rows on ``as_of_date`` only, as built by `build_snapshot`."""
         frame = self.current().reset_index(drop=True)
-        return replace(self, frame=frame, without_rows=None, past=None)
+        return replace(self, frame=frame, without_rows=None)
 
     def copied(self) -> Panel:
         """Return the panel with copies of its frames."""
@@ -154,7 +145,6 @@ class Panel(Result):
             self,
             frame=self.frame[[name for name in self.frame if name in kept]],
             indicators=tuple(one for one in self.indicators if one.name in kept),
-            past=None,
         )
 
     @property
@@ -206,7 +196,6 @@ class Panel(Result):
             as_of_date=cut.date(),
             episodes=None,
             without_rows=without,
-            past=None,
         )
 
     def to_counting_process(self, indicators: Iterable[str] | None = None) -> pd.DataFrame:
@@ -308,7 +297,6 @@ def build_panel(
     engine: Engine | None = None,
     session: SparkSession | None = None,
     progress: Progress | None = None,
-    since: Panel | None = None,
 ) -> Panel:
     """Build the panel of all accounts up to ``tables.as_of_date``.
 
@@ -321,9 +309,8 @@ def build_panel(
     The latest panel of the same tables is kept for the session if it takes at most 1 GB, and
     reused (LEADSIGNAL_SESSION_CACHE=0 turns that off).
 
-    ``since`` is the panel of an earlier day. The result is the same as without it, but only rows
-    that are new or may have changed are computed. Raises OptionError if the analysis needs data
-    that the tables do not have, or if ``since`` was built with other settings.
+    `extend_panel` adds only the new snapshots to a panel in a folder. Raises OptionError if the
+    analysis needs data that the tables do not have.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -335,28 +322,19 @@ def build_panel(
         from leadsignal.engine.warehouse_tables import WarehouseTables
 
         if isinstance(tables, WarehouseTables):
-            if (engine, session, since) != (None, None, None):
-                problem = "engine, session and since are not there with tables in a warehouse"
+            if (engine, session) != (None, None):
+                problem = "engine and session are not there with tables in a warehouse"
                 raise OptionError(problem, "Leave them out")
             return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
-        if since is not None:
-            raise OptionError("since is not there with the engine spark", "Leave since out")
         return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
-    if since is not None and tables.sample is not None:
-        raise OptionError("since is not there for a sample of customers", "Leave since out")
-    if since is not None and since.past is None:
-        raise OptionError(
-            "since is a panel that cannot be extended: part of one, a sample, or built by Spark",
-            "Give a panel as build_panel returned it, with the engine duckdb",
-        )
     settings = (step, (analysis or SuccessAnalysis(())).to_toml())
     kept: tuple[object, Panel] | None = recalled(tables, "panel")
-    if kept is not None and kept[0] == settings and since is None:
+    if kept is not None and kept[0] == settings:
         if progress:
             progress(1, 1)
         return kept[1].copied()
-    panel = _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
+    panel = _build(tables, analysis, step, only_as_of=False, progress=progress)
     if panel.frame.memory_usage().sum() <= MAX_KEPT:
         remember(tables, "panel", (settings, panel.copied()))
     return panel
@@ -440,25 +418,6 @@ def _episodes(cursor: duckdb.DuckDBPyConnection, recipe: Recipe) -> pd.DataFrame
         f"SELECT account_id, process, {d.date('adopted')} AS adopted_on,"
         f" {d.date('lapsed')} AS lapsed_on FROM episodes JOIN spine USING (account_no)"
         " ORDER BY account_no, process, adopted"
-    ).df()
-    return episodes
-
-
-def _all_episodes(
-    cursor: duckdb.DuckDBPyConnection, made: pd.DataFrame, since: Panel, accounts: pd.Series[Any]
-) -> pd.DataFrame:
-    """Return the computed episodes, and those of accounts that had already ended."""
-    kept = since.episodes
-    if kept is None or kept.empty:
-        return made
-    (anew,) = cursor.sql("SELECT account_id FROM spine").fetchnumpy().values()
-    kept = kept[kept["account_id"].isin(accounts) & ~kept["account_id"].isin(anew)]
-    cursor.register("made", made)
-    cursor.register("kept", kept)
-    episodes: pd.DataFrame = cursor.sql(
-        "SELECT account_id, process, CAST(adopted_on AS DATE) AS adopted_on,"
-        " CAST(lapsed_on AS DATE) AS lapsed_on"
-        " FROM (SELECT * FROM made UNION ALL SELECT * FROM kept) AS e ORDER BY 1, 2, 3"
     ).df()
     return episodes
 
@@ -554,7 +513,6 @@ def _build(
     only_as_of: bool,
     progress: Progress | None,
     draw: Draw | None = None,
-    since: Panel | None = None,
     chosen: Callable[[Indicator], bool] | None = None,
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
@@ -562,27 +520,20 @@ def _build(
     if chosen is not None:
         recipe = replace(recipe, indicators=tuple(filter(chosen, recipe.indicators)))
     complete = not only_as_of and draw is None and chosen is None
-    past = Past.of(tables, recipe) if complete and tables.sample is None else None
-    earlier, most = None, 0
-    if since is not None and since.past is not None:
-        earlier, most = FrameRows(since.frame), len(since.frame)
-        recipe = recipe_since(since.past, recipe, tables, analysis)
     plan = panel_steps(recipe)
     select = None if draw is None else draw(plan.select_from(JOINED))
-    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, rows):
+    with measured_rows(tables.connection, plan, progress) as (cursor, rows):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
-        frame = as_frame(rows(select), most + made)
+        frame = as_frame(rows(select), made)
         # For a snapshot, only episodes of accounts active on as_of are computed.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None
-        if since is not None and episodes is not None:
-            episodes = _all_episodes(cursor, episodes, since, frame["account_id"])
     columns = {name: tables.columns(name) for name in tables.names}
     without = without_rows_of(tables, recipe, frame["account_id"]) if complete else None
     if tables.sample is not None:
         frame[SAMPLE_WEIGHT] = tables.sample.weight_of(frame["account_id"])
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors, past,
+        episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors,
         tables.sample,
     )  # fmt: skip

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
-from leadsignal.engine.build import Recipe
+from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.duckdb import portions_of
-from leadsignal.engine.extension import PAST, EarlierRows, FileRows, recipe_since, rows_since
-from leadsignal.engine.past import Past
+from leadsignal.engine.in_memory import measured_rows
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.without_rows import without_rows_notes
 from leadsignal.files.outputs import PANEL, check_file
@@ -81,15 +80,13 @@ def write_panel(
     progress: Progress | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
     force: bool = False,
-    since: str | Path | None = None,
 ) -> PanelWritten:
     """Write the rows of `build_panel` to one Parquet file, and return a summary.
 
     The rows are never all in memory: accounts are processed in batches of about ``rows_at_once``
     rows of all tables, and what does not fit is spilled to disk. The file is written atomically.
-    ``since`` is the file of an earlier day, whose rows are reused as in `build_panel`. Raises
-    OptionError as `build_panel` does, if the folder of ``path`` does not exist, or if a file exists
-    that is not a panel (``force`` replaces it).
+    Raises OptionError as `build_panel` does, if the folder of ``path`` does not exist, or if a file
+    exists that is not a panel (``force`` replaces it).
 
     >>> import leadsignal as ls, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -97,21 +94,17 @@ def write_panel(
     ...     ls.write_panel(ls.read_tables(ls.sample_folder()), None, file).every
     28
     """
-    check_file(path, PANEL, force=force, inputs=[Path(since)] if since else [])
+    check_file(path, PANEL, force=force)
     step = tables.project.every if every is None else days_in(every)
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, step, tables.history)
-    past, missing, earlier = Past.of(tables, recipe), recipe, None
-    if since is not None:
-        earlier = FileRows.of(since)
-        missing = recipe_since(earlier.past, recipe, tables, analysis)
     rows = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
-    portions = portions_of(missing, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
-    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part, past) as written:
+    portions = portions_of(recipe, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
+    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part) as written:
         for number, portion in enumerate(portions):
             report = _portion_progress(progress, number, len(portions))
-            _write_portion(tables.connection, portion, earlier, written, report)
+            _write_portion(tables.connection, portion, written, report)
     return PanelWritten(
         Path(path), written.rows, len(written.accounts), written.events, tables.as_of_date, step,
         recipe.indicators, without_rows_notes(without_rows_of(tables, recipe, written.accounts)),
@@ -121,8 +114,8 @@ def write_panel(
 class ParquetRows:
     """A Parquet file to which panel rows are written, with counts of what has been written."""
 
-    def __init__(self, path: Path, past: Past) -> None:
-        self.path, self.past, self.rows, self.events = path, past, 0, 0
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows, self.events = path, 0, 0
         self._writer: ParquetWriter | None = None
         self._accounts: list[pd.Series[Any]] = []
 
@@ -146,9 +139,8 @@ class ParquetRows:
         import pyarrow.parquet as pq
 
         if self._writer is None:
-            schema = rows.schema.with_metadata({PAST: self.past.to_text()})
-            self._writer = pq.ParquetWriter(self.path, schema)
-        self._writer.write_table(rows.replace_schema_metadata(self._writer.schema.metadata))
+            self._writer = pq.ParquetWriter(self.path, rows.schema)
+        self._writer.write_table(rows)
         self.rows += len(rows)
         self.events += int(rows["event"].to_numpy().sum())
         self._accounts.append(rows["account_id"].unique().to_pandas())
@@ -157,11 +149,10 @@ class ParquetRows:
 def _write_portion(
     connection: duckdb.DuckDBPyConnection,
     recipe: Recipe,
-    earlier: EarlierRows | None,
     written: ParquetRows,
     progress: Progress | None,
 ) -> None:
-    with rows_since(connection, recipe, earlier, progress) as (_, rows):
+    with measured_rows(connection, panel_steps(recipe), progress) as (_, rows):
         for some in rows(None):
             written.write(_with_moments(some.to_arrow()))
 

@@ -459,6 +459,15 @@ def check_tables(
     return _checked(read)[0]
 
 
+def read_new_files(project: Project, skipped: frozenset[Path], drop_bad_rows: bool) -> Tables:
+    """Read the tables of a project without the rows of some files, whose tables are not whole."""
+    reader = TableReader(project, drop_bad_rows, skipped=skipped)
+    reader.read(None)
+    if reader.faults:
+        raise TablesError(reader.faults, reader.more)
+    return _tables(reader)
+
+
 def check_and_read(
     source: str | Path, project: Project, drop_bad_rows: bool = False
 ) -> tuple[CheckReport, Tables | None]:

@@ -217,7 +217,7 @@ def painted(text: str, stream: TextIO | None) -> str:
 
 Kind = FileKind | FolderKind | None
 Outputs = Callable[[argparse.Namespace], Iterable[tuple[Path, Kind]]]
-INPUTS = ("model", "scores", "contacts", "earlier")
+INPUTS = ("model", "scores", "contacts")
 """Options that name inputs of a command."""
 
 

@@ -17,10 +17,11 @@ from leadsignal.cli.inputs import (
     read_options,
 )
 from leadsignal.cli.printing import Kind, done, progress_bar, say, warn, write_json, writes
-from leadsignal.files.outputs import DEMO, PANEL, PROPOSAL
+from leadsignal.files.outputs import DEMO, PANEL, PANEL_FOLDER, PROPOSAL
 
 if TYPE_CHECKING:
     from leadsignal.check_report import CheckReport
+    from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
     from leadsignal.proposals.proposal import ProjectProposal
     from leadsignal.tables import Tables
@@ -32,7 +33,7 @@ def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
     new_command(commands, "init", _init, outputs=_init_outputs)
     new_command(commands, "check", _check)
-    new_command(commands, "panel", _panel, outputs=writes(out=PANEL))
+    new_command(commands, "panel", _panel, outputs=_panel_outputs)
     new_command(commands, "demo", _demo, outputs=writes(out=DEMO))
 
 
@@ -158,24 +159,42 @@ def _rows_and_days(report: CheckReport) -> str:
     return text_table(pd.DataFrame(rows))
 
 
-def _panel(options: argparse.Namespace) -> int:
+def _panel_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    return [(options.out, PANEL_FOLDER if options.extend else PANEL)]
+
+
+def _extend(options: argparse.Namespace, project: Project) -> int:
     from leadsignal.errors import OptionError
+    from leadsignal.panel_folder import extend_panel
+
+    named = {"--strict": options.strict, "--drop-bad-rows": options.drop_bad_rows}
+    for option in (option for option, given in named.items() if given):
+        problem = f"{option} is not there with --extend, which does not read all rows"
+        raise OptionError(problem, f"Leave {option} out, and check the tables first")
+    if project.engine != "duckdb":
+        raise OptionError("--extend is not there with the engine spark", "Leave it out")
+    with progress_bar(options, "panel") as progress:
+        folder = extend_panel(project, read_analysis(project), options.out, progress=progress)
+    say(options, folder)
+    return done(options, {**folder.to_dict(), "panel": str(options.out)})
+
+
+def _panel(options: argparse.Namespace) -> int:
     from leadsignal.files.writing import atomic_write
     from leadsignal.panel import build_panel
     from leadsignal.panel_files import write_panel
 
     project = read_options(options)
+    if options.extend:
+        return _extend(options, project)
     tables, analysis = read_given_tables(options, project), read_analysis(project)
     with progress_bar(options, "panel") as progress:
         if project.engine == "duckdb":
             written = write_panel(
-                tables, analysis, options.out, progress=progress, force=options.force,
-                since=options.earlier,
-            )  # fmt: skip
+                tables, analysis, options.out, progress=progress, force=options.force
+            )
             say(options, written)
             return done(options, {**written.to_dict(), "panel": str(options.out)})
-        if options.earlier:
-            raise OptionError("--since is not there with the engine spark", "Leave it out")
         panel = build_panel(tables, analysis, progress=progress)
     with atomic_write(options.out, PANEL, force=options.force) as part:
         panel.frame.to_parquet(part, index=False)

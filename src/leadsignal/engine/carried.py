@@ -42,7 +42,10 @@ class Term:
 
 @dataclass(frozen=True)
 class CarriedColumn:
-    """One column: the sum or the maximum of all changes up to a snapshot, or a ``part`` of it."""
+    """One column: the sum or the maximum of all changes up to a snapshot, or a ``part`` of it.
+
+    The largest pair has one term.
+    """
 
     name: str
     terms: tuple[Term, ...]
@@ -54,12 +57,17 @@ class CarriedColumn:
 class Users:
     """Columns with the number of distinct users in the last ``windows`` days, and their member.
 
-    ``sql`` selects ``account_no``, ``user_no``, ``day`` and ``member`` of rows that became known on
-    their day.
+    ``sql`` selects ``account_no``, ``user_no``, ``day``, ``known`` and ``member`` of rows;
+    ``numbers`` is the column that the member is from. If rows may become known after their day,
+    ``late``, they are counted with the changes of the step. ``carried`` is a table with the counts
+    at the first snapshot of accounts, if these are known.
     """
 
     sql: str
     windows: Mapping[str, tuple[int, int]]
+    numbers: str = ""
+    late: bool = False
+    carried: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,8 @@ def carried(
             total = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=True))
             windows.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {alias}")
         else:
-            windows.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {alias}")
+            largest = f"GREATEST({', '.join(names)})" if len(names) > 1 else names[0]
+            windows.append(f"(MAX({largest}) OVER ({along})){column.part} AS {alias}")
     sql = f"SELECT account_no, t, {', '.join(windows)} FROM {grid.rows} {' '.join(joins)}"
     return Carried(name, sql, grid=grid, changes=tuple(changes), columns=tuple(columns))
 

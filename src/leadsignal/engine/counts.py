@@ -164,15 +164,31 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
     ]
     rows = f"({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
     select, still_read = f"SELECT {', '.join(columns)} FROM {rows}", _since(source, grid, measures)
+    leaves = tuple(sorted({m.window for m in measures if isinstance(m, Trailing) and not m.users}))
+    kept = Step(f"rows_{source.name}", select + still_read, by_account=True)
+    if can_be_carried(source, grid, measures):
+        kept = replace(kept, table=source.name, back=max(leaves, default=0) + 1, leaves=leaves)
     if not users:
-        return [Step(f"rows_{source.name}", select + still_read, by_account=True)]
+        return [kept]
     numbered = Step(
         f"users_of_{source.name}",
         f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
         f" (SELECT DISTINCT user_id FROM ({source.sql}) AS source WHERE user_id IS NOT NULL) AS u",
     )
     joined = f"{select} LEFT JOIN {numbered.name} USING (user_id){still_read}"
-    return [numbered, Step(f"rows_{source.name}", joined, by_account=True)]
+    return [numbered, replace(kept, sql=joined)]
+
+
+def can_be_carried(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> bool:
+    """Whether the measures of a table at a snapshot follow from those at an earlier one.
+
+    Needed are the rows that became known since, and those that leave a window.
+    """
+    alike = all(
+        isinstance(m, Trailing | Running | Early | DaysSince) and m.day == BY_NAME[source.name].time
+        for m in measures
+    )
+    return alike and not source.versioned and grid.key == Grid.key
 
 
 def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
@@ -185,6 +201,8 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
     windows = [m.window for m in measures if isinstance(m, Trailing) and m.day == time]
     last = [m for m in measures if isinstance(m, DaysSince) and m.day == time]
     if grid.first == Grid.first or source.versioned or len(windows) + len(last) < len(measures):
+        return ""
+    if grid.since is not None:
         return ""
     recent = f"{d.day('known_on')} >= first - {max(windows, default=0) + 1}"
     if not last:
@@ -243,7 +261,8 @@ def counts_step(
         deltas.append(Delta(index, span.enters, span.weight, span.when, 1, member))
         if span.leaves:
             deltas.append(Delta(index, span.leaves, span.weight, span.when, -1, member))
-    return summed(f"counts_{source.name}", f"rows_{source.name}", grid, deltas, columns)
+    step = summed(f"counts_{source.name}", f"rows_{source.name}", grid, deltas, columns)
+    return replace(step, table=source.name)
 
 
 def summed(
@@ -328,17 +347,19 @@ def users_steps(
         one = member_of(measure, source)
         deltas.append(Delta(index, Moment("begins"), "1", fresh, 1, one))
         deltas.append(Delta(index, Moment("day", measure.window + 1), "1", gone, -1, one))
-    counted = summed(name, f"{name}_stays", grid, deltas, columns)
-    if source.late:
-        return [*steps, counted]
+    counted = replace(summed(name, f"{name}_stays", grid, deltas, columns), table=source.name)
     number = member.numbers if member else "0"
-    rows = f"SELECT account_no, user_no, {day} AS day, {number} AS member FROM rows_{source.name}"
+    rows = (
+        f"SELECT account_no, user_no, {day} AS day, known, {number} AS member"
+        f" FROM rows_{source.name}"
+    )
     windows = {}
     for measure, column in zip(measures, columns, strict=True):
         one = member_of(measure, source)
         windows[column] = (measure.window, one.number if one else 0)
-    users = Users(f"{rows} WHERE {where}", windows)
-    before = tuple(step.name for step in steps)
+    numbers = member.numbers if member else ""
+    users = Users(f"{rows} WHERE {where}", windows, numbers, source.late)
+    before = () if source.late else tuple(step.name for step in steps)
     return [*steps, replace(counted, users=users, steps_before=before)]
 
 

@@ -146,6 +146,8 @@ def _rows_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
         f"SELECT account_no,{which} user_id, {d.day('occurred_at')} AS day,"
         f" {d.day('known_on')} AS known, {d.scaled('quantity', 6)} AS quantity"
         f" FROM ({source.sql}) AS source JOIN spine USING (account_id) WHERE {where}",
+        table=source.name,
+        back=batch[0].within * batch[0].sustained_for + 1,
     )
     if batch[0].by_users == 1:
         return [rows]

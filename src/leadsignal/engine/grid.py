@@ -14,11 +14,17 @@ class Step:
     """One table created by the engine, by one SELECT from earlier tables.
 
     ``by_account``: it is read account by account, which is faster if it is sorted by account.
+    ``table`` is the source table whose rows or counts it holds, if these can be carried from one
+    run to the next (`leadsignal.engine.resumed`). A row matters up to ``back`` days after its day,
+    or only on the day after each of the windows that it ``leaves``.
     """
 
     name: str
     sql: str
     by_account: bool = False
+    table: str = ""
+    back: int = 0
+    leaves: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Grid:
     ``first`` is SQL for an account's first day on the grid; ``entry`` is the first midnight at
     which the account is visible. ``spine`` and ``rows`` name the tables of the followed units and
     of their snapshots; ``key`` are the columns by which source rows belong to a unit: an account,
-    or a part of one.
+    or a part of one. ``since`` is the day up to which an earlier run has carried values forward.
     """
 
     as_of: int
@@ -67,6 +73,7 @@ class Grid:
     spine: str = "spine"
     rows: str = "grid"
     key: str = "account_id"
+    since: int | None = None
 
     def next_on_grid(self, day: str) -> str:
         """Return SQL for the first day of the calendar grid that is not before ``day``."""

@@ -155,7 +155,8 @@ def measured_rows(
     """Run the steps; yield a cursor on their tables, and a function that returns the rows.
 
     Given None, the function returns the rows of the panel. It also takes SQL that reads `JOINED`,
-    with one row per row of the grid and all measures. Accounts come in order.
+    with one row per row of the grid and all measures, and further SQL that is run after each batch.
+    Accounts come in order.
     """
     in_memory = [
         step for step in plan.steps if isinstance(step, Carried) and _only_measured(step, plan)
@@ -164,10 +165,10 @@ def measured_rows(
     as_tables = [s for s in plan.steps if s not in in_memory and s.name not in unused]
     with temporary_tables(connection, as_tables, progress) as cursor:
 
-        def rows(select: str | None) -> Iterator[PanelRows]:
+        def rows(select: str | None, *further: str) -> Iterator[PanelRows]:
             if select is None:
                 return _panel_rows(cursor, plan, in_memory)
-            return _selected(cursor, plan, in_memory, select)
+            return _selected(cursor, plan, in_memory, select, further)
 
         yield cursor, rows
 
@@ -177,11 +178,14 @@ def _selected(
     plan: PanelSteps,
     in_memory: Sequence[Carried],
     select: str,
+    further: Sequence[str],
 ) -> Iterator[PanelRows]:
-    """Yield what a SELECT returns."""
+    """Yield what a SELECT returns for a batch, and then run further statements on the batch."""
     for _, columns in _measures(cursor, plan, in_memory):
         with _joined(cursor, columns):
             yield PanelRows(cursor.sql(select).to_arrow_table())
+            for statement in further:
+                cursor.execute(statement)
 
 
 def _panel_rows(
@@ -243,7 +247,7 @@ def _measures(
         for name in tables:
             columns |= _by_row(cursor, name, plan, portion)
         for step in in_memory:
-            if step.users:
+            if step.users and not step.users.late:
                 columns |= _users(cursor, step.users, portion)
             else:
                 columns |= _carried_columns(cursor, step, portion)
@@ -310,7 +314,7 @@ def _carried_columns(
                 (np.add if term.sign > 0 else np.subtract)(total, one, out=total)
             columns[column.name] = portion.along(total)
         else:
-            day = portion.largest(here[0])
+            day = portion.largest(np.maximum.reduce(here))
             columns[column.name] = np.ma.MaskedArray(day + NOTHING, mask=day == 0)
     return columns
 
@@ -332,10 +336,27 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
         np.add.at(here, come, begins.astype(np.int64))
         np.subtract.at(here, first + portion.row_of(days, window + 1), ends.astype(np.int64))
         changes[window] = here.reshape(-1, rows)[:, :-1]
-    return {
-        column: portion.along(changes[window][number])
+    found = {
+        column: portion.along(changes[window][number].copy())
         for column, (window, number) in users.windows.items()
     }
+    return _from_first(cursor, users, portion, found) if users.carried else found
+
+
+def _from_first(
+    cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion, found: Mapping[str, Ints]
+) -> dict[str, Ints]:
+    """Shift counts such that they begin with those that are known at the first snapshot."""
+    listed = ", ".join(map(quoted, found))
+    known = cursor.sql(
+        f"SELECT account_no, {listed} FROM {users.carried} WHERE {portion.where}"
+    ).fetchnumpy()
+    account, shifted = known["account_no"] - portion.first_account, {}
+    for column, values in found.items():
+        shift = np.zeros(len(portion.counts), np.int64)
+        shift[account] = known[column] - values[portion.first_row[account]]
+        shifted[column] = values + np.repeat(shift, portion.counts)
+    return shifted
 
 
 @dataclass(frozen=True)

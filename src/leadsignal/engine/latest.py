@@ -7,6 +7,7 @@ the account's rows. For the best row, the pair is (value, day).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Term, carried
 from leadsignal.engine.counts import Seen, all_of, change, known_first, member_of, own_condition
@@ -43,7 +44,8 @@ def latest_step(
             member = member_of(measure, source)
             term = Term(number, names[value, when], member.number if member else None)
             latest_columns.append(CarriedColumn(column, (term,), how, part))
-    return carried(f"latest_{source.name}", grid, changes, latest_columns)
+    step = carried(f"latest_{source.name}", grid, changes, latest_columns)
+    return replace(step, table=source.name)
 
 
 def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, str]:

@@ -39,6 +39,8 @@ def best_usage_steps(
             f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
             f" WHERE {d.day('used_on')} >= {history_start(source)}"
             f" AND {condition(measure.where, d)}",
+            table=source.name,
+            back=max(measure.within, measure.best + measure.window) + 1,
         ),
         Step(
             f"{name}_steps",

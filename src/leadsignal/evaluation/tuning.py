@@ -132,7 +132,7 @@ def panel_folds(panel: Panel, *, horizon: Duration = "180d", folds: int = 3) -> 
     panel.refuse_sample("a fold")
     days = days_in(horizon)
     pairs = [
-        (known, replace(panel, frame=rows, episodes=None, without_rows=None, past=None))
+        (known, replace(panel, frame=rows, episodes=None, without_rows=None))
         for known, rows in past_folds(thinned(panel), days, folds)
     ]
     return PanelFolds(tuple(pairs), days)

@@ -67,6 +67,8 @@ class Intake:
     notices: list[tuple[str, str]] = field(default_factory=list)
     read: set[Path] = field(default_factory=set)
     queried: list[ProjectFiles] = field(default_factory=list)
+    skipped: frozenset[Path] = frozenset()
+    """Files whose rows are not needed; of a table with nothing else, the last one is read."""
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
@@ -162,7 +164,10 @@ class Intake:
             return self._fetched(found.table, source)
         if not found.names:
             self.read.update(found.files)
+        last = found.files[-1:] if self.skipped.issuperset(found.files) else ()
         for file, shown in zip(found.files, found.shown(), strict=True):
+            if file in self.skipped and file not in last:
+                continue
             before = len(parts)
             parts += self._opened(lambda f=file, s=shown: self._open_file(found, f, s, source))
             for part in parts[before:]:

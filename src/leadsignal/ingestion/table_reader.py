@@ -45,12 +45,16 @@ class TableReader:
     """A reading of all tables: after ``read``, either ``faults`` or a store without any."""
 
     def __init__(
-        self, project: Project, drop_bad_rows: bool = False, store: Store | None = None
+        self,
+        project: Project,
+        drop_bad_rows: bool = False,
+        store: Store | None = None,
+        skipped: frozenset[Path] = frozenset(),
     ) -> None:
         self.project = project
         self.drop_bad_rows = drop_bad_rows
         self.store = store or Store()
-        self.intake = Intake(project, self.store)
+        self.intake = Intake(project, self.store, skipped=skipped)
         self.rows_read: dict[str, int] = {}
         self.faults: list[Fault] = []
         self.more: dict[FaultKind, int] = {}
