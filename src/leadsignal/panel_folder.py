@@ -384,8 +384,8 @@ class _Run:
             keeping = Keeping(cursor, self.plan, recipe, self.day, state)
             on_grid = f"snapshot_on <= DATE '{day_of(self.day)}'"
             with RowFiles(self.folder, self._files()) as files:
-                for table in query(self._select(on_grid), *keeping.statements):
-                    files.write(table)
+                for rows in query(self._select(on_grid), *keeping.statements):
+                    files.write(rows.table)
             steps = list[str]()
             if self.is_new:
                 with whole_folder(self.folder / state_folder(self.day), STATE) as part:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
-from leadsignal.engine.frames import as_frame
+from leadsignal.engine.frames import PanelRows, as_frame
 from leadsignal.engine.grid import Grid, outcome_columns
 from leadsignal.engine.past import day_of
 from leadsignal.engine.resumed import State
@@ -168,4 +168,4 @@ def read_rows(folder: Path, kept: Kept, *, only_as_of: bool = False) -> pd.DataF
             f" USING (account_id) WHERE COALESCE(ended > t, TRUE)) AS joined {where}"
             " ORDER BY account_id, t"
         ).to_arrow_table()
-    return as_frame([rows], len(rows))
+    return as_frame([PanelRows(rows)], len(rows))

@@ -461,6 +461,8 @@ def check_tables(
 
 def read_new_files(project: Project, skipped: frozenset[Path], drop_bad_rows: bool) -> Tables:
     """Read the tables of a project without the rows of some files, whose tables are not whole."""
+    from leadsignal.ingestion.table_reader import TableReader
+
     reader = TableReader(project, drop_bad_rows, skipped=skipped)
     reader.read(None)
     if reader.faults:
