@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leadsignal.config.success import Process
-from leadsignal.engine.counts import condition, stays_steps
+from leadsignal.engine.counts import condition, has_numbers, stays_steps
 from leadsignal.engine.grid import Grid, Source, Step
 
 WHOLE = 10**6
@@ -124,7 +124,7 @@ def _states_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step
     )
     changes = [_quantity_changes(p, batch)]
     if process.by_users > 1:
-        steps += _user_steps(p, batch, source, spans)
+        steps += _user_steps(p, batch, source, spans, has_numbers(grid.dialect))
         changes.append(_user_changes(p, batch))
     steps.append(Step(f"{p}_changes", _summed_changes(p, batch, changes, grid)))
     steps.append(Step(f"{p}_states", _states(p, batch)))
@@ -165,12 +165,17 @@ def _quantity_changes(p: str, batch: Batch) -> str:
     return f"{enters} UNION ALL {leaves}"
 
 
-def _user_steps(p: str, batch: Batch, source: Source, spans: str) -> list[Step]:
-    who = _who(batch)
+def _user_steps(
+    p: str, batch: Batch, source: Source, spans: str, numbers: bool
+) -> list[Step]:
+    who, rows = _who(batch), f"{p}_{'events' if source.late else 'rows'}"
+    named = f"{rows} JOIN {p}_users USING (user_id)"
+    if not numbers:
+        named = f"(SELECT *, user_id AS user_no FROM {rows} WHERE user_id IS NOT NULL) AS named"
     if source.late:
         numbered = Step(
             f"{p}_numbered",
-            f"SELECT {who}, user_no, k, day, begins FROM {p}_events JOIN {p}_users USING (user_id)",
+            f"SELECT {who}, user_no, k, day, begins FROM {named}",
         )
         return [
             numbered,
@@ -179,8 +184,7 @@ def _user_steps(p: str, batch: Batch, source: Source, spans: str) -> list[Step]:
     # Without late records, a user's stay in window k is that in window 0, shifted.
     numbered = Step(
         f"{p}_numbered",
-        f"SELECT {who}, user_no, day, day + 1 AS begins FROM {p}_rows"
-        f" JOIN {p}_users USING (user_id)",
+        f"SELECT {who}, user_no, day, day + 1 AS begins FROM {named}",
     )
     *first, last = stays_steps(p, numbered.name, f"{who}, user_no", late=False)
     shift = f"k * {batch[0].within}"

@@ -31,6 +31,11 @@ def best_usage_steps(
     by_day = "OVER (PARTITION BY account_no ORDER BY x)"
     none = "CAST(NULL AS INTEGER)"
     lookback = max(measure.within - measure.best - measure.window, 0)
+    recent = ""
+    if grid.one_day:
+        # What is in no period that the snapshot compares has entered and left every sum before.
+        earliest = grid.as_of - measure.window - lookback - measure.best
+        recent = f" AND used_on >= {d.date(str(earliest))}"
     return [
         Step(
             f"{name}_amounts",
@@ -38,7 +43,7 @@ def best_usage_steps(
             f" {d.scaled('amount', 6)} AS amount"
             f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
             f" WHERE {d.day('used_on')} >= {history_start(source)}"
-            f" AND {condition(measure.where, d)}",
+            f" AND {condition(measure.where, d)}{recent}",
         ),
         Step(
             f"{name}_steps",

@@ -22,7 +22,13 @@ from leadsignal.indicators import Indicator
 from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.scoring.spark_scores import RowScoring, forecasts, sent_model, whole_scores
+from leadsignal.scoring.spark_scores import (
+    RowScoring,
+    forecasts,
+    scored_columns,
+    sent_model,
+    whole_scores,
+)
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -151,9 +157,11 @@ class SparkPanel:
         processes = self.analysis.processes
         seed = self.project.holdout_seed
         scoring = RowScoring(sent_model(model), processes, effects or {}, (share or 0, seed))
-        rows = self.current().where("NOT notice_given")
+        # The forecasts read the rows, and then the reasons read some of them again.
+        read = scored_columns(model, processes, self.frame.columns)
+        rows = self.current().where("NOT notice_given").select(*read).persist()
         scored = forecasts(rows, model, scoring).persist()
-        self._kept.append(scored)
+        self._kept += [rows, scored]
         declared = {indicator.name: indicator for indicator in self.indicators}
         capacity = self.project.capacity if capacity is None else capacity
         return whole_scores(rows, scored, model, declared, capacity, self._names(), bool(share))

@@ -101,13 +101,19 @@ def forecasts(rows: DataFrame, model: ChurnModel, scoring: RowScoring) -> DataFr
     """Return the forecasts of panel rows, computed on Spark's workers."""
     columns = [*row_columns(model), HELD_OUT]
     schema = ", ".join(f"{name} {_type(name)}" for name in columns)
-    states = [f"{p.name}_{what}" for p in scoring.processes for what in ("state", "days_in_state")]
+    return rows.mapInArrow(scoring.batches(schema), schema)
+
+
+def scored_columns(
+    model: ChurnModel, processes: Sequence[Process], columns: Sequence[str]
+) -> list[str]:
+    """Return the columns of a panel that its scores need."""
+    states = [f"{p.name}_{what}" for p in processes for what in ("state", "days_in_state")]
     read = dict.fromkeys(
         ["account_id", "customer_id", "snapshot_on", "arr", "days_to_renewal", *states,
          *model.features_.names]
     )  # fmt: skip
-    there = [name for name in read if name in rows.columns]
-    return rows.select(*there).mapInArrow(scoring.batches(schema), schema)
+    return [name for name in read if name in columns]
 
 
 def row_columns(model: ChurnModel) -> list[str]:
