@@ -215,9 +215,7 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
     return f" WHERE {recent} OR ({listed}, {time}) IN ({before})"
 
 
-def last_rows_step(
-    source: Source, grid: Grid, measures: Sequence[Count | Seen]
-) -> Step | None:
+def last_rows_step(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> Step | None:
     """Create the last row of each kind, if `_since` skips those that days since it need."""
     if not (grid.one_day and _since(source, grid, measures)):
         return None

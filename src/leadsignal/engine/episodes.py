@@ -165,9 +165,7 @@ def _quantity_changes(p: str, batch: Batch) -> str:
     return f"{enters} UNION ALL {leaves}"
 
 
-def _user_steps(
-    p: str, batch: Batch, source: Source, spans: str, numbers: bool
-) -> list[Step]:
+def _user_steps(p: str, batch: Batch, source: Source, spans: str, numbers: bool) -> list[Step]:
     who, rows = _who(batch), f"{p}_{'events' if source.late else 'rows'}"
     named = f"{rows} JOIN {p}_users USING (user_id)"
     if not numbers:
