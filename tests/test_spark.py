@@ -30,6 +30,7 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
+from leadsignal.panel import build_snapshot
 from leadsignal.schema import TABLES
 from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
@@ -117,6 +118,17 @@ def test_random_tables_give_the_same_panel(spark: Any, seed: int) -> None:
     assert found.indicators == expected.indicators
     assert found.columns == expected.columns
     assert found.to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(("seed", "wide"), [*((seed, False) for seed in CASES[:6]), (WIDE, True)])
+def test_rows_of_one_day_are_those_of_the_whole_panel(classic: Any, seed: int, wide: bool) -> None:
+    case, tables, whole = case_of(seed, wide=wide)
+    expected = whole.current().reset_index(drop=True)
+    assert_same(build_snapshot(tables, case.analysis).frame, expected)
+    with ls.spark.build_spark_panel(
+        tables, case.analysis, only_as_of=True, session=classic
+    ) as panel:
+        assert_same(panel.collect().frame, expected)
 
 
 def test_a_panel_in_spark_is_written_and_leaves_the_session_as_it_was(

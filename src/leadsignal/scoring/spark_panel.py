@@ -161,7 +161,7 @@ class SparkPanel:
         read = scored_columns(model, processes, self.frame.columns)
         rows = self.current().where("NOT notice_given").select(*read).persist()
         scored = forecasts(rows, model, scoring).persist()
-        self._kept += [rows, scored]
+        self._kept.extend([rows, scored])
         declared = {indicator.name: indicator for indicator in self.indicators}
         capacity = self.project.capacity if capacity is None else capacity
         return whole_scores(rows, scored, model, declared, capacity, self._names(), bool(share))
