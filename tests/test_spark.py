@@ -28,12 +28,15 @@ from leadsignal.config.behavior_metrics import KEYS_OF
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
+from leadsignal.evaluation.doubts import last_horizon
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import TABLES
 from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
+from leadsignal.scoring.feeds import find_feeds
+from leadsignal.scoring.spark_warnings import last_horizon_in_spark, silent_feeds
 from leadsignal.stats.estimates import Estimate
 from random_tables import BEHAVIORS, Case, random_case
 from small_business import write_small_business
@@ -338,12 +341,18 @@ def with_some_names(
     """Return a panel whose tables call every second account something, and scores that do too."""
     named = [(one, f"Acme {one}", "EUR") for one in sorted(scores["account_id"])[::2]]
     names = pd.DataFrame(named, columns=["account_id", "name", "currency"])
-    known = panel.frame.sparkSession.createDataFrame(names).selectExpr("*", "NULL AS superseded_on")
-    versions = known.union(known.selectExpr("account_id", "'old'", "'USD'", "'2024-01-01'"))
+    session, read = panel.frame.sparkSession, dict(panel._rows.read)
+    rows = read[source_view("accounts")].drop("name", "currency")
+    known = rows.join(session.createDataFrame(names), "account_id", "left")
+    listed = ["name", "currency", "superseded_on"]
+    old = {"name": "'old'", "currency": "'USD'", "superseded_on": "DATE '2024-01-01'"}
+    kept = [name for name in known.columns if name not in old]
+    both = [known.selectExpr(*kept, *(f"{old[o]} AS {o}" for o in listed)), known]
+    versions = both[1].selectExpr(*kept, *listed).union(both[0])
     panel = replace(
         panel,
         columns={**panel.columns, "accounts": ("account_id", "name", "currency")},
-        _rows=replace(panel._rows, read={source_view("accounts"): versions}),
+        _rows=replace(panel._rows, read={**read, source_view("accounts"): versions}),
     )
     return panel, with_names(scores, names.set_index("account_id"))
 
@@ -375,6 +384,22 @@ def test_scores_from_spark_are_those_of_this_machine(
     assert_same(found, expected)
     assert found["reason_1"].str.len().gt(0).sum() > 15
     assert found["next_step"].str.contains("times as often").any()
+
+
+def test_doubts_about_scores_in_spark_are_those_of_this_machine(
+    spark_rows: ls.spark.SparkPanel, business: ls.Tables, logistic_model: ls.ChurnModel
+) -> None:
+    read, day, project = spark_rows._rows.read, business.as_of_date, business.project
+    accounts, view = read[source_view("accounts")], source_view("usage")
+    found = last_horizon_in_spark(accounts, project, day, 180)
+    assert found == last_horizon(business, 180)
+    assert found is not None
+    assert found[0] > 0
+    tables = {name for names in logistic_model.origin_.indicators.values() for name in names}
+    late = [feed.table for feed in find_feeds(logistic_model, business) if feed.state == "late"]
+    assert [text.split()[0] for text in silent_feeds(read, tables, project, day)] == late
+    cut = {**read, view: read[view].where(f"known_on < DATE '{day}' - INTERVAL 70 DAYS")}
+    assert any(text.startswith("usage is late") for text in silent_feeds(cut, tables, project, day))
 
 
 def test_scores_from_spark_refuse_what_scores_here_refuse(

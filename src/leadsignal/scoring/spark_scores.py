@@ -174,9 +174,18 @@ def reasons_of(
     return frame.rename_axis("account_id").reset_index()
 
 
+def totals(scored: DataFrame) -> tuple[int, float]:
+    """Return the number of scores and the sum of their risks; raises ModelError without any."""
+    ((count, expected),) = scored.selectExpr("count(*)", "sum(risk)").collect()
+    if not count:
+        raise ModelError("no account is active on the panel's day", "Choose another as_of date")
+    return int(count), float(expected)
+
+
 def whole_scores(
     rows: DataFrame,
     scored: DataFrame,
+    count: int,
     model: ChurnModel,
     indicators: Mapping[str, Indicator],
     capacity: float,
@@ -185,12 +194,9 @@ def whole_scores(
 ) -> DataFrame:
     """Return the complete scores, with the parts that need all rows: alerts and reasons.
 
-    ``scored`` is the result of `forecasts`; ``names`` has the names of the accounts by account_id.
-    Raises ModelError if there are no rows.
+    ``scored`` is the result of `forecasts`, with ``count`` rows; ``names`` has the names of the
+    accounts by account_id.
     """
-    count = scored.count()
-    if not count:
-        raise ModelError("no account is active on the panel's day", "Choose another as_of date")
     alerts = alerts_of(capacity, count)
     ranks = ranked(scored)
     reasons = reasons_of(rows, ranks, model, indicators, count, explained_of(alerts))
