@@ -130,7 +130,7 @@ class SparkPanel:
         `close`. Only the rows needed for the reasons, at most 25,000, are collected on the driver.
 
         Two things differ from `score_accounts`. Effects of processes are shown only if given as
-        ``effects``. The last state of a late table is not held: its silence counts as no activity.
+        ``effects``. The last state of a late table is not used: its silence counts as no activity.
         Warnings are logged: of the data, of late and empty tables, and if far more or fewer churns
         are expected than there were in the last horizon.
 
