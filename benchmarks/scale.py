@@ -4,7 +4,8 @@ The data have a hundred events per account over two years: behaviours with users
 Each job runs in a fresh process: reading and checking; the whole panel, one row per account every
 28 days, as Parquet; scores of all accounts active at the end, with reasons, by a model fitted on
 other accounts. ``--engine spark`` uses a local Spark to read the files and to compute the panel and
-the scores; ``both`` runs both engines, and compares the rows of the scores cell by cell.
+the scores; ``both`` runs both engines, and compares the rows of the scores cell by cell. CPU
+seconds are those of the whole process from its start, with Java's and the workers'.
 
     python benchmarks/scale.py [--events 1e6 1e7 1e8] [--memory 2GB] [--engine both] [--heap 3g]
 """
@@ -12,13 +13,14 @@ the scores; ``both`` runs both engines, and compares the rows of the scores cell
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 EVENTS_EACH = 100
@@ -85,18 +87,26 @@ def make(folder: Path, events: int) -> None:
     (folder / "success.toml").write_text(ANALYSIS)
 
 
+def processes(pid: int | str = "self") -> Iterator[tuple[str, list[str]]]:
+    """Yield status and stat of a process and of all that it has started: Java and its workers."""
+    here = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError):  # A process may end while it is looked at.
+        yield (here / "status").read_text(), (here / "stat").read_text().rpartition(")")[2].split()
+        for children in here.glob("task/*/children"):
+            for child in children.read_text().split():
+                yield from processes(child)
+
+
 def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """Return the sum of the peak memory of the processes."""
+    peaks = (status.partition("VmHWM:")[2].split() for status, _ in processes())
+    return sum(int(peak[0]) for peak in peaks if peak) / 1e6
 
 
-def java_gb() -> float:
-    """Return the peak memory of the Java processes that this one has started."""
-    peak = 0
-    for child in Path("/proc/self/task").glob("*/children"):
-        for pid in child.read_text().split():
-            status = Path(f"/proc/{pid}/status").read_text()
-            peak += int(status.partition("VmHWM:")[2].split()[0])
-    return peak / 1e6
+def cpu_s() -> float:
+    """Return the CPU seconds of the processes, with those of their children that have ended."""
+    ticks = sum(int(number) for _, stat in processes() for number in stat[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def work(job: str, folder: Path, model: Path, engine: str, heap: str) -> dict[str, float]:
@@ -122,7 +132,8 @@ def work(job: str, folder: Path, model: Path, engine: str, heap: str) -> dict[st
         scores = ls.scoring.score_panel(ls.load_model(model), panel)
         write_scores(scores, out)
         done["rows"] = len(scores.frame)
-    return {**done, "read_s": read - began, "s": time.perf_counter() - read, "gb": peak_gb()}
+    spent = {"cpu_s": cpu_s(), "gb": peak_gb()}
+    return {**done, "read_s": read - began, "s": time.perf_counter() - read, **spent}
 
 
 def on_spark(job: str, folder: Path, model: Path, heap: str) -> dict[str, float]:
@@ -154,11 +165,10 @@ def on_spark(job: str, folder: Path, model: Path, heap: str) -> dict[str, float]
             panel.write(out)
         else:
             panel.score(ls.load_model(model)).write.parquet(str(out))
-    done = time.perf_counter()
+    done, spent = time.perf_counter(), {"cpu_s": cpu_s(), "gb": peak_gb()}
     rows = session.read.parquet(str(out)).count()
-    gb = peak_gb() + java_gb()
     session.stop()
-    return {"rows": rows, "panel_s": 0.0, "read_s": read - began, "s": done - read, "gb": gb}
+    return {"rows": rows, "panel_s": 0.0, "read_s": read - began, "s": done - read, **spent}
 
 
 def differing(folder: Path) -> list[str]:
@@ -220,7 +230,7 @@ def main() -> None:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:2]))
     engines = ("duckdb", "spark") if options.engine == "both" else (options.engine,)
     print(f"{'events':>12} {'engine':8} {'job':8} {'rows':>12} {'read s':>8} {'job s':>8}"
-          f" {'scored/s':>10} {'GB':>6}")  # fmt: skip
+          f" {'CPU s':>8} {'scored/s':>10} {'GB':>6}")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.at) as small:
         model = options.model or fit(Path(small))
         for events in map(int, options.events):
@@ -231,8 +241,8 @@ def main() -> None:
                     spent = got["s"] - got["panel_s"]
                     speed = f"{got['rows'] / spent:10,.0f}" if got["panel_s"] else " " * 10
                     print(f"{events:12,} {engine:8} {job:8} {got['rows']:12,.0f}"
-                          f" {got['read_s']:8.1f} {got['s']:8.1f} {speed} {got['gb']:6.2f}",
-                          flush=True)  # fmt: skip
+                          f" {got['read_s']:8.1f} {got['s']:8.1f} {got['cpu_s']:8.1f} {speed}"
+                          f" {got['gb']:6.2f}", flush=True)  # fmt: skip
                 if len(engines) > 1 and "scores" in options.jobs:
                     print(f"{events:12,} scores that differ:", differing(Path(folder)) or "none",
                           flush=True)  # fmt: skip

@@ -26,10 +26,14 @@ from leadsignal.account_facts import with_names
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
+from leadsignal.evaluation.doubts import last_horizon
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
+from leadsignal.panel import build_snapshot
 from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
+from leadsignal.scoring.feeds import find_feeds
+from leadsignal.scoring.spark_warnings import last_horizon_in_spark, silent_feeds
 from leadsignal.stats.estimates import Estimate
 from random_tables import random_case
 from small_business import write_small_business
@@ -80,6 +84,17 @@ def test_random_tables_give_the_same_panel(spark: Any, seed: int) -> None:
     assert found.indicators == expected.indicators
     assert found.columns == expected.columns
     assert found.to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize(("seed", "wide"), [*((seed, False) for seed in CASES[:6]), (WIDE, True)])
+def test_rows_of_one_day_are_those_of_the_whole_panel(classic: Any, seed: int, wide: bool) -> None:
+    case, tables, whole = case_of(seed, wide=wide)
+    expected = whole.current().reset_index(drop=True)
+    assert_same(build_snapshot(tables, case.analysis).frame, expected)
+    with ls.spark.build_spark_panel(
+        tables, case.analysis, only_as_of=True, session=classic
+    ) as panel:
+        assert_same(panel.collect().frame, expected)
 
 
 def test_a_panel_in_spark_is_written_and_leaves_the_session_as_it_was(
@@ -289,12 +304,18 @@ def with_some_names(
     """Return a panel whose tables call every second account something, and scores that do too."""
     named = [(one, f"Acme {one}", "EUR") for one in sorted(scores["account_id"])[::2]]
     names = pd.DataFrame(named, columns=["account_id", "name", "currency"])
-    known = panel.frame.sparkSession.createDataFrame(names).selectExpr("*", "NULL AS superseded_on")
-    versions = known.union(known.selectExpr("account_id", "'old'", "'USD'", "'2024-01-01'"))
+    session, read = panel.frame.sparkSession, dict(panel._rows.read)
+    rows = read[source_view("accounts")].drop("name", "currency")
+    known = rows.join(session.createDataFrame(names), "account_id", "left")
+    listed = ["name", "currency", "superseded_on"]
+    old = {"name": "'old'", "currency": "'USD'", "superseded_on": "DATE '2024-01-01'"}
+    kept = [name for name in known.columns if name not in old]
+    both = [known.selectExpr(*kept, *(f"{old[o]} AS {o}" for o in listed)), known]
+    versions = both[1].selectExpr(*kept, *listed).union(both[0])
     panel = replace(
         panel,
         columns={**panel.columns, "accounts": ("account_id", "name", "currency")},
-        _rows=replace(panel._rows, read={source_view("accounts"): versions}),
+        _rows=replace(panel._rows, read={**read, source_view("accounts"): versions}),
     )
     return panel, with_names(scores, names.set_index("account_id"))
 
@@ -326,6 +347,22 @@ def test_scores_from_spark_are_those_of_this_machine(
     assert_same(found, expected)
     assert found["reason_1"].str.len().gt(0).sum() > 15
     assert found["next_step"].str.contains("times as often").any()
+
+
+def test_doubts_about_scores_in_spark_are_those_of_this_machine(
+    spark_rows: ls.spark.SparkPanel, business: ls.Tables, logistic_model: ls.ChurnModel
+) -> None:
+    read, day, project = spark_rows._rows.read, business.as_of_date, business.project
+    accounts, view = read[source_view("accounts")], source_view("usage")
+    found = last_horizon_in_spark(accounts, project, day, 180)
+    assert found == last_horizon(business, 180)
+    assert found is not None
+    assert found[0] > 0
+    tables = {name for names in logistic_model.origin_.indicators.values() for name in names}
+    late = [feed.table for feed in find_feeds(logistic_model, business) if feed.state == "late"]
+    assert [text.split()[0] for text in silent_feeds(read, tables, project, day)] == late
+    cut = {**read, view: read[view].where(f"known_on < DATE '{day}' - INTERVAL 70 DAYS")}
+    assert any(text.startswith("usage is late") for text in silent_feeds(cut, tables, project, day))
 
 
 def test_scores_from_spark_refuse_what_scores_here_refuse(

@@ -11,7 +11,13 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.adoption_memory import NAME as MEMORY
 from leadsignal.engine.adoption_memory import memory_steps
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
-from leadsignal.engine.counts import counts_step, rows_steps, users_steps, users_together
+from leadsignal.engine.counts import (
+    counts_step,
+    last_rows_step,
+    rows_steps,
+    users_steps,
+    users_together,
+)
 from leadsignal.engine.episodes import batches, episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
 from leadsignal.engine.grid import (
@@ -123,6 +129,7 @@ class PanelSteps:
     indicators: Mapping[str, str]
     numbers: Mapping[str, Rule]
     write: Expressions
+    one_day: bool = False
 
     @property
     def outputs(self) -> str:
@@ -145,6 +152,8 @@ class PanelSteps:
         """The SELECT of the panel's rows, unordered."""
         joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in self.measured)
         next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
+        if self.one_day:
+            next_t = "CAST(NULL AS INTEGER) AS next_t"
         return self.select_from(
             f"(SELECT *, {next_t} FROM grid JOIN spine USING (account_no) {joins}) AS joined"
         )
@@ -202,6 +211,7 @@ def panel_steps(recipe: Recipe) -> PanelSteps:
         _indicators(recipe, write),
         {one.name: one.rule for one in recipe.indicators if one.kind == "number"},
         write,
+        recipe.grid.one_day,
     )
 
 
@@ -249,6 +259,7 @@ def _table_steps(
     latest = [m for m in required if isinstance(m, Latest | DaysSince | DaysSinceBest)]
     read = [*counts, *users, *latest]
     steps: list[Step] = rows_steps(source, grid, read) if read else []
+    last = last_rows_step(source, grid, read) if latest else None
     names = []
     if counts:
         steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
@@ -258,7 +269,9 @@ def _table_steps(
         steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
         names.append(users_name)
     if latest:
-        steps.append(latest_step(source, grid, latest, [columns[m] for m in latest]))
+        steps += [last] if last else []
+        rows = last.name if last else f"rows_{source.name}"
+        steps.append(latest_step(source, grid, latest, [columns[m] for m in latest], rows))
         names.append(steps[-1].name)
     return steps, names
 

@@ -2,7 +2,8 @@
 
 Values change between two snapshots: something enters or leaves a count, or a later value is
 observed. `Carried` says what changes and how the changes add up. Its ``sql`` computes that with
-window functions, in any engine; `leadsignal.engine.in_memory` does so with arrays.
+window functions, in any engine; `leadsignal.engine.in_memory` does so with arrays. If each account
+has one snapshot only, there is nothing to carry, and ``sql`` is one aggregation.
 """
 
 from __future__ import annotations
@@ -102,6 +103,75 @@ def carried(
     name: str, grid: Grid, changes: Sequence[Change], columns: Sequence[CarriedColumn]
 ) -> Carried:
     """Return the step that carries changes forward along the rows of the grid."""
+    sql = (_on_one_day if grid.one_day else _along)(grid, changes, columns)
+    return Carried(name, sql, grid=grid, changes=tuple(changes), columns=tuple(columns))
+
+
+def users_on_one_day(name: str, grid: Grid, users: Users) -> Carried:
+    """Return the step that counts users on the as_of date: those seen within the window."""
+    latest = (
+        "SELECT account_no, user_no, member, MAX(day) AS day"
+        f" FROM ({users.sql}) AS rows WHERE day < {grid.as_of} GROUP BY 1, 2, 3"
+    )
+    seen = {
+        column: f"SUM(CASE WHEN member = {member} AND day + {window} >= {grid.as_of} THEN 1 END)"
+        for column, (window, member) in users.windows.items()
+    }
+    listed = {f"d{number}": count for number, count in enumerate(seen.values())}
+    counts = dict(zip(map(grid.dialect.quoted, seen), listed, strict=True))
+    sql = _of_grid(
+        grid,
+        {column: f"CAST(COALESCE({count}, 0) AS BIGINT)" for column, count in counts.items()},
+        [(latest, listed)],
+    )
+    columns = tuple(CarriedColumn(column, ()) for column in seen)
+    return Carried(name, sql, grid=grid, columns=columns, users=users)
+
+
+def _of_grid(
+    grid: Grid, columns: Mapping[str, str], sums: Sequence[tuple[str, Mapping[str, str]]]
+) -> str:
+    """Return SQL for columns at the only snapshot of each account, from sums over its rows."""
+    joins = [
+        f"LEFT JOIN (SELECT account_no, {', '.join(f'{sql} AS {name}' for name, sql in of.items())}"
+        f" FROM ({rows}) AS changes GROUP BY account_no) AS g{number} USING (account_no)"
+        for number, (rows, of) in enumerate(sums)
+    ]
+    listed = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    return f"SELECT account_no, t, {listed} FROM {grid.rows} {' '.join(joins)}"
+
+
+def _on_one_day(grid: Grid, changes: Sequence[Change], columns: Sequence[CarriedColumn]) -> str:
+    """Return SQL without windows: one aggregation for all changes that come from the same rows."""
+    sums: dict[str, dict[str, str]] = {change.sql: {} for change in changes}
+    outputs: dict[str, str] = {}
+    for index, column in enumerate(columns):
+        parts: dict[str, list[str]] = {}
+        for term in column.terms:
+            here = changes[term.change]
+            value = _by_as_of(term, here, grid)
+            if column.how == "sum":
+                value = f"{'-' if term.sign < 0 else '+'} COALESCE({value}, 0)"
+            parts.setdefault(here.sql, []).append(value)
+        total = "CAST(SUM({}) AS BIGINT)" if column.how == "sum" else "MAX({})"
+        names = []
+        for number, (rows, values) in enumerate(parts.items()):
+            names.append(f"d{index}_{number}")
+            sums[rows][names[-1]] = total.format(" ".join(values))
+        known = " + ".join(f"COALESCE({name}, 0)" for name in names)
+        one = f"CAST({known} AS BIGINT)" if column.how == "sum" else f"({names[0]}){column.part}"
+        outputs[grid.dialect.quoted(column.name)] = one
+    return _of_grid(grid, outputs, [(rows, of) for rows, of in sums.items() if of])
+
+
+def _by_as_of(term: Term, change: Change, grid: Grid) -> str:
+    """Return SQL for a term's value in one row, if the row takes effect by the as_of date."""
+    member = "" if term.member is None else f" AND member = {term.member}"
+    return f"CASE WHEN day <= {grid.as_of - change.later}{member} THEN {term.value} END"
+
+
+def _along(grid: Grid, changes: Sequence[Change], columns: Sequence[CarriedColumn]) -> str:
+    """Return SQL with window functions along the rows of the grid."""
     joins: list[str] = []
     terms: dict[tuple[Term, How], str] = {}
     for number, change in enumerate(changes):
@@ -134,8 +204,7 @@ def carried(
         else:
             largest = f"GREATEST({', '.join(names)})" if len(names) > 1 else names[0]
             windows.append(f"(MAX({largest}) OVER ({along})){column.part} AS {alias}")
-    sql = f"SELECT account_no, t, {', '.join(windows)} FROM {grid.rows} {' '.join(joins)}"
-    return Carried(name, sql, grid=grid, changes=tuple(changes), columns=tuple(columns))
+    return f"SELECT account_no, t, {', '.join(windows)} FROM {grid.rows} {' '.join(joins)}"
 
 
 def _of_snapshot(term: Term, how: How) -> str:

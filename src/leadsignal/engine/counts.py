@@ -12,7 +12,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, Users, carried
+from leadsignal.engine.carried import (
+    Carried,
+    CarriedColumn,
+    Change,
+    Term,
+    Users,
+    carried,
+    users_on_one_day,
+)
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import (
     DaysSince,
@@ -144,6 +152,7 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
     raw = {column for m in tested if not member_of(m, source) for column, _ in m.where}
     raw |= {m.column for m in seen} | {c for m in seen if isinstance(m, Latest) for c in m.among}
     users = any(isinstance(m, Trailing) and m.users for m in measures)
+    numbers = has_numbers(d)
     columns = [
         "account_no",
         "first",
@@ -160,7 +169,7 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
         ],
         *map(d.quoted, sorted(raw)),
         *[_member_number(source, column, d) for column in members],
-        *(["user_no"] if users else []),
+        *([f"{'user_id AS ' * (not numbers)}user_no"] if users else []),
     ]
     rows = f"({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
     select, still_read = f"SELECT {', '.join(columns)} FROM {rows}", _since(source, grid, measures)
@@ -168,7 +177,7 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
     kept = Step(f"rows_{source.name}", select + still_read, by_account=True)
     if can_be_carried(source, grid, measures):
         kept = replace(kept, table=source.name, back=max(leaves, default=0) + 1, leaves=leaves)
-    if not users:
+    if not (users and numbers):
         return [kept]
     numbered = Step(
         f"users_of_{source.name}",
@@ -191,6 +200,11 @@ def can_be_carried(source: Source, grid: Grid, measures: Sequence[Count | Seen])
     return alike and not source.versioned and grid.key == Grid.key
 
 
+def has_numbers(d: Dialect) -> bool:
+    """Whether users are numbered; if not, a join with their numbers would only move all rows."""
+    return d.number_of("user_id") != "user_id"
+
+
 def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
     """Return SQL that selects the rows needed when the grid starts later than the accounts.
 
@@ -204,7 +218,10 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
         return ""
     if grid.since is not None:
         return ""
-    recent = f"{d.day('known_on')} >= first - {max(windows, default=0) + 1}"
+    longest = max(windows, default=0) + 1
+    if grid.one_day:
+        return f" WHERE known_on >= {d.date(str(grid.as_of - longest))}"
+    recent = f"{d.day('known_on')} >= first - {longest}"
     if not last:
         return f" WHERE {recent}"
     kinds = ["account_id", *sorted({column for m in last for column, _ in m.where})]
@@ -214,6 +231,26 @@ def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
         f" USING ({grid.key}) WHERE NOT {recent} GROUP BY {listed}"
     )
     return f" WHERE {recent} OR ({listed}, {time}) IN ({before})"
+
+
+def last_rows_step(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> Step | None:
+    """Create the last row of each kind, if `_since` skips those that days since it need."""
+    if not (grid.one_day and _since(source, grid, measures)):
+        return None
+    d, time = grid.dialect, BY_NAME[source.name].time
+    last = [m for m in measures if isinstance(m, DaysSince)]
+    kinds = sorted({column for m in last for column, _ in m.where})
+    members = sorted({m.where[0][0] for m in last if member_of(m, source)})
+    listed = [*map(d.quoted, kinds), *[_member_number(source, column, d) for column in members]]
+    by = ", ".join(dict.fromkeys([*grid.key.split(", "), *map(d.quoted, kinds)]))
+    return Step(
+        f"last_{source.name}",
+        f"SELECT {', '.join(['account_no', 'first', 'known', d.quoted(f'{time}_no'), *listed])}"
+        f" FROM (SELECT {by}, MAX({d.day('known_on')}) AS known,"
+        f" MAX({d.day(d.quoted(time))}) AS {d.quoted(f'{time}_no')} FROM ({source.sql}) AS source"
+        f" WHERE {d.quoted(time)} < {d.date(str(grid.as_of))} GROUP BY {by}) AS source"
+        f" JOIN {grid.spine} USING ({grid.key})",
+    )
 
 
 def _member_number(source: Source, column: str, d: Dialect) -> str:
@@ -324,12 +361,25 @@ def users_steps(
     day = d.quoted(f"{measures[0].day}_no")
     numbered = f"{name}_rows"
     member = member_of(measures[0], source)
+    number = member.numbers if member else "0"
     who = "account_no, first, user_no" + (f", {member.numbers}" if member else "")
     some = condition(measures[0].where, d)
     if member:
         read = sorted({one.number for one in (member_of(m, source) for m in measures) if one})
         some = f"{member.numbers} IN ({', '.join(map(str, read))})"
     where, known = all_of(["user_no IS NOT NULL", some]), known_first(measures[0].day, source, d)
+    rows = (
+        f"SELECT account_no, user_no, {day} AS day, known, {number} AS member"
+        f" FROM rows_{source.name}"
+    )
+    windows = {}
+    for measure, column in zip(measures, columns, strict=True):
+        one = member_of(measure, source)
+        windows[column] = (measure.window, one.number if one else 0)
+    numbers = member.numbers if member else ""
+    users = Users(f"{rows} WHERE {where}", windows, numbers, source.late)
+    if grid.one_day:
+        return [users_on_one_day(name, grid, users)]
     steps = [
         Step(
             numbered,
@@ -348,17 +398,6 @@ def users_steps(
         deltas.append(Delta(index, Moment("begins"), "1", fresh, 1, one))
         deltas.append(Delta(index, Moment("day", measure.window + 1), "1", gone, -1, one))
     counted = replace(summed(name, f"{name}_stays", grid, deltas, columns), table=source.name)
-    number = member.numbers if member else "0"
-    rows = (
-        f"SELECT account_no, user_no, {day} AS day, known, {number} AS member"
-        f" FROM rows_{source.name}"
-    )
-    windows = {}
-    for measure, column in zip(measures, columns, strict=True):
-        one = member_of(measure, source)
-        windows[column] = (measure.window, one.number if one else 0)
-    numbers = member.numbers if member else ""
-    users = Users(f"{rows} WHERE {where}", windows, numbers, source.late)
     before = () if source.late else tuple(step.name for step in steps)
     return [*steps, replace(counted, users=users, steps_before=before)]
 

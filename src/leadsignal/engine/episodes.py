@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leadsignal.config.success import Process
-from leadsignal.engine.counts import condition, stays_steps
+from leadsignal.engine.counts import condition, has_numbers, stays_steps
 from leadsignal.engine.grid import Grid, Source, Step
 
 WHOLE = 10**6
@@ -111,24 +111,60 @@ def episodes_steps(batch: Batch, number: int, source: Source, grid: Grid) -> lis
 
 def _states_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
     """Return the steps that create ``<p>_states``: the day on which each state begins."""
-    process, steps = batch[0], []
+    process = batch[0]
     windows = grid.dialect.days_from_to("0", str(process.sustained_for - 1), 1)
     spans = f"CROSS JOIN (SELECT {windows} AS k) AS k"
-    steps.append(
+    steps, changes = (_late_changes if source.late else _punctual_changes)(p, batch, spans, grid)
+    return [
+        *steps,
+        Step(f"{p}_changes", _summed_changes(p, batch, changes, grid)),
+        Step(f"{p}_states", _states(p, batch)),
+    ]
+
+
+def _punctual_changes(p: str, batch: Batch, spans: str, grid: Grid) -> tuple[list[Step], str]:
+    """Return steps, and SQL for changes, if no record is late: all windows have the same, shifted.
+
+    There is no union, after which Spark would move all rows to their accounts again.
+    """
+    who, within, steps = _who(batch), batch[0].within, []
+    rows, users = f"{p}_rows", "0"
+    if batch[0].by_users > 1:
+        of_user = f"(PARTITION BY {who}, user_id ORDER BY day)"
+        steps.append(
+            Step(
+                f"{p}_stays",
+                f"SELECT {who}, user_id, day, quantity, LAG(day) OVER {of_user} AS before,"
+                f" LEAD(day) OVER {of_user} AS after FROM {rows}",
+            )
+        )
+        rows = f"{p}_stays"
+        comes = f"sign = 1 AND COALESCE(before + {within} < day, TRUE)"
+        goes = f"sign = -1 AND COALESCE(after > day + {within}, TRUE)"
+        users = f"CASE WHEN user_id IS NOT NULL AND ({comes} OR {goes}) THEN sign ELSE 0 END"
+    x = f"day + k * {within} + CASE WHEN sign = 1 THEN 1 ELSE {within + 1} END"
+    return steps, (
+        f"SELECT {who}, k, {x} AS x, sign * quantity AS quantity, {users} AS users"
+        f" FROM {rows} {spans} CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1 AS sign) AS signs"
+    )
+
+
+def _late_changes(p: str, batch: Batch, spans: str, grid: Grid) -> tuple[list[Step], str]:
+    """Return steps, and SQL for changes, if some records became known after their day."""
+    process = batch[0]
+    steps = [
         Step(
             f"{p}_events",
             f"SELECT {_who(batch)}, k, day + k * {process.within} AS day, quantity,"
             f" GREATEST(day + k * {process.within}, known) + 1 AS begins, user_id"
             f" FROM {p}_rows {spans}",
         )
-    )
-    changes = [_quantity_changes(p, batch)]
+    ]
+    changes = _quantity_changes(p, batch)
     if process.by_users > 1:
-        steps += _user_steps(p, batch, source, spans)
-        changes.append(_user_changes(p, batch))
-    steps.append(Step(f"{p}_changes", _summed_changes(p, batch, changes, grid)))
-    steps.append(Step(f"{p}_states", _states(p, batch)))
-    return steps
+        steps += _user_steps(p, batch, has_numbers(grid.dialect))
+        changes += f" UNION ALL {_user_changes(p, batch)}"
+    return steps, changes
 
 
 def _rows_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
@@ -167,31 +203,13 @@ def _quantity_changes(p: str, batch: Batch) -> str:
     return f"{enters} UNION ALL {leaves}"
 
 
-def _user_steps(p: str, batch: Batch, source: Source, spans: str) -> list[Step]:
-    who = _who(batch)
-    if source.late:
-        numbered = Step(
-            f"{p}_numbered",
-            f"SELECT {who}, user_no, k, day, begins FROM {p}_events JOIN {p}_users USING (user_id)",
-        )
-        return [
-            numbered,
-            *stays_steps(p, numbered.name, f"{who}, user_no, k", late=True),
-        ]
-    # Without late records, a user's stay in window k is that in window 0, shifted.
-    numbered = Step(
-        f"{p}_numbered",
-        f"SELECT {who}, user_no, day, day + 1 AS begins FROM {p}_rows"
-        f" JOIN {p}_users USING (user_id)",
-    )
-    *first, last = stays_steps(p, numbered.name, f"{who}, user_no", late=False)
-    shift = f"k * {batch[0].within}"
-    shifted = Step(
-        f"{p}_stays",
-        f"SELECT {who}, user_no, k, day + {shift} AS day, begins + {shift} AS begins, extends,"
-        f" before + {shift} AS before, after + {shift} AS after FROM ({last.sql}) AS s {spans}",
-    )
-    return [numbered, *first, shifted]
+def _user_steps(p: str, batch: Batch, numbers: bool) -> list[Step]:
+    who, rows = _who(batch), f"{p}_events"
+    named = f"{rows} JOIN {p}_users USING (user_id)"
+    if not numbers:
+        named = f"(SELECT *, user_id AS user_no FROM {rows} WHERE user_id IS NOT NULL) AS named"
+    numbered = Step(f"{p}_numbered", f"SELECT {who}, user_no, k, day, begins FROM {named}")
+    return [numbered, *stays_steps(p, numbered.name, f"{who}, user_no, k", late=True)]
 
 
 def _user_changes(p: str, batch: Batch) -> str:
@@ -205,15 +223,15 @@ def _user_changes(p: str, batch: Batch) -> str:
     )
 
 
-def _summed_changes(p: str, batch: Batch, changes: list[str], grid: Grid) -> str:
+def _summed_changes(p: str, batch: Batch, changes: str, grid: Grid) -> str:
     who = _who(batch)
     sums = ", ".join(
         f"CAST(SUM(CASE WHEN k = {k} THEN quantity END) AS BIGINT) AS quantity_{k},"
         f" CAST(SUM(CASE WHEN k = {k} THEN users END) AS BIGINT) AS users_{k}"
         for k in range(batch[0].sustained_for)
     )
-    union = " UNION ALL ".join(changes)
-    return f"SELECT {who}, x, {sums} FROM ({union}) AS c WHERE x <= {grid.as_of} GROUP BY {who}, x"
+    until = f"WHERE x <= {grid.as_of} GROUP BY {who}, x"
+    return f"SELECT {who}, x, {sums} FROM ({changes}) AS c {until}"
 
 
 def _states(p: str, batch: Batch) -> str:

@@ -75,6 +75,11 @@ class Grid:
     key: str = "account_id"
     since: int | None = None
 
+    @property
+    def one_day(self) -> bool:
+        """Whether each account has one snapshot only, on the as_of date."""
+        return self.first == str(self.as_of)
+
     def next_on_grid(self, day: str) -> str:
         """Return SQL for the first day of the calendar grid that is not before ``day``."""
         count = self.dialect.floor_divide(f"{day} + {self.every - 1 - GRID_ORIGIN}", self.every)
@@ -170,6 +175,8 @@ def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
 
 def grid_step(grid: Grid) -> Step:
     """Create one row per account and snapshot: its first day, the calendar grid, and as_of."""
+    if grid.one_day:
+        return Step("grid", f"SELECT account_no, {grid.as_of} AS t FROM spine")
     d = grid.dialect
     on_grid = d.days_from_to(grid.next_on_grid("first + 1"), "last", grid.every)
     return Step(

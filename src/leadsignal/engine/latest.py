@@ -18,9 +18,9 @@ from leadsignal.ingestion.dialect import Dialect
 
 
 def latest_step(
-    source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str]
+    source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str], rows: str
 ) -> Carried:
-    """Return the step for latest values, and latest days (as day numbers), of one table."""
+    """Return the step for latest values, and latest days (as day numbers), from a table's rows."""
     if source.versioned:
         raise OptionError(
             f"{source.name} has versions, and a version that is replaced cannot be taken out of "
@@ -38,7 +38,7 @@ def latest_step(
         values = {measure: _value(measure, source, d) for measure, _ in here}
         known = dict.fromkeys((value, when) for value, when, _, _ in values.values())
         names = {key: f"v{index}" for index, key in enumerate(known)}
-        changes.append(change(f"rows_{source.name}", known_first(day, source, d), by, names))
+        changes.append(change(rows, known_first(day, source, d), by, names))
         for measure, column in here:
             value, when, how, part = values[measure]
             member = member_of(measure, source)

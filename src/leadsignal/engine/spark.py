@@ -226,6 +226,8 @@ class _ViewsBeside(_Views):
         self.own = session.newSession()
         # Rows stay partitioned by account, so that joins by account and day need no new shuffle.
         self.own.conf.set("spark.sql.requireAllClusterKeysForCoPartition", "false")
+        # Sorting all events to join them with their accounts costs more than a hash table of these.
+        self.own.conf.set("spark.sql.join.preferSortMergeJoin", "false")
 
     def share(self, view: str, frame: DataFrame) -> None:
         """Make a frame of the caller's session available in the separate session."""

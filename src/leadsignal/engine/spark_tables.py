@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -21,6 +21,7 @@ from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.engine.spark import functions_of
 from leadsignal.engine.typed_tables import (
+    Rule,
     account_rules,
     misnamed,
     most_of,
@@ -294,35 +295,55 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
 
 def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
     """Yield the faults of a table's rows, with the number of rows."""
-    name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*row_rules(loaded)]
+    name, frame, rules = loaded.table.name, rows[loaded.table.name], [*row_rules(loaded)]
+    sums = [f"SUM(ABS(t.{column.name}))" for column in summed_columns(loaded)]
+    counts = [f"count_if({rule.condition})" for rule in rules]
+    found = frame.alias("t").selectExpr(*counts, *sums).collect()[0]
+    yield from _counted(name, rules, found)
     if name != "accounts":
-        rules += account_rules(loaded, _outside(project, name) == "fault")
-        frame = _with_accounts(loaded, rows)
-    counts = frame.selectExpr(*[f"count_if({rule.condition})" for rule in rules]).collect()[0]
-    for rule, count in zip(rules, counts, strict=True):
+        yield from _account_faults(loaded, _outside(project, name) == "fault", rows)
+    # Columns whose values cannot be summed exactly.
+    yield from total_faults(loaded, found[len(rules) :])
+    yield from _repeats(loaded, frame)
+
+
+def _counted(name: str, rules: Sequence[Rule], counts: Sequence[int]) -> Iterator[Fault]:
+    for rule, count in zip(rules, counts, strict=False):
         if count:
             yield rule.fault(name, count)
-    yield from _total_faults(loaded, rows[name])
-    yield from _repeats(loaded, rows[name])
 
 
-def _total_faults(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
-    """Yield faults of columns whose values cannot be summed exactly."""
-    if summed := summed_columns(loaded):
-        sums = frame.selectExpr(*[f"SUM(ABS({column.name}))" for column in summed]).collect()[0]
-        yield from total_faults(loaded, sums)
+def _account_faults(
+    loaded: Loaded, outside_is_fault: bool, rows: Mapping[str, DataFrame]
+) -> Iterator[Fault]:
+    """Yield the faults of rows given their account.
+
+    The first and the last row of each account show whether there are any; only then all rows are
+    joined with the accounts, to count them.
+    """
+    name, time = loaded.table.name, loaded.table.time
+    rules = [*account_rules(loaded, outside_is_fault)]
+    counts = [f"count_if({rule.condition})" for rule in rules]
+    frame = rows[name]
+    both = functions_of(frame).expr(f"array(min({time}), max({time})) AS both")
+    ends = (
+        frame.groupBy("account_id").agg(both).selectExpr("account_id", f"explode(both) AS {time}")
+    )
+    if any(_with_accounts(ends, rows).selectExpr(*counts).collect()[0]):
+        found = _with_accounts(frame, rows).selectExpr(*counts).collect()[0]
+        yield from _counted(name, rules, found)
 
 
 def _outside(project: Project, table: str) -> str:
     return project.tables.get(table, TableSource()).outside
 
 
-def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
-    """Return a table ``t`` joined to the account ``a`` of each row, if there is one."""
+def _with_accounts(frame: DataFrame, rows: Mapping[str, DataFrame]) -> DataFrame:
+    """Return rows ``t`` joined to the account ``a`` of each row, if there is one."""
     accounts = _newest_accounts(rows["accounts"]).alias("a")
     col = functions_of(accounts).col
     same = col("t.account_id") == col("a.account_id")
-    return rows[loaded.table.name].alias("t").join(accounts, same, "left")
+    return frame.alias("t").join(accounts, same, "left")
 
 
 def _leave_out_outside(
@@ -333,7 +354,7 @@ def _leave_out_outside(
     if name == "accounts" or _outside(project, name) != "exclude":
         return
     early, late = outside_life(loaded.table.time)
-    joined = _with_accounts(loaded, rows)
+    joined = _with_accounts(rows[name], rows)
     before, after = joined.selectExpr(f"count_if({early})", f"count_if({late})").collect()[0]
     if before or after:
         rows[name] = joined.where(f"NOT coalesce({early} OR {late}, false)").select("t.*")

@@ -29,8 +29,13 @@ def best_usage_steps(
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"
     by_day = "OVER (PARTITION BY account_no ORDER BY x)"
-    none = "CAST(NULL AS INTEGER)"
     lookback = max(measure.within - measure.best - measure.window, 0)
+    recent, best = "", _carried_best(name, measure, column, lookback)
+    if grid.one_day:
+        # What is in no period that the snapshot compares has entered and left every sum before.
+        earliest = grid.as_of - measure.window - lookback - measure.best
+        recent = f" AND used_on >= {d.date(str(earliest))}"
+        best = _best_on_one_day(name, column, grid.as_of - measure.window, lookback)
     return [
         Step(
             f"{name}_amounts",
@@ -38,7 +43,7 @@ def best_usage_steps(
             f" {d.scaled('amount', 6)} AS amount"
             f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
             f" WHERE {d.day('used_on')} >= {history_start(source)}"
-            f" AND {condition(measure.where, d)}",
+            f" AND {condition(measure.where, d)}{recent}",
             table=source.name,
             back=max(measure.within, measure.best + measure.window) + 1,
         ),
@@ -47,23 +52,42 @@ def best_usage_steps(
             "SELECT account_no, x, change,"
             f" CAST(SUM(change) {by_day} AS BIGINT) AS total, LEAD(x) {by_day} - 1 AS last_x FROM ("
             "  SELECT account_no, x, CAST(SUM(change) AS BIGINT) AS change FROM ("
-            f"   SELECT account_no, {first} AS x, amount AS change FROM {name}_amounts"
-            f"   WHERE {first} <= {last}"
-            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM {name}_amounts"
+            f"   SELECT account_no, CASE WHEN sign = 1 THEN {first} ELSE {last} + 1 END AS x,"
+            f"   sign * amount AS change FROM {name}_amounts"
+            # Not a union: Spark then need not move the rows again to their accounts.
+            "   CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1 AS sign) AS signs"
             f"   WHERE {first} <= {last}) AS c GROUP BY 1, 2) AS g",
         ),
-        Step(
-            name,
-            f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
-            f"  SELECT account_no, t,"
-            f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
-            f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
-            f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
-            "  FROM ("
-            f"   SELECT account_no, x, change, total, {none} AS t FROM {name}_steps"
-            f"   UNION ALL SELECT account_no, last_x, 0, total, {none} FROM {name}_steps"
-            "   WHERE last_x IS NOT NULL"
-            f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
-            "  ) AS u) AS w WHERE t IS NOT NULL",
-        ),
+        best,
     ]
+
+
+def _best_on_one_day(name: str, column: str, end: int, lookback: int) -> Step:
+    """Select the largest total of the steps that reach into the ``lookback`` days up to ``end``."""
+    compared = f"x <= {end} AND COALESCE(last_x >= {end - lookback}, TRUE)"
+    return Step(
+        name,
+        f"SELECT account_no, t, COALESCE(most, 0) AS {column} FROM grid LEFT JOIN ("
+        f"SELECT account_no, MAX(total) AS most FROM {name}_steps WHERE {compared}"
+        " GROUP BY account_no) AS b USING (account_no)",
+    )
+
+
+def _carried_best(name: str, measure: UsageToBest, column: str, lookback: int) -> Step:
+    """Select the largest total at each snapshot, with the steps and the snapshots in one order."""
+    by_day = "OVER (PARTITION BY account_no ORDER BY x)"
+    none = "CAST(NULL AS INTEGER)"
+    return Step(
+        name,
+        f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
+        f"  SELECT account_no, t,"
+        f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
+        f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
+        f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
+        "  FROM ("
+        f"   SELECT account_no, x, change, total, {none} AS t FROM {name}_steps"
+        f"   UNION ALL SELECT account_no, last_x, 0, total, {none} FROM {name}_steps"
+        "   WHERE last_x IS NOT NULL"
+        f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
+        "  ) AS u) AS w WHERE t IS NOT NULL",
+    )

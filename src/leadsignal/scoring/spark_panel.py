@@ -18,11 +18,22 @@ from leadsignal.engine.spark import (
     source_view,
     spark_session,
 )
+from leadsignal.evaluation.doubts import doubt_of_expected
 from leadsignal.indicators import Indicator
+from leadsignal.ingestion.loaded_table import DataWarning, affecting
 from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.panel import Panel
+from leadsignal.progress import log_warnings
 from leadsignal.results import to_html
-from leadsignal.scoring.spark_scores import RowScoring, forecasts, sent_model, whole_scores
+from leadsignal.scoring.spark_scores import (
+    RowScoring,
+    forecasts,
+    scored_columns,
+    sent_model,
+    totals,
+    whole_scores,
+)
+from leadsignal.scoring.spark_warnings import last_horizon_in_spark, silent_feeds
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -42,6 +53,7 @@ class SparkPanel:
     ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. It is computed when rows are
     requested; ``close`` frees the memory and disk space it uses. ``columns`` maps the source tables
     to the columns that were read. ``behaviors`` are the behaviours with indicators of their own.
+    ``warnings`` are those of the tables.
     """
 
     frame: DataFrame
@@ -53,6 +65,7 @@ class SparkPanel:
     columns: Mapping[str, tuple[str, ...]]
     behaviors: Behaviors | None
     _rows: Rows
+    warnings: tuple[DataWarning, ...] = ()
     _kept: list[DataFrame] = field(default_factory=list)
 
     def __enter__(self) -> SparkPanel:
@@ -116,11 +129,10 @@ class SparkPanel:
         in Arrow batches on Spark's workers, on which leadsignal must be installed, and cached until
         `close`. Only the rows needed for the reasons, at most 25,000, are collected on the driver.
 
-        Three steps of `score_accounts` are left out, as they need more than the rows of one day.
-        Late feeds are not detected (`monitor_scores` finds them in tables in memory). Effects of
-        processes are shown only if given as ``effects``. There is no warning if far more or fewer
-        churns are expected than there were: compare the sum of ``risk`` with the churns in the last
-        horizon.
+        Two things differ from `score_accounts`. Effects of processes are shown only if given as
+        ``effects``. The last state of a late table is not used: its silence counts as no activity.
+        Warnings are logged: of the data, of late and empty tables, and if far more or fewer churns
+        are expected than there were in the last horizon.
 
         Parameters
         ----------
@@ -151,12 +163,30 @@ class SparkPanel:
         processes = self.analysis.processes
         seed = self.project.holdout_seed
         scoring = RowScoring(sent_model(model), processes, effects or {}, (share or 0, seed))
-        rows = self.current().where("NOT notice_given")
+        # The forecasts read the rows, and then the reasons read some of them again.
+        read = scored_columns(model, processes, self.frame.columns)
+        rows = self.current().where("NOT notice_given").select(*read).persist()
         scored = forecasts(rows, model, scoring).persist()
-        self._kept.append(scored)
+        self._kept.extend([rows, scored])
         declared = {indicator.name: indicator for indicator in self.indicators}
         capacity = self.project.capacity if capacity is None else capacity
-        return whole_scores(rows, scored, model, declared, capacity, self._names(), bool(share))
+        count, expected = totals(scored)
+        self._warn(model, count, expected)
+        names = self._names()
+        return whole_scores(rows, scored, count, model, declared, capacity, names, bool(share))
+
+    def _warn(self, model: ChurnModel, count: int, expected: float) -> None:
+        """Log what casts doubt on scores."""
+        read, horizon = self._rows.read, int(model.hazards_.ends[-1])
+        tables = {table for names in model.origin_.indicators.values() for table in names}
+        accounts = read.get(source_view("accounts"))
+        last = last_horizon_in_spark(accounts, self.project, self.as_of_date, horizon)
+        warnings = [
+            *silent_feeds(read, tables, self.project, self.as_of_date),
+            *affecting(self.warnings, "score"),
+            *doubt_of_expected(expected, count, last, horizon),
+        ]
+        log_warnings(f"scores of {self.as_of_date}", warnings)
 
     def _names(self) -> DataFrame | None:
         """Return the names of accounts, if the tables have them."""
@@ -217,4 +247,5 @@ def build_spark_panel(
         {name: tables.columns(name) for name in tables.names},
         recipe.behaviors,
         rows,
+        tables.warnings,
     )

@@ -101,13 +101,19 @@ def forecasts(rows: DataFrame, model: ChurnModel, scoring: RowScoring) -> DataFr
     """Return the forecasts of panel rows, computed on Spark's workers."""
     columns = [*row_columns(model), HELD_OUT]
     schema = ", ".join(f"{name} {_type(name)}" for name in columns)
-    states = [f"{p.name}_{what}" for p in scoring.processes for what in ("state", "days_in_state")]
+    return rows.mapInArrow(scoring.batches(schema), schema)
+
+
+def scored_columns(
+    model: ChurnModel, processes: Sequence[Process], columns: Sequence[str]
+) -> list[str]:
+    """Return the columns of a panel that its scores need."""
+    states = [f"{p.name}_{what}" for p in processes for what in ("state", "days_in_state")]
     read = dict.fromkeys(
         ["account_id", "customer_id", "snapshot_on", "arr", "days_to_renewal", *states,
          *model.features_.names]
     )  # fmt: skip
-    there = [name for name in read if name in rows.columns]
-    return rows.select(*there).mapInArrow(scoring.batches(schema), schema)
+    return [name for name in read if name in columns]
 
 
 def row_columns(model: ChurnModel) -> list[str]:
@@ -168,9 +174,18 @@ def reasons_of(
     return frame.rename_axis("account_id").reset_index()
 
 
+def totals(scored: DataFrame) -> tuple[int, float]:
+    """Return the number of scores and the sum of their risks; raises ModelError without any."""
+    ((count, expected),) = scored.selectExpr("count(*)", "sum(risk)").collect()
+    if not count:
+        raise ModelError("no account is active on the panel's day", "Choose another as_of date")
+    return int(count), float(expected)
+
+
 def whole_scores(
     rows: DataFrame,
     scored: DataFrame,
+    count: int,
     model: ChurnModel,
     indicators: Mapping[str, Indicator],
     capacity: float,
@@ -179,12 +194,9 @@ def whole_scores(
 ) -> DataFrame:
     """Return the complete scores, with the parts that need all rows: alerts and reasons.
 
-    ``scored`` is the result of `forecasts`; ``names`` has the names of the accounts by account_id.
-    Raises ModelError if there are no rows.
+    ``scored`` is the result of `forecasts`, with ``count`` rows; ``names`` has the names of the
+    accounts by account_id.
     """
-    count = scored.count()
-    if not count:
-        raise ModelError("no account is active on the panel's day", "Choose another as_of date")
     alerts = alerts_of(capacity, count)
     ranks = ranked(scored)
     reasons = reasons_of(rows, ranks, model, indicators, count, explained_of(alerts))
