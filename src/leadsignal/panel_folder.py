@@ -115,7 +115,7 @@ class PanelFolder:
             self._analysis, columns, behaviors=self._recipe.behaviors,
         )  # fmt: skip
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         files = len(self._kept.snapshots)
         lines = [
             f"Panel every {self.every} days up to {self.as_of_date}, in {files} files:"
@@ -125,9 +125,6 @@ class PanelFolder:
         if self.built_in_full:
             lines.insert(1, f"built in full: {self.built_in_full}")
         return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def _repr_html_(self) -> str:
         return to_html(str(self))
