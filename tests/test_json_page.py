@@ -43,6 +43,7 @@ WORDS = {
     "init": "init {0}/exports",
     "check": "check {0}/tables",
     "panel": "panel {0}/tables --out {0}/panel.parquet",
+    "panel --extend": "panel {0}/tables --extend --out {0}/weekly",
     "compare": "compare {0}/tables --by measured",
     "compare --by all": "compare {0}/tables --by all --method time_dependent",
     "discover": "discover {0}/tables",

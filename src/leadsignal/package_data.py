@@ -30,7 +30,7 @@ def packaged_queries(package: str, file: str) -> dict[str, str]:
     The name of each query is on the line before it, behind three dashes.
 
     >>> sorted(packaged_queries("leadsignal.ingestion", "contracts.sql"))[:2]
-    ['changes', 'differences']
+    ['accounts_now', 'accounts_of_their_day']
     """
     _, *parts = packaged_text(package, file).split("\n--- ")
     named = (part.partition("\n") for part in parts)

@@ -120,7 +120,7 @@ class Tables:
         >>> import leadsignal as ls
         >>> part = ls.read_tables(ls.sample_folder()).sample_accounts(0.5, keep_churned=True)
         >>> part.sample.weights.groupby(part.sample.weights > 1).first().round(2).tolist()
-        [1.0, 2.0]
+        [1.0, 2.34]
         """
         refuse_share(share)
         if self._members or self.sample is not None:

@@ -912,21 +912,6 @@ JOIN `leadsignal_spine` AS `spine`
 WHERE
   `behavior` IN ('it\'s met');
 
-CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_events` AS
-SELECT
-  `account_no`,
-  `k`,
-  `day` + `k` * 30 AS `day`,
-  `quantity`,
-  COALESCE(GREATEST(`day` + `k` * 30, `known`), `day` + `k` * 30, `known`) + 1 AS `begins`,
-  `user_id`
-FROM `leadsignal_process_0_rows` AS `process_0_rows`
-CROSS JOIN (
-  SELECT
-    `series` AS `k`
-  FROM UNNEST(GENERATE_ARRAY(0, 0, 1)) AS `series`
-) AS `k`;
-
 CREATE OR REPLACE TEMP TABLE `leadsignal_process_0_changes` AS
 SELECT
   `account_no`,
@@ -937,22 +922,22 @@ FROM (
   SELECT
     `account_no`,
     `k`,
-    `begins` AS `x`,
-    `quantity`,
+    `day` + `k` * 30 + CASE WHEN `sign` = 1 THEN 1 ELSE 31 END AS `x`,
+    `sign` * `quantity` AS `quantity`,
     0 AS `users`
-  FROM `leadsignal_process_0_events` AS `process_0_events`
-  WHERE
-    `day` + 30 >= `begins`
-  UNION ALL
-  SELECT
-    `account_no`,
-    `k`,
-    `day` + 31 AS `x`,
-    -`quantity`,
-    0
-  FROM `leadsignal_process_0_events` AS `process_0_events`
-  WHERE
-    `day` + 30 >= `begins`
+  FROM `leadsignal_process_0_rows` AS `process_0_rows`
+  CROSS JOIN (
+    SELECT
+      `series` AS `k`
+    FROM UNNEST(GENERATE_ARRAY(0, 0, 1)) AS `series`
+  ) AS `k`
+  CROSS JOIN (
+    SELECT
+      1 AS `sign`
+    UNION ALL
+    SELECT
+      -1 AS `sign`
+  ) AS `signs`
 ) AS `c`
 WHERE
   `x` <= 19875

@@ -859,20 +859,6 @@ JOIN `leadsignal_spine` AS `spine`
 WHERE
   `behavior` IN ('it\'s met');
 
-CREATE OR REPLACE TABLE `leadsignal_process_0_events` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
-SELECT
-  `account_no`,
-  `k`,
-  `day` + `k` * 30 AS `day`,
-  `quantity`,
-  GREATEST(`day` + `k` * 30, `known`) + 1 AS `begins`,
-  `user_id`
-FROM `leadsignal_process_0_rows` AS `process_0_rows`
-CROSS JOIN (
-  SELECT
-    EXPLODE(CASE WHEN 0 <= 0 THEN SEQUENCE(0, 0, 1) END) AS `k`
-) AS `k`;
-
 CREATE OR REPLACE TABLE `leadsignal_process_0_changes` TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS
 SELECT
   `account_no`,
@@ -883,22 +869,21 @@ FROM (
   SELECT
     `account_no`,
     `k`,
-    `begins` AS `x`,
-    `quantity`,
+    `day` + `k` * 30 + CASE WHEN `sign` = 1 THEN 1 ELSE 31 END AS `x`,
+    `sign` * `quantity` AS `quantity`,
     0 AS `users`
-  FROM `leadsignal_process_0_events` AS `process_0_events`
-  WHERE
-    `day` + 30 >= `begins`
-  UNION ALL
-  SELECT
-    `account_no`,
-    `k`,
-    `day` + 31 AS `x`,
-    -`quantity`,
-    0
-  FROM `leadsignal_process_0_events` AS `process_0_events`
-  WHERE
-    `day` + 30 >= `begins`
+  FROM `leadsignal_process_0_rows` AS `process_0_rows`
+  CROSS JOIN (
+    SELECT
+      EXPLODE(CASE WHEN 0 <= 0 THEN SEQUENCE(0, 0, 1) END) AS `k`
+  ) AS `k`
+  CROSS JOIN (
+    SELECT
+      1 AS `sign`
+    UNION ALL
+    SELECT
+      -1 AS `sign`
+  ) AS `signs`
 ) AS `c`
 WHERE
   `x` <= 19875
@@ -1670,8 +1655,6 @@ DROP TABLE IF EXISTS `leadsignal_process_0_adopted`;
 DROP TABLE IF EXISTS `leadsignal_process_0_states`;
 
 DROP TABLE IF EXISTS `leadsignal_process_0_changes`;
-
-DROP TABLE IF EXISTS `leadsignal_process_0_events`;
 
 DROP TABLE IF EXISTS `leadsignal_process_0_rows`;
 

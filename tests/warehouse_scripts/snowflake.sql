@@ -861,21 +861,6 @@ JOIN "leadsignal_spine" AS "spine"
 WHERE
   "behavior" IN ('it\'s met');
 
-CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_events" AS
-SELECT
-  "account_no",
-  "k",
-  "day" + "k" * 30 AS "day",
-  "quantity",
-  GREATEST_IGNORE_NULLS("day" + "k" * 30, "known") + 1 AS "begins",
-  "user_id"
-FROM "leadsignal_process_0_rows" AS "process_0_rows"
-CROSS JOIN (
-  SELECT
-    CAST("series".VALUE AS INT) AS "k"
-  FROM TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE(0, 0 + 1, 1))) AS "series"
-) AS "k";
-
 CREATE OR REPLACE TEMPORARY TABLE "leadsignal_process_0_changes" AS
 SELECT
   "account_no",
@@ -886,22 +871,22 @@ FROM (
   SELECT
     "account_no",
     "k",
-    "begins" AS "x",
-    "quantity",
+    "day" + "k" * 30 + CASE WHEN "sign" = 1 THEN 1 ELSE 31 END AS "x",
+    "sign" * "quantity" AS "quantity",
     0 AS "users"
-  FROM "leadsignal_process_0_events" AS "process_0_events"
-  WHERE
-    "day" + 30 >= "begins"
-  UNION ALL
-  SELECT
-    "account_no",
-    "k",
-    "day" + 31 AS "x",
-    -"quantity",
-    0
-  FROM "leadsignal_process_0_events" AS "process_0_events"
-  WHERE
-    "day" + 30 >= "begins"
+  FROM "leadsignal_process_0_rows" AS "process_0_rows"
+  CROSS JOIN (
+    SELECT
+      CAST("series".VALUE AS INT) AS "k"
+    FROM TABLE(FLATTEN(INPUT => ARRAY_GENERATE_RANGE(0, 0 + 1, 1))) AS "series"
+  ) AS "k"
+  CROSS JOIN (
+    SELECT
+      1 AS "sign"
+    UNION ALL
+    SELECT
+      -1 AS "sign"
+  ) AS "signs"
 ) AS "c"
 WHERE
   "x" <= 19875
@@ -1673,8 +1658,6 @@ DROP TABLE IF EXISTS "leadsignal_process_0_adopted";
 DROP TABLE IF EXISTS "leadsignal_process_0_states";
 
 DROP TABLE IF EXISTS "leadsignal_process_0_changes";
-
-DROP TABLE IF EXISTS "leadsignal_process_0_events";
 
 DROP TABLE IF EXISTS "leadsignal_process_0_rows";
 

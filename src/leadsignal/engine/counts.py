@@ -377,7 +377,9 @@ def users_steps(
         one = member_of(measure, source)
         windows[column] = (measure.window, one.number if one else 0)
     numbers = member.numbers if member else ""
-    users = Users(f"{rows} WHERE {where}", windows, numbers, source.late)
+    # On the only day, it does not matter when a row became known.
+    late = source.late and not grid.one_day
+    users = Users(f"{rows} WHERE {where}", windows, numbers, late)
     if grid.one_day:
         return [users_on_one_day(name, grid, users)]
     steps = [
