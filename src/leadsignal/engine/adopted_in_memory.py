@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.engine.episodes import Adopted
+from leadsignal.engine.frames import arrow_array
 from leadsignal.engine.user_stays import days_apart
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ def adopted_table(cursor: duckdb.DuckDBPyConnection, step: Adopted) -> pa.Table:
     known = x <= step.as_of
     return pa.table(
         {
-            "account_no": pa.array((whose // len(step.at_least))[known]),
-            "process_no": pa.array((whose % len(step.at_least))[known]),
-            "x": pa.array(x[known]),
-            "next_x": pa.array(next_x[known], mask=next_x[known] > step.as_of),
+            "account_no": arrow_array((whose // len(step.at_least))[known]),
+            "process_no": arrow_array((whose % len(step.at_least))[known]),
+            "x": arrow_array(x[known]),
+            "next_x": arrow_array(next_x[known], next_x[known] > step.as_of),
         }
     )
 

@@ -43,6 +43,21 @@ class PanelRows:
         return pa.table({name: column(name) for name in self.names})
 
 
+def arrow_array(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return numbers as an Arrow array.
+
+    ``pyarrow.array`` imports pandas to convert an array, which takes longer than many a query.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    known = None
+    if missing is not None and missing.any():
+        known = pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    numbers = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [known, numbers])
+
+
 def as_frame(portions: Iterable[PanelRows], most: int) -> pd.DataFrame:
     """Return the rows of all batches as a frame; ``most`` is an upper bound on their number.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from leadsignal.engine.build import PanelSteps
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
 from leadsignal.engine.duckdb import temporary_tables
-from leadsignal.engine.frames import PanelRows
+from leadsignal.engine.frames import PanelRows, arrow_array
 from leadsignal.engine.grid import Step
 from leadsignal.engine.numbers import NumbersOfRows, computable, conditions
 from leadsignal.engine.user_stays import days_apart
@@ -123,11 +123,9 @@ class Portion:
 
     def next_t(self) -> Any:
         """Return the next snapshot of the account for each row."""
-        import pyarrow as pa
-
         last = np.zeros(len(self.t), dtype=bool)
         last[self.first_row[1:] - 1] = True
-        return pa.array(np.roll(self.t, -1), mask=last)
+        return arrow_array(np.roll(self.t, -1), last)
 
 
 def portions(cursor: duckdb.DuckDBPyConnection, at_once: int) -> Iterator[Portion]:
@@ -215,11 +213,18 @@ def _joined(cursor: duckdb.DuckDBPyConnection, columns: Mapping[str, Any]) -> It
     """Register columns as `JOINED`."""
     import pyarrow as pa
 
-    cursor.register(JOINED, pa.table(dict(columns)))
+    cursor.register(JOINED, pa.table({name: _as_arrow(one) for name, one in columns.items()}))
     try:
         yield
     finally:
         cursor.unregister(JOINED)
+
+
+def _as_arrow(column: Any) -> Any:
+    """Return a column of Arrow, or of numbers that are masked where there are none, for Arrow."""
+    if isinstance(column, np.ma.MaskedArray):
+        return arrow_array(column.data, np.ma.getmaskarray(column))
+    return arrow_array(column) if isinstance(column, np.ndarray) else column
 
 
 def _only_measured(step: Step, plan: PanelSteps) -> bool:
@@ -234,13 +239,11 @@ def _measures(
     cursor: duckdb.DuckDBPyConnection, plan: PanelSteps, in_memory: Sequence[Carried]
 ) -> Iterator[tuple[Portion, dict[str, Any]]]:
     """Yield the columns that the panel is computed from, in batches of accounts."""
-    import pyarrow as pa
-
     width = 32 + sum(len(step.columns) for step in in_memory)
     carried_steps = {step.name for step in in_memory}
     tables = [name for name in plan.measured if name not in carried_steps]
     for portion in portions(cursor, max(CELLS_AT_ONCE // width, 1)):
-        columns = {"t": pa.array(portion.t), "next_t": portion.next_t()}
+        columns = {"t": arrow_array(portion.t), "next_t": portion.next_t()}
         owner = np.repeat(np.arange(len(portion.counts)), portion.counts)
         spine = _used(cursor, "spine", plan, portion, "ORDER BY account_no")
         columns |= _taken(spine, owner)
@@ -271,9 +274,7 @@ def _used(
 
 def _taken(table: pa.Table, place: Ints) -> dict[str, Any]:
     """Return the columns of a table at given positions, missing where these are negative."""
-    import pyarrow as pa
-
-    taken = table.take(pa.array(place, mask=place < 0))
+    taken = table.take(arrow_array(place, place < 0))
     return dict(zip(taken.column_names, taken.columns, strict=True))
 
 
