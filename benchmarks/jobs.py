@@ -247,7 +247,7 @@ def busy() -> float:
     return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
 
 
-def told_of_others(took: float, own: float, clock: float) -> str:
+def load_line(took: float, own: float, clock: float) -> str:
     """Return a line with the share of the processors that other programs used."""
     if math.isnan(took):
         return "how busy the machine was is not known"
@@ -324,7 +324,7 @@ def main() -> None:
                         found[whose][job, size] = medians(runs)
         for whose, one in found.items():
             show(one, options.accounts, whose)
-    print(told_of_others(busy() - took, cpu() - own, time.perf_counter() - began))
+    print(load_line(busy() - took, cpu() - own, time.perf_counter() - began))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from leadsignal.churn.events import churn_events
 from leadsignal.config.project import Project
 from leadsignal.evaluation.alerts import (
     EvaluationRows,
-    came_true,
     catch,
+    churned_after,
     churns_to_evaluate,
     find_episodes,
     on_grid,
@@ -97,7 +97,7 @@ def test_episodes_and_catches_by_hand(panel: ls.Panel, evaluation: EvaluationRow
     assert list(caught.in_time) == [True, False]
     assert list(caught.lead) == [min(200 - run[0], 90), 0]
     assert list(caught.head_start) == [min(200 - run[0], 90), 0]  # no usage: counted to the end
-    right, standing = came_true(evaluation, episodes)
+    right, standing = churned_after(evaluation, episodes)
     assert list(right) == [210 - run[0] <= 90, False]
     assert list(standing) == [True, False]
 

@@ -214,7 +214,7 @@ def test_faults_tell_where_and_never_what(
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("- Within:", "- Withn: 30d\n- Within:", "is like a label of the form"),
+        ("- Within:", "- Withn: 30d\n- Within:", "is similar to a label of the form"),
         ("- Within:", "- Within: 4w\n- Within: 5w", "appears twice"),
         ("### Process 3", "### Process 4", "is not one of Process 1 to 3"),
         ("### Process 3", "### Process 2", "is not one of Process 1 to 3"),

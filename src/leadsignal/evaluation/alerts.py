@@ -237,7 +237,7 @@ def _caught(
     return caught, np.where(caught, days, 0.0)
 
 
-def came_true(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
+def churned_after(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
     """Return whether churn followed within the horizon of the start and of the end of each episode.
 
     The first array counts the horizon from the first snapshot of an episode, the second from the

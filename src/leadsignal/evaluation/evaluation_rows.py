@@ -15,8 +15,8 @@ from leadsignal.evaluation.alerts import (
     Episodes,
     EvaluableChurns,
     EvaluationRows,
-    came_true,
     catch,
+    churned_after,
     find_episodes,
     raise_alerts,
 )
@@ -224,7 +224,7 @@ def _at_capacity(alerted: NDArray[np.float64], evaluation: EvaluationRows) -> di
 
 
 def _episodes(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, float]:
-    right, standing = came_true(evaluation, one.episodes)
+    right, standing = churned_after(evaluation, one.episodes)
     weight = evaluation.weight[one.episodes.first]
     began = evaluation.day[one.episodes.first] > evaluation.day.min()
     first = np.unique(evaluation.account[one.alerted], return_index=True)[1]

@@ -224,7 +224,7 @@ def monitor_scores(
     ]
     log_warnings(f"monitoring on {tables.as_of_date}", findings)
     notes = (
-        *_of_paces(feeds, panel.every),
+        *_detection_notes(feeds, panel.every),
         *_of_late_losses(lasting),
         *_notes(levels, drift, outcomes, scores, contacts),
         *(one.message for one in clipped if off_grid),
@@ -396,7 +396,7 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
+def _detection_notes(feeds: Collection[FeedHealth], every: int) -> list[str]:
     """Return notes on feeds whose stop is detected after more than two runs, or never."""
     late = [one for one in feeds if one.detected_after and one.detected_after > 2 * every]
     late_tables = [f"{one.table} {one.detected_after} days" for one in late if not one.broken]

@@ -64,7 +64,7 @@ class JsonFile:
 
     def faults(self) -> tuple[list[Fault], int]:
         """Return faults for lines without an object, and the number of further ones."""
-        remedy = "Write one object a line, or an array of objects."
+        remedy = "Write one object on each line, or an array of objects."
         found = [
             Fault(self.shown, self.table, line, None, None, problem, remedy)
             for line, problem in islice(sorted(self.wrong.items()), HELD)
@@ -108,7 +108,9 @@ def open_json(
     refuse_too_wide(table, shown, len(columns))
     if not columns:
         found, _ = file.faults()
-        empty = NotJsonError("holds no objects", "Write one object a line, or an array of objects.")
+        empty = NotJsonError(
+            "holds no objects", "Write one object on each line, or an array of objects."
+        )
         raise UnreadableError(found[0] if found else _refusal(file, empty))
     return Part(
         table,
@@ -228,9 +230,9 @@ def _of_document(file: TextIO) -> Objects:
     text = file.read(MAX_DOCUMENT + 1).strip(BLANK)
     if len(text) > MAX_DOCUMENT:
         problem = f"is one object of more than {MAX_DOCUMENT:,} characters"
-        raise NotJsonError(problem, "Export it as lines: one object a line, ending in .jsonl.")
+        raise NotJsonError(problem, "Export one object on each line, ending in .jsonl.")
     if too_deep(text):
-        raise NotJsonError("is nested too deep", "Export it as lines: one object a line.")
+        raise NotJsonError("is nested too deep", "Export one object on each line.")
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:

@@ -259,7 +259,7 @@ class _Brief:
         elif entry and entry[1].strip().casefold() in self.fields:
             self._begin(number, self.fields[entry[1].strip().casefold()], entry[2] or "")
         elif entry and near(entry[1].strip(), [f.label for f in self.fields.values()], ALIKE):
-            self.fault(number, "is like a label of the form, but is none", self._labels())
+            self.fault(number, "is similar to a label of the form, but is not one", self._labels())
         elif self.now is None or not (self.now.prose or line[0].isspace()):
             self.fault(number, "belongs to no field", self._labels())
         else:
