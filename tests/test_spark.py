@@ -293,7 +293,7 @@ def spark_rows(
     rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
     read = exported(business, spark, tmp_path / "staged")
     kept = {each.name: getattr(business_panel, each.name) for each in fields(business_panel)}
-    for name in ("episodes", "without_rows", "warnings", "past", "sample"):  # not kept in Spark
+    for name in ("episodes", "without_rows", "warnings", "sample"):  # not kept in Spark
         del kept[name]
     return ls.spark.SparkPanel(**{**kept, "frame": rows, "_rows": Rows(rows, (), (), read)})
 

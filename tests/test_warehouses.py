@@ -15,11 +15,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from leadsignal.config.behavior_metrics import KEYS_OF
 
 import leadsignal as ls
 from engine_cases import CASES, OTHERS, WIDE, case_of
-from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.config.success import KEYS_OF, Process, SuccessAnalysis
 from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator, spelling_of
 from leadsignal.engine.warehouse_tables import run
 from small_business import write_small_business
@@ -139,7 +138,7 @@ def test_the_script_and_the_table_hold_the_same_rows(
     names = rows_of(connection, dialect, odd_frames(), tmp_path)
     there = ls.warehouse.read_warehouse_tables(connection, names, dialect=dialect, **OPTIONS)
     here = ls.read_tables(odd_frames(), **OPTIONS)
-    with pytest.raises(ls.OptionError, match="engine, session and since are not there"):
+    with pytest.raises(ls.OptionError, match="engine and session are not there"):
         ls.build_panel(there, engine="spark")
     with pytest.raises(ls.OptionError, match="Leave both out"):
         ls.warehouse.panel_sql(there, dialect="snowflake")
