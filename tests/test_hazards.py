@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.model.features import Features
@@ -147,3 +148,10 @@ def test_a_fit_keeps_every_end_and_so_many_other_rows_for_each() -> None:
     sample = stacked.sampled(240, np.random.default_rng(0))
     assert (len(sample.row), sample.churned.sum()) == (240, 40)
     assert sample.weight.sum() == pytest.approx(rows)
+
+
+def test_numbers_beyond_the_range_of_the_fit_count_as_its_ends() -> None:
+    seen = pd.DataFrame({"logins": [2.0, 5.0, np.nan]})
+    learned = Features.of(seen, ["logins"], categories=())
+    later = pd.DataFrame({"logins": [-1.0, 3.0, 80.0]})
+    assert learned.matrix(later)[:, 0].tolist() == [2.0, 3.0, 5.0]
