@@ -309,7 +309,7 @@ def test_the_command_extends_a_folder_once_a_week(
     assert "3 new rows" in capsys.readouterr().out
     for option in ("--strict", "--drop-bad-rows"):
         assert main([*command, "--extend", option]) == 2
-        assert f"{option} is not there with --extend" in capsys.readouterr().err
+        assert f"{option} cannot be used with --extend" in capsys.readouterr().err
     (files / "mine").mkdir()
     (files / "mine" / "mine.txt").write_text("mine")
     assert main(["panel", str(files), "--out", str(files / "mine"), "--extend"]) == 2

@@ -138,7 +138,7 @@ def test_the_script_and_the_table_hold_the_same_rows(
     names = rows_of(connection, dialect, odd_frames(), tmp_path)
     there = ls.warehouse.read_warehouse_tables(connection, names, dialect=dialect, **OPTIONS)
     here = ls.read_tables(odd_frames(), **OPTIONS)
-    with pytest.raises(ls.OptionError, match="engine and session are not there"):
+    with pytest.raises(ls.OptionError, match="engine and session cannot be used"):
         ls.build_panel(there, engine="spark")
     with pytest.raises(ls.OptionError, match="Leave both out"):
         ls.warehouse.panel_sql(there, dialect="snowflake")

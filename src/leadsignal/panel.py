@@ -323,7 +323,7 @@ def build_panel(
 
         if isinstance(tables, WarehouseTables):
             if (engine, session) != (None, None):
-                problem = "engine and session are not there with tables in a warehouse"
+                problem = "engine and session cannot be used with tables in a warehouse"
                 raise OptionError(problem, "Leave them out")
             return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):

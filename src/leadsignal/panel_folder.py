@@ -52,6 +52,7 @@ from leadsignal.panel_folder_files import (
     remove_unused,
     state_folder,
 )
+from leadsignal.phrases import count_of
 from leadsignal.progress import Progress
 from leadsignal.results import to_html
 from leadsignal.sources.locate import locate
@@ -116,10 +117,10 @@ class PanelFolder:
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        files = len(self._kept.snapshots)
+        files = count_of(len(self._kept.snapshots), "file")
         lines = [
-            f"Panel every {self.every} days up to {self.as_of_date}, in {files} files:"
-            f" {self.new_rows:,} new rows",
+            f"Panel every {self.every} days up to {self.as_of_date}, in {files}:"
+            f" {count_of(self.new_rows, 'new row')}",
             f"written to {self.path}",
         ]
         if self.built_in_full:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
@@ -39,16 +39,23 @@ class Parser(argparse.ArgumentParser):
         if found := re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message):
             return meant(found[1], re.findall(r"[^\s',]+", found[2]))
         if found := re.search(r"unrecognized arguments: (?:.* )?(--[\w-]+)", message):
-            return meant(found[1], set(self._options()))
+            options = self._commands_of_options()
+            if having := options.get(found[1]):
+                return f" ({found[1]} is an option of {', '.join(having)})"
+            return meant(found[1], options)
         return ""
 
-    def _options(self) -> Iterator[str]:
-        """Yield the options of this parser and of its commands."""
+    def _commands_of_options(self) -> dict[str, list[str]]:
+        """Return the options, each with the commands that have it; none for this parser's own."""
+        found: dict[str, list[str]] = {}
         for action in self._actions:
-            yield from action.option_strings
+            for option in action.option_strings:
+                found.setdefault(option, [])
             if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    yield from parser._options()
+                for command, parser in action.choices.items():
+                    for option in parser._commands_of_options():
+                        found.setdefault(option, []).append(command)
+        return found
 
 
 _CODES = ", ".join(f"{code} {what}" for code, (what, _) in EXIT_CODES.items())

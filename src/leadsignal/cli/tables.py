@@ -169,10 +169,12 @@ def _extend(options: argparse.Namespace, project: Project) -> int:
 
     named = {"--strict": options.strict, "--drop-bad-rows": options.drop_bad_rows}
     for option in (option for option, given in named.items() if given):
-        problem = f"{option} is not there with --extend, which does not read all rows"
+        problem = f"{option} cannot be used with --extend, which does not read all rows"
         raise OptionError(problem, f"Leave {option} out, and check the tables first")
     if project.engine != "duckdb":
-        raise OptionError("--extend is not there with the engine spark", "Leave it out")
+        raise OptionError(
+            "--extend needs the engine duckdb, and the project has spark", "Leave it out"
+        )
     with progress_bar(options, "panel") as progress:
         folder = extend_panel(project, read_analysis(project), options.out, progress=progress)
     say(options, folder)

@@ -133,6 +133,14 @@ def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | 
     return first, counts
 
 
+def lateness(table: str, last_record: date | None, usual_days: int | None) -> str:
+    """Return the beginning of a sentence on a table that has stopped."""
+    return (
+        f"{table} is late: its last record is of {last_record}, usually they follow"
+        f" within {usual_days} days"
+    )
+
+
 def assess_feed(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
     """Return the feed health of a table after the last of its days.
 

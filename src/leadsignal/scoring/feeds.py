@@ -13,6 +13,7 @@ from leadsignal.ingestion.feed_health import (
     assess_feed,
     chance_of_silence,
     daily_counts,
+    lateness,
 )
 
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ class Feed:
             return f"{self.table} {what}: {self.indicators} indicators count as unknown"
         day = self.state_as_of
         done = f"its state of {day} is used" if day else "its indicators are unknown"
-        return (
-            f"{self.table} is late: its last record is of {self.last_record}, usually they follow"
-            f" within {self.usual_gap_days} days; {done}"
-        )
+        return f"{lateness(self.table, self.last_record, self.usual_gap_days)}; {done}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the feed as a plain dictionary, ready for JSON."""

@@ -13,7 +13,7 @@ from leadsignal.end_of_risk import first_of
 from leadsignal.engine.spark import source_view
 from leadsignal.evaluation.doubts import Counts
 from leadsignal.ingestion.dialect import Spark
-from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts
+from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts, lateness
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -41,10 +41,8 @@ def silent_feeds(
             continue
         health = assess_feed(table, first, counts, chance)
         if health.stopped:
-            yield (
-                f"{table} is late: its last record is of {health.last_record}, usually they follow"
-                f" within {health.usual_days} days; the scores count the silence as no activity"
-            )
+            late = lateness(table, health.last_record, health.usual_days)
+            yield f"{late}; the scores count the silence as no activity"
 
 
 def last_horizon_in_spark(
