@@ -29,7 +29,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
-from leadsignal.durations import days_in
+from leadsignal.arguments import days_in
 from leadsignal.evaluation.methods import cut_offs
 from leadsignal.model.stacked_model import Estimator
 

@@ -22,16 +22,16 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
+from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
 from leadsignal.cohorts.covariates import columns_of, propensity
+from leadsignal.cohorts.curves import shrink
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import (
     RiskIntervals,
     follow_from_landmark,
     follow_in_time,
     follow_naively,
 )
-from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.errors import ModelError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.datasets.oracle import PROCESSES
+from leadsignal.datasets.simulation import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[1]
 WORLDS = ("leading", "no_effect", "confounded", "slow_decline", "disengagement")

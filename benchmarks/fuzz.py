@@ -35,8 +35,8 @@ from pathlib import Path
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.check_report import CheckReport
 from leadsignal.errors import LeadsignalError
+from leadsignal.ingestion.check_report import CheckReport
 
 SLOWEST, MOST_MEMORY = 2.0, 500e6
 SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-5" / "ensemble"

@@ -101,7 +101,7 @@ def different_cells(at: Path) -> int:
     """Count the cells that differ between the folder and the panel that was built at once."""
     import pandas as pd
 
-    from leadsignal.panel_folder_files import Kept, read_rows
+    from leadsignal.panel_files import Kept, read_rows
 
     whole = pd.read_parquet(at / "whole.parquet")
     kept = Kept.read(at / "panel")

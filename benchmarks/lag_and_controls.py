@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.cohorts import DatedCohorts
-from leadsignal.cohorts.measures import hazard_ratio
+from leadsignal.cohorts.contrasts import hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_in_time
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate, empirical_null
 

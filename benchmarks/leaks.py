@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import leadsignal as ls
-from leadsignal.ingestion.loaded_table import DataWarning, affecting
+from leadsignal.ingestion.check_report import DataWarning, affecting
 
 KINDS = {
     "attribute_today": "column_reveals_churn",

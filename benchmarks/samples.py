@@ -46,9 +46,9 @@ from scipy.stats import norm
 sys.path.insert(0, str(Path(__file__).parent))
 import cohort_coverage as law
 import leadsignal as ls
+from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.config.project import read_project

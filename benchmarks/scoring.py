@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
-from leadsignal.scoring.next_steps import account_steps
+from leadsignal.scoring.reasons import account_steps
 from leadsignal.scoring.scores import score_rows, write_rows
 
 

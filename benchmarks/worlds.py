@@ -39,7 +39,7 @@ import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import Rung, weigh_evidence
 from leadsignal.config.project import read_project
-from leadsignal.phrases import share_text
+from leadsignal.formats import share_text
 from leadsignal.scoring.scores import proven_effects
 
 PROCESSES = ("weekly_reconciliation", "monthly_close_review")

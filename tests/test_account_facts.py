@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.account_facts import account_names, shown_name
+from leadsignal.accounts import account_names, shown_name
 from leadsignal.report import report_page, review_page, summarise
 from leadsignal.scoring import read_scores
 

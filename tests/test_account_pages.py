@@ -17,7 +17,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import _parser
-from leadsignal.cli.printing import check_outputs
+from leadsignal.cli.shared import check_outputs
 from leadsignal.files.outputs import ACCOUNT_PAGES, page_name, page_paths
 from leadsignal.report import write_account_pages
 from leadsignal.scoring import write_call_list

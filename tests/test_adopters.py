@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.indicators.behaviors import columns_of
+from leadsignal.indicators.behaviors import behavior_columns
 from leadsignal.indicators.processes import process_columns
-from leadsignal.model.adoption_risk import MIN_ADOPTERS
+from leadsignal.model.explanation import MIN_ADOPTERS
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_it_is_the_risk_of_the_row_with_the_adopters_values(
     (declared,) = [p for p in business_model.analysis_.processes if p.name == process]
     kept = business_model.origin_.behaviors
     assert kept is not None
-    of_behaviors = columns_of(kept, declared.behaviors)
+    of_behaviors = behavior_columns(kept, declared.behaviors)
     place = int(np.flatnonzero(rows[f"{process}_state"] == "overdue")[0])
     row = rows.iloc[[place]].copy()
     for name in business_model.features_.names:

@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.matched_pairs import MatchedPairs
-from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedSets, match_ends
-from leadsignal.stats.normal import holm
+from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedPairs, MatchedSets, match_ends
+from leadsignal.stats.estimates import holm
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import leadsignal as ls
-from leadsignal.model.bands import _resampled
+from leadsignal.model.explanation import _resampled
 
 
 def test_bands_hold_the_risk_evenly(business_panel: ls.Panel) -> None:

@@ -15,9 +15,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.model.growing import Binned, Growth, grown_trees
-from leadsignal.model.person_period import Layout, design
-from leadsignal.model.trees import Node, Split, splits_of
+from leadsignal.model.features import Layout, design
+from leadsignal.model.trees import Binned, Growth, Node, Split, grown_trees, splits_of
 from leadsignal.scoring.batch import dates_to_score
 from leadsignal.scoring.scores import write_scores
 from small_business import write_small_business

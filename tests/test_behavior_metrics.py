@@ -13,9 +13,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.config.success import KEYS_OF, BehaviorMetric, Process, SuccessAnalysis
-from leadsignal.model.adoption_risk import _columns_of
-from leadsignal.model.indicator_words import by_name, indicator_text, reason_text
+from leadsignal.model.explanation import _columns_of
 from leadsignal.model.provenance import Origin
+from leadsignal.model.reasons import by_name, indicator_text, reason_text
 
 AS_OF = "2024-01-01"
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import leadsignal as ls
-from leadsignal.model.classifier import FURTHEST
+from leadsignal.model.learners import FURTHEST
 
 SEEN: list[Any] = []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadsignal.durations import days_in
+from leadsignal.arguments import days_in
 from leadsignal.errors import OptionError
 
 

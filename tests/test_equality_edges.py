@@ -16,6 +16,7 @@ from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.evaluation import evaluation_rows as judging
 from leadsignal.evaluation.alerts import (
+    audit_health,
     catch,
     churns_to_evaluate,
     find_episodes,
@@ -23,7 +24,6 @@ from leadsignal.evaluation.alerts import (
     rows_to_evaluate,
 )
 from leadsignal.evaluation.backtest import Backtest
-from leadsignal.evaluation.health_score import audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets
 from leadsignal.evaluation.methods import Ranked, _between, cut_offs
 from leadsignal.model.churn_model import churned_within

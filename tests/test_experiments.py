@@ -11,13 +11,13 @@ import pytest
 import leadsignal as ls
 from leadsignal.experiments import (
     ExperimentPlan,
+    _log_rank_moments,
     analyse_experiment,
     draw_arms,
     plan_experiment,
     simulated_power,
 )
-from leadsignal.experiments.experiment import _log_rank_moments
-from leadsignal.scoring.holdout import chance_of
+from leadsignal.scoring.feeds import chance_of
 from leadsignal.survival import logrank
 
 STOP = "2025-06-30"

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_score
 
 import leadsignal as ls
-from leadsignal.evaluation.tuning import PanelFolds
+from leadsignal.evaluation.methods import PanelFolds
 
 CONTEXT = ls.ChurnModel("90d", estimator="logistic", roles=("context",))
 

@@ -14,10 +14,10 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.phrases import day_text, of_hundred, share_text
+from leadsignal.formats import day_text, of_hundred, share_text
 from leadsignal.report.review import FACTS, ROWS, Review, Risk, for_customer
 from leadsignal.schema import TABLES, Column, Table
-from leadsignal.scoring.next_steps import NextStep
+from leadsignal.scoring.reasons import NextStep
 
 FIRST = date(2023, 1, 2)
 ACTIVE, ENDED = "ACTIVE-9", "ENDED-9"

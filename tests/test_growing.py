@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from leadsignal.model.growing import (
+from leadsignal.model.trees import (
     MAX_BINS,
     MISSING_BIN,
     Binned,
     Growth,
+    Split,
     bin_edges,
     grown_trees,
+    splits_of,
 )
-from leadsignal.model.trees import Split, splits_of
 
 CATEGORY = np.array([False, False, False, True])
 EITHER_WAY = np.zeros(4, dtype=np.int64)

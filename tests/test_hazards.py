@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leadsignal.model.features import Features
-from leadsignal.model.person_period import design, stack, step_ends
+from leadsignal.model.features import Features, design, stack, step_ends
 from leadsignal.model.stacked_model import Hazards, SampleSize, fit_hazards
 
 NAN = np.nan

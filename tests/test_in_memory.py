@@ -11,15 +11,13 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.engine import adopted_in_memory, in_memory
+from leadsignal.engine import duckdb, in_memory
 from leadsignal.engine.build import episode_steps, panel_steps
-from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.duckdb import plain_measures, sorted_together, temporary_tables
 from leadsignal.engine.episodes import Adopted
 from leadsignal.engine.grid import Step, spine_steps
 from leadsignal.engine.in_memory import Portion
-from leadsignal.engine.numbers import plain_measures
 from leadsignal.engine.recipe import panel_recipe
-from leadsignal.engine.user_stays import sorted_together
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +93,7 @@ def test_episodes_of_arrays_are_those_of_sql(
     weekly: tuple[ls.Tables, ls.SuccessAnalysis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables, analysis = weekly
-    monkeypatch.setattr(adopted_in_memory, "ROWS_AT_ONCE", 500)
+    monkeypatch.setattr(duckdb, "ROWS_AT_ONCE", 500)
     recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
     steps = [*spine_steps(recipe.grid, recipe.accounts), *episode_steps(recipe)]
     assert any(isinstance(step, Adopted) for step in steps)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS, KnownExport
+from leadsignal.proposals.file_profile import KNOWN_EXPORTS, KnownExport
 from leadsignal.schema import BY_NAME
 
 SYSTEMS = {

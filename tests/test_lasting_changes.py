@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.method_tables import by_quarter
+from leadsignal.evaluation.evaluation_rows import by_quarter
 from leadsignal.monitoring.lasting_change import (
     LastingChange,
     assess_churn,

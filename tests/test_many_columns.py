@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadsignal.model.features import Features
+from leadsignal.model.features import Features, Layout, design
 from leadsignal.model.learners import (
     FEW_ENDS,
     MAX_ALIKE,
@@ -17,9 +17,8 @@ from leadsignal.model.learners import (
     TrainingData,
     penalty_factors,
 )
-from leadsignal.model.person_period import Layout, design
 from leadsignal.model.trees import Node, Split
-from leadsignal.stats.proportions import auc_of
+from leadsignal.stats.estimates import auc_of
 
 ENDS = np.array([30])
 SIGNAL, NOISE = 3, 100

@@ -15,9 +15,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.ingestion.loaded_table import AFFECTS, DataWarning
-from leadsignal.scoring.metrics import METRICS, openmetrics
-from leadsignal.scoring.record import RunRecord
+from leadsignal.ingestion.check_report import AFFECTS, DataWarning
+from leadsignal.scoring.record import HELP, RunRecord, openmetrics
 from leadsignal.scoring.scores import _with_warnings
 
 PAGE = Path(__file__).parents[1] / "docs" / "scheduled-scoring.md"
@@ -157,7 +156,7 @@ def test_both_formats_of_prometheus_are_read_without_a_fault() -> None:
         assert len(samples) == len(values(text)) > 40
         assert {sample.labels["run"] for sample in samples} == {odd}
         assert {one.type for one in families.values()} == {"gauge"}
-        assert all(one.documentation == METRICS[name.removeprefix("leadsignal_")]
+        assert all(one.documentation == HELP[name.removeprefix("leadsignal_")]
                    for name, one in families.items())  # fmt: skip
     open_families = list(open_parser.text_string_to_metric_families(text))
     assert {one.unit for one in open_families} == {"", "seconds", "days"}
@@ -165,8 +164,8 @@ def test_both_formats_of_prometheus_are_read_without_a_fault() -> None:
 
 def test_the_page_lists_the_metrics() -> None:
     rows = re.findall(r"(?m)^\| `(\w+)` \| ([\w, –]+) \| (.+) \|$", PAGE.read_text("utf-8"))
-    listed = {name: (labels, words) for name, labels, words in rows if name in METRICS}
-    assert {name: f"{words}." for name, (_, words) in listed.items()} == dict(METRICS)
+    listed = {name: (labels, words) for name, labels, words in rows if name in HELP}
+    assert {name: f"{words}." for name, (_, words) in listed.items()} == dict(HELP)
     text = openmetrics(RECORD, monitoring=MONITORING)
     for name, labels in re.findall(r"(?m)^leadsignal_(\w+)\{(.+)\}", text):
         own = re.findall(r'(\w+)="', labels)[1:]

@@ -15,10 +15,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.model.one_row.customer_totals import TotalsWarning
+from leadsignal.model.customer_totals import TotalsWarning
 from leadsignal.panel import build_snapshot
-from leadsignal.readable_tables import MAX_COLUMNS
-from leadsignal.results import MAX_ROWS, to_html
+from leadsignal.results import MAX_COLUMNS, MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "make"))

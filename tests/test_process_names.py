@@ -14,12 +14,12 @@ from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.declare import AvailableData
-from leadsignal.indicators.processes import PARTS, process_columns
-from leadsignal.model.adoption_risk import MIN_ADOPTERS
-from leadsignal.model.effects.ratios import one_of_each
+from leadsignal.indicators.processes import PROCESS_PARTS, process_columns
+from leadsignal.model.explanation import MIN_ADOPTERS
 from leadsignal.model.features import Features
-from leadsignal.model.indicator_words import indicator_text, reason_text
+from leadsignal.model.hazard_ratios import one_of_each
 from leadsignal.model.provenance import Origin
+from leadsignal.model.reasons import indicator_text, reason_text
 from leadsignal.success_analysis.discovery.findings import _apart
 
 NAMES = ("alpha", "alpha_beta", "alpha_adopted")
@@ -94,7 +94,7 @@ def test_a_state_stands_for_its_own_process_only() -> None:
     kept, left_out = one_of_each(declared)
     assert {f"{name}_state" for name in NAMES} | {"alpha_region"} <= {i.name for i in kept}
     details = [one for one in left_out if one.name.startswith("alpha")]
-    assert len(details) == (len(PARTS) - 1) * len(NAMES)
+    assert len(details) == (len(PROCESS_PARTS) - 1) * len(NAMES)
     for one in details:
         (process,) = [name for name in NAMES if one.name in process_columns(name)]
         assert f"{process}_state;" in one.reason

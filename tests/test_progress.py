@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from leadsignal import progress
+from leadsignal import workers
 from leadsignal.arguments import checked
-from leadsignal.cli import printing
+from leadsignal.cli import shared
 
 
 class Terminal(io.StringIO):
@@ -27,7 +27,7 @@ OPTIONS = argparse.Namespace(quiet=False, json=None, command="fit", details=Fals
 def test_a_terminal_shows_a_line_that_is_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with printing.progress_bar(OPTIONS, "panel") as report:
+    with shared.progress_bar(OPTIONS, "panel") as report:
         report(1, 4)
     assert "\rpanel: 25 %, 0 s" in screen.getvalue()
     assert screen.getvalue().endswith("\r")
@@ -37,7 +37,7 @@ def test_a_terminal_shows_a_line_that_is_gone_at_the_end(monkeypatch: pytest.Mon
 def test_a_log_has_one_dated_line_for_each_part(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with printing.progress_bar(OPTIONS, "panel") as report:
+    with shared.progress_bar(OPTIONS, "panel") as report:
         report(1, 4)
     dated = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d leadsignal fit: panel: done in \d+ s\n"
     assert re.fullmatch(dated, capsys.readouterr().err)
@@ -45,7 +45,7 @@ def test_a_log_has_one_dated_line_for_each_part(
 
 def test_a_quiet_run_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = argparse.Namespace(quiet=True, json=None, command="fit")
-    with printing.progress_bar(quiet, "panel") as report:
+    with shared.progress_bar(quiet, "panel") as report:
         report(1, 4)
     assert capsys.readouterr().err == ""
 
@@ -54,11 +54,11 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     text = "warning: odd\nno faults\nplain"
-    assert printing.painted(text, io.StringIO()) == text
-    painted = printing.painted(text, Terminal())
+    assert shared.painted(text, io.StringIO()) == text
+    painted = shared.painted(text, Terminal())
     assert painted == "\033[33mwarning: odd\033[0m\n\033[32mno faults\033[0m\nplain"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert printing.painted(text, Terminal()) == text
+    assert shared.painted(text, Terminal()) == text
 
 
 @checked
@@ -84,16 +84,16 @@ def test_a_function_shows_one_bar_by_itself_in_a_notebook(
         seen.append(what)
         yield lambda *done: seen.append(done)
 
-    monkeypatch.setattr(progress, "in_notebook", bar)
+    monkeypatch.setattr(workers, "in_notebook", bar)
     assert long_work(3) == 3
     assert seen == []
-    monkeypatch.setattr(progress, "is_notebook", lambda: True)
+    monkeypatch.setattr(workers, "is_notebook", lambda: True)
     assert long_work(3) == 3
     assert seen == ["long work", (3, 3)]
 
 
 def test_the_bar_of_a_notebook_is_html_with_its_time() -> None:
-    page = progress._bar("<fit>", 1, 4, 75)
+    page = workers._bar("<fit>", 1, 4, 75)
     assert '<progress value="1" max="4"' in page
     assert "&lt;fit&gt;: 25 %, 1 min 15 s" in page
-    assert "value=" not in progress._bar("fit", 0, 0, 1)
+    assert "value=" not in workers._bar("fit", 0, 0, 1)

@@ -7,8 +7,15 @@ import re
 import pandas as pd
 import pytest
 
-from leadsignal.readable_tables import MAX_COLUMNS, cell_texts, heading, html_table, text_table
-from leadsignal.results import MAX_ROWS, to_html
+from leadsignal.results import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    cell_texts,
+    heading,
+    html_table,
+    text_table,
+    to_html,
+)
 
 
 def wide(rows: int, columns: int) -> pd.DataFrame:

@@ -17,10 +17,10 @@ import pytest
 import leadsignal as ls
 from hand_panels import indicator, panel_of
 from leadsignal.indicators.declare import Attribute, DaysSince, Fact, Indicator, Trailing
-from leadsignal.model.directions import learn_worse, side_named
+from leadsignal.model.associations import learn_worse, side_named
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.features import Features
-from leadsignal.model.indicator_words import reason_text
+from leadsignal.model.reasons import reason_text
 from leadsignal.scoring.reasons import (
     NEAR_RENEWAL,
     SEVERAL,

@@ -16,7 +16,7 @@ from hostile_models import inside
 from leadsignal.cli import main
 from leadsignal.errors import ModelError
 from leadsignal.model.churn_model import at_risk
-from leadsignal.model.recalibration import (
+from leadsignal.model.stacked_model import (
     USUAL_SPREAD,
     CompletedHorizon,
     Recalibration,

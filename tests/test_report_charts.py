@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from leadsignal.phrases import rate_text
+from leadsignal.formats import rate_text
 from leadsignal.report.charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_section import Column, Line, columns, lines
 

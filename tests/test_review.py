@@ -288,7 +288,7 @@ def test_ids_are_unique_and_headings_in_order(made: ls.Review) -> None:
 def test_what_is_not_for_the_customer_is_left_out(made: ls.Review) -> None:
     from dataclasses import replace
 
-    from leadsignal.scoring.next_steps import NextStep
+    from leadsignal.scoring.reasons import NextStep
     from leadsignal.stats.estimates import Estimate
 
     risk = Risk(0.184, 0.06, 180, 3, 50, ("results: late",), "m1")

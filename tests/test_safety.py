@@ -17,7 +17,7 @@ import pytest
 
 import leadsignal as ls
 from hostile_strings import HOSTILE
-from leadsignal.files.records import plain_text
+from leadsignal.files.writing import plain_text
 from leadsignal.scoring.batch import read_scores
 from leadsignal.scoring.scores import Scores, write_scores
 from leadsignal.tables import check_tables

@@ -20,7 +20,7 @@ from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.evaluation.alerts import raise_alerts, rows_to_evaluate
-from leadsignal.stats.proportions import RowEstimate, auc_of, mean_of
+from leadsignal.stats.estimates import RowEstimate, auc_of, mean_of
 from leadsignal.survival import brier, calibration, dynamic_auc
 
 

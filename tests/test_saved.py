@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from hostile_models import CANARY, KINDS, inside
-from leadsignal.model.persistence.saved_models import FORMAT
+from leadsignal.model.saved_models import FORMAT
 
 SAVED = Path(__file__).parent / "saved"
 FIXTURES = sorted(SAVED.glob(f"format-{FORMAT}/*/"))

@@ -22,18 +22,18 @@ import pytest
 
 import leadsignal as ls
 from engine_cases import CASES, WIDE, case_of
-from leadsignal.account_facts import with_names
+from leadsignal.accounts import with_names
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
-from leadsignal.evaluation.doubts import last_horizon
+from leadsignal.evaluation.backtest import last_horizon
 from leadsignal.ingestion.dialect import DuckDB, Spark
 from leadsignal.model import explanation
 from leadsignal.panel import build_snapshot
 from leadsignal.scoring import scores as scores_module
-from leadsignal.scoring import spark_scores
+from leadsignal.scoring import spark_panel
 from leadsignal.scoring.feeds import find_feeds
-from leadsignal.scoring.spark_warnings import last_horizon_in_spark, silent_feeds
+from leadsignal.scoring.spark_panel import last_horizon_in_spark, silent_feeds
 from leadsignal.stats.estimates import Estimate
 from random_tables import random_case
 from small_business import write_small_business
@@ -332,7 +332,7 @@ def test_scores_from_spark_are_those_of_this_machine(
     """Cell for cell, also where only some accounts have reasons and are compared with."""
     if many:
         monkeypatch.setattr(explanation, "COMPARED", 50)
-        monkeypatch.setattr(spark_scores, "COMPARED", 50)
+        monkeypatch.setattr(spark_panel, "COMPARED", 50)
         monkeypatch.setattr(scores_module, "MIN_EXPLAINED", 20)
     process = logistic_model.analysis_.processes[0].name
     effects = {process: Estimate(0.5, 0.4, 0.6, 0.1)}

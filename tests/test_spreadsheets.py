@@ -13,7 +13,7 @@ import pytest
 import leadsignal as ls
 from hostile_strings import FORMULAS, HOSTILE
 from leadsignal.cohorts import wording as pasted
-from leadsignal.files.records import plain_frame, plain_text, safe_frame, safe_text
+from leadsignal.files.writing import plain_frame, plain_text, safe_frame, safe_text
 from leadsignal.scoring import scores as scoring
 
 RUN = [

@@ -347,7 +347,7 @@ def test_settings_that_do_not_count_are_not_looked_at(
     used.clear()
     reader = TableReader(watched)
     reader.read(None)
-    from leadsignal.ingestion.loaded_table import CheckedRows
+    from leadsignal.ingestion.check_report import CheckedRows
     from leadsignal.ingestion.plausibility import find_warnings
 
     loaded = reader.loaded

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from bad_input_kinds import ACCOUNTS, BEHAVIORS, GOOD, PROJECT, write_good
-from leadsignal.check_report import Coverage
 from leadsignal.errors import OptionError, TablesError
+from leadsignal.ingestion.check_report import Coverage
 from leadsignal.tables import check_tables, read_tables
 
 A = pd.DataFrame({"account_id": ["a", "b"], "started_on": ["2023-01-01", "2023-02-01"]})

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.as_of_context import results_over_time, standings
 from leadsignal.config.project import Project
 from leadsignal.config.success import Bullseye, Segment, SuccessAnalysis
 from leadsignal.config.table_settings import TableSource
-from leadsignal.result_status import results_over_time, standings
 from leadsignal.targets import metric_on, own_metrics, own_results, status_changes
 from random_tables import Case, random_case
 from reference_panel import DAY, Reference

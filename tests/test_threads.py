@@ -10,9 +10,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import leadsignal as ls
-from leadsignal import threads as module
+from leadsignal import workers
 from leadsignal.survival import cox, newton
-from leadsignal.threads import threads
+from leadsignal.workers import threads
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_container_counts_the_cores_of_its_quota(
     quota: str, cores: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(module, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(workers, "QUOTA", tmp_path / "cpu.max")
     for name in ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)

@@ -16,8 +16,8 @@ from sklearn.base import clone
 
 import leadsignal as ls
 from leadsignal.datasets.simulation import simulated, true_survival
+from leadsignal.model.features import customer_steps
 from leadsignal.model.learners import CUSTOMER_LEARNERS
-from leadsignal.model.person_period import customer_steps
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.methods import thinned
-from leadsignal.evaluation.tuning import past_folds
+from leadsignal.evaluation.methods import past_folds, thinned
 
 
 def test_folds_keep_accounts_and_days_apart(business_panel: ls.Panel) -> None:

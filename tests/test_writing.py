@@ -248,7 +248,7 @@ def test_a_disk_that_ends_leaves_the_old_scores(
     most: int, business_folder: Path, business_model: Any, tmp_path: Path
 ) -> None:
     """A real refusal: no file of the process may grow beyond a size."""
-    from leadsignal.model.persistence.saved_models import save_model
+    from leadsignal.model.saved_models import save_model
 
     model = save_model(business_model, tmp_path / "model")
     out = tmp_path / "scores.csv"

@@ -19,7 +19,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
-from leadsignal.phrases import share_text
+from leadsignal.formats import share_text
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
 INTRO = """\

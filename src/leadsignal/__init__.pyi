@@ -44,8 +44,8 @@ from .evaluation.backtest import run_backtest as run_backtest
 from .model.churn_model import ChurnModel as ChurnModel
 from .model.explanation import Explanation as Explanation
 from .model.explanation import explain_account as explain_account
-from .model.persistence.saved_models import load_model as load_model
-from .model.persistence.saved_models import save_model as save_model
+from .model.saved_models import load_model as load_model
+from .model.saved_models import save_model as save_model
 from .monitoring.monitor import Monitoring as Monitoring
 from .monitoring.monitor import monitor_scores as monitor_scores
 from .panel import Panel as Panel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.account_facts import shown_name
+from leadsignal.accounts import shown_name
 from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.overview import compare_cohorts
 from leadsignal.config.project import read_project
@@ -18,12 +18,7 @@ from leadsignal.evaluation.audit import audit_indicators
 from leadsignal.evaluation.backtest import run_backtest
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
 from leadsignal.files.writing import atomic_write
-from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.indicator_words import name_text
-from leadsignal.model.persistence.saved_models import save_model
-from leadsignal.model.stacked_model import Estimator
-from leadsignal.panel import Panel, build_panel
-from leadsignal.phrases import (
+from leadsignal.formats import (
     how_often,
     how_often_between,
     interval_text,
@@ -31,6 +26,11 @@ from leadsignal.phrases import (
     of_hundred,
     share_text,
 )
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.reasons import name_text
+from leadsignal.model.saved_models import save_model
+from leadsignal.model.stacked_model import Estimator
+from leadsignal.panel import Panel, build_panel
 from leadsignal.scoring.call_list import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success_analysis.discovery.search import discover_processes

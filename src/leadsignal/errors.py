@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from leadsignal.phrases import count_of
+from leadsignal.formats import count_of
 
 EXIT_CODES = {
     0: ("done", "go on"),
@@ -240,3 +241,40 @@ class NoModelError(ModelError):
     """The given path of a model does not contain one."""
 
     exit_code = 2
+
+
+MAX_SHOWN = 80
+"""Maximum number of characters of a line or value that are shown."""
+
+
+MAX_NAMES = 50
+
+
+def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name among ``names`` that is most similar to ``name``; None if none is similar.
+
+    >>> near("acounts", ["accounts", "usage"])
+    'accounts'
+    """
+    by_lower = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """Return the most similar of ``names`` as a question in brackets; "" if none is similar.
+
+    >>> meant("acounts", ["accounts", "usage"]), meant("x", ["usage"])
+    (" (did you mean 'accounts'?)", '')
+    """
+    found = near(name[:MAX_SHOWN], names)
+    return f" (did you mean {found!r}?)" if found else ""
+
+
+def one_of(names: Iterable[str], unknown: str) -> str:
+    """Return a remedy that suggests the most similar of ``names`` and lists all of them."""
+    names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
+    found = near(unknown[:MAX_SHOWN], names)
+    hint = f"Did you mean {found!r}? " if found else ""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{hint}Allowed: {', '.join(names[:MAX_NAMES])}{more}"

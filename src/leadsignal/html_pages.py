@@ -20,8 +20,8 @@ from typing import Any
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, as_url, check_file
 from leadsignal.files.writing import atomic_write
+from leadsignal.formats import day_text, unbroken
 from leadsignal.package_data import packaged_text
-from leadsignal.phrases import day_text, unbroken
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

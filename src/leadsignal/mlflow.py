@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from leadsignal import __version__
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.model import saved_models
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.persistence import saved_models
 
 if TYPE_CHECKING:
     import pandas as pd

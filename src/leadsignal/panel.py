@@ -9,12 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from leadsignal.account_sample import AccountSample, refuse_share
-from leadsignal.arguments import checked, reads_weights
+from leadsignal.accounts import chosen, counting_process
+from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.config.project import ENGINES, Behaviors, Engine
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.config.toml_files import one_of
-from leadsignal.counting_process import chosen, counting_process
-from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import (
     KEY_COLUMNS,
     SAMPLE_WEIGHT,
@@ -23,19 +21,17 @@ from leadsignal.engine.build import (
     panel_steps,
     sampled,
 )
-from leadsignal.engine.duckdb import temporary_tables
-from leadsignal.engine.frames import as_frame, in_order
-from leadsignal.engine.grid import spine_steps
+from leadsignal.engine.duckdb import as_frame, in_order, temporary_tables
+from leadsignal.engine.grid import AT_ONCE, accounts_without_rows, spine_steps, without_rows_notes
 from leadsignal.engine.in_memory import JOINED, measured_rows
 from leadsignal.engine.recipe import panel_recipe
-from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
-from leadsignal.errors import OptionError
+from leadsignal.errors import OptionError, one_of
 from leadsignal.indicators import Indicator
-from leadsignal.ingestion.loaded_table import DataWarning
-from leadsignal.progress import Progress
+from leadsignal.ingestion.check_report import DataWarning
 from leadsignal.results import Result
 from leadsignal.session_cache import recalled, remember
 from leadsignal.tables import Tables
+from leadsignal.workers import Progress
 
 __all__ = [
     "Panel",

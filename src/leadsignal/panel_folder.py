@@ -16,48 +16,51 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.arguments import checked
-from leadsignal.check_report import Coverage
+from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.config.project import Behaviors, Project, read_project
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.table_settings import TableSource
-from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import PanelSteps, Recipe, panel_steps
-from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED, measured_rows
-from leadsignal.engine.kept_state import Keeping
-from leadsignal.engine.past import BELOW, day_of, differing, digest_of, rows_digest, settings_of
-from leadsignal.engine.recipe import panel_recipe
+from leadsignal.engine.recipe import CheckedTables, panel_recipe
 from leadsignal.engine.resumed import (
+    BELOW,
     VALUES,
+    Keeping,
     State,
     carried_tables,
+    day_of,
+    differing,
+    digest_of,
     resumed,
     resumed_recipe,
+    rows_digest,
+    settings_of,
 )
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import FolderKind, shown
 from leadsignal.files.writing import atomic_write, whole_folder
+from leadsignal.formats import count_of
+from leadsignal.ingestion.check_report import Coverage
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel
-from leadsignal.panel_folder_files import (
+from leadsignal.panel_files import (
     MANIFEST,
     PLACES,
     Kept,
     RowFiles,
+    files_of,
     no_panel,
     read_rows,
     remove_unused,
     state_folder,
 )
-from leadsignal.phrases import count_of
-from leadsignal.progress import Progress
 from leadsignal.results import to_html
-from leadsignal.sources.locate import locate
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.tables import Tables, read_new_files, read_tables
+from leadsignal.workers import Progress
 
 __all__ = ["PanelFolder", "extend_panel"]
 
@@ -211,7 +214,7 @@ def _new_tables(source: Project | Tables, kept: Kept) -> tuple[Tables, frozenset
     """Read what the files have beyond those of earlier runs; return the tables read in part."""
     if isinstance(source, Tables):
         return source, frozenset()
-    now, skipped, in_part = _files(source), set[Path](), set[str]()
+    now, skipped, in_part = files_of(source), set[Path](), set[str]()
     for table, known in kept.files.items():
         files = now.get(table, {})
         if any(files.get(path) != (size, changed) for path, (size, changed, _) in known.items()):
@@ -229,17 +232,6 @@ def _may_be_in_part(project: Project, table: str) -> bool:
     """Whether rows of a table are the same whatever is in other tables, apart from accounts."""
     settings = project.tables.get(table, TableSource())
     return settings.unknown == "fault" and settings.users is None
-
-
-def _files(project: Project) -> dict[str, dict[str, tuple[int, int]]]:
-    """Return the size and the time of the last change of each local file, by table."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    if project.folder is None:
-        return found
-    for one in locate(project)[0]:
-        stats = [(str(path), path.stat()) for path in one.files]
-        found[one.table] = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats}
-    return found
 
 
 @dataclass(frozen=True)
@@ -470,7 +462,7 @@ class _Run:
     def _files_read(self) -> dict[str, dict[str, tuple[int, int, int]]]:
         """Return the files of the tables that may be read in part, with the last day of each."""
         found: dict[str, dict[str, tuple[int, int, int]]] = {}
-        for name, files in _files(self.tables.project).items():
+        for name, files in files_of(self.tables.project).items():
             if name in carried_tables(self.plan):
                 earlier = (
                     self.kept.files.get(name, {}) if name in self.in_part and self.kept else {}
@@ -509,7 +501,7 @@ class _Run:
 
     def _refuse_late_files(self, kept: Kept) -> None:
         """Raise BeginAgainError if a new file has earlier rows of accounts with snapshots."""
-        files, day = _files(self.tables.project), day_of(kept.day)
+        files, day = files_of(self.tables.project), day_of(kept.day)
         numbers = kept.state(self.folder, self.in_part).read("numbers")
         for name in self.in_part:
             known = f"{self.tables.loaded[name].known_on} < DATE '{day}'"

@@ -19,7 +19,6 @@ from leadsignal.account_sample import (
     sample_of,
 )
 from leadsignal.arguments import checked
-from leadsignal.check_report import CheckReport, Coverage
 from leadsignal.config.project import (
     Behaviors,
     Project,
@@ -29,18 +28,23 @@ from leadsignal.config.project import (
     with_table_options,
 )
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import one_of
-from leadsignal.errors import Fault, OptionError, TablesError
+from leadsignal.errors import Fault, OptionError, TablesError, one_of
 from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.check_report import (
+    CheckedRows,
+    CheckReport,
+    Coverage,
+    DataWarning,
+    Loaded,
+    warning_lines,
+)
 from leadsignal.ingestion.dialect import Dialect, DuckDB
-from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, Loaded, warning_lines
 from leadsignal.ingestion.store import Store
-from leadsignal.progress import timed
-from leadsignal.readable_tables import html_table
-from leadsignal.results import to_html
+from leadsignal.results import html_table, to_html
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.session_cache import in_use, note_use, once_for
 from leadsignal.sources.project_files import note_project
+from leadsignal.workers import timed
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal import survival
-from leadsignal.cohorts.small_groups import shrink
+from leadsignal.cohorts.curves import shrink
 from leadsignal.errors import ModelError, OptionError, TablesError
 from leadsignal.survival import fit_cox, kaplan_meier, logrank
 

@@ -479,7 +479,7 @@ def test_states_that_do_not_go_with_what_contracts_count_as_are_noted() -> None:
 
 
 def test_spark_refuses_contracts() -> None:
-    from leadsignal.engine.typed_tables import misnamed
+    from leadsignal.engine.recipe import misnamed
 
     (fault, _) = misnamed({"contracts"}, "Spark")
     assert (fault.table, fault.problem) == ("contracts", "is not read from Spark")

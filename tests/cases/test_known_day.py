@@ -14,19 +14,19 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.accounts import known_ends
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
 from leadsignal.config.project import Project
 from leadsignal.config.success import Process
 from leadsignal.config.table_settings import TableSource
-from leadsignal.end_of_risk import known_ends
-from leadsignal.model.effects.cox_design import decisions_of
+from leadsignal.model.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
+from leadsignal.success_analysis.adoption import LEFT
 from leadsignal.success_analysis.customer_fit import _reaching
 from leadsignal.success_analysis.discovery.at_risk import KnownBefore, rows_at_risk
+from leadsignal.success_analysis.milestones import _past
 from leadsignal.success_analysis.successful import _with_outcome
-from leadsignal.success_analysis.tracking.adoption import LEFT
-from leadsignal.success_analysis.tracking.milestones import _past
 
 BEGIN = pd.Timestamp("2021-01-04")
 NOTICE, DONE, END, PENDING, SEEN = 220, 250, 280, 300, 400

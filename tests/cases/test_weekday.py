@@ -18,9 +18,8 @@ from leadsignal.model.features import Features
 from leadsignal.monitoring.monitor import _of_clipped
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
-from leadsignal.scoring.feeds import Feed
-from leadsignal.scoring.last_known import hold_late
-from leadsignal.scoring.next_steps import account_steps
+from leadsignal.scoring.feeds import Feed, hold_late
+from leadsignal.scoring.reasons import account_steps
 from leadsignal.scoring.scores import score_rows
 
 

@@ -15,14 +15,12 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
-from leadsignal.cohorts.contrasts import e_value
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
+from leadsignal.cohorts.contrasts import e_value, groups_of, hazard_ratio
+from leadsignal.cohorts.curves import shrink
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
-from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import safe_frame
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.normal import holm
+from leadsignal.files.writing import safe_frame
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate, holm
 
 mpl.use("Agg")
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_from_landmark
 from leadsignal.cohorts.side_by_side import _balanced
 from leadsignal.cohorts.trial import clone_and_weight

@@ -12,8 +12,8 @@ from scipy.stats import t as student
 import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import Evidence, Rung, dated_cohorts, weigh_evidence
+from leadsignal.cohorts.curves import expected_ends, shrink
 from leadsignal.cohorts.risk_intervals import in_quarters
-from leadsignal.cohorts.small_groups import expected_ends, shrink
 from leadsignal.scoring.scores import proven_effects
 from leadsignal.stats import empirical_null
 from leadsignal.stats.estimates import Estimate

@@ -9,7 +9,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts import DatedCohorts, compare_dated, dated_cohorts
-from leadsignal.cohorts.measures import hazard_ratio
+from leadsignal.cohorts.contrasts import hazard_ratio
 from leadsignal.cohorts.risk_intervals import compared_in_time, follow_in_time, within_quarters
 from leadsignal.survival import logrank
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
+from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import (
     follow_from_landmark,
     follow_in_time,

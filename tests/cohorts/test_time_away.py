@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leadsignal.cohorts import DatedCohorts, compare_dated
-from leadsignal.cohorts.measures import last_day_with
+from leadsignal.cohorts.contrasts import last_day_with
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time, follow_naively
 from leadsignal.errors import OptionError
 from leadsignal.survival import fit_cox

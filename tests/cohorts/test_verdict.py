@@ -10,9 +10,8 @@ import pytest
 
 from leadsignal.cohorts import Comparison, DatedCohorts, Evidence, compare_dated
 from leadsignal.cohorts.contrasts import Contrast
-from leadsignal.cohorts.curves import retention_grid
+from leadsignal.cohorts.curves import retention_grid, shrink
 from leadsignal.cohorts.overview import compare_segments
-from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.verdict import WIDTH, main_contrasts, ratio_lines
 from leadsignal.errors import ModelError
 from leadsignal.stats.estimates import Estimate

@@ -10,7 +10,7 @@ import pytest
 
 from exports.test_truth import WRITERS
 from leadsignal.proposals import propose_project
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS
+from leadsignal.proposals.file_profile import KNOWN_EXPORTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bring-your-own.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"<!-- first lines: (\w+)/([^\n]+) -->\n```text\n(.*?)```", PAGE, re.DOTALL)

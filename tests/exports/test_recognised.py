@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from exports.test_truth import WRITERS
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS, KnownExport
+from leadsignal.proposals.file_profile import KNOWN_EXPORTS, KnownExport
 
 EXPECTED: dict[str, dict[str, str | None]] = {
     "amplitude": {"accounts.csv": None, "events.json.gz": "Amplitude events"},

@@ -14,7 +14,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import _parser, main
-from leadsignal.cli.printing import write_json
+from leadsignal.cli.shared import write_json
 from leadsignal.demo import ESTIMATOR, METHODS, DemoResult, Findings
 from leadsignal.files import outputs
 from leadsignal.files.outputs import (

@@ -15,13 +15,12 @@ import pytest
 import leadsignal as ls
 from hostile_models import KINDS, NAN, inside, put
 from leadsignal.cli import main
-from leadsignal.model.features import Features
+from leadsignal.model.features import Features, Layout, design, step_ends
 from leadsignal.model.learners import LEARNERS, Boosting
-from leadsignal.model.persistence.estimators import (
+from leadsignal.model.saved_estimators import (
     stacked_model_from_dict,
     stacked_model_to_dict,
 )
-from leadsignal.model.person_period import Layout, design, step_ends
 from leadsignal.model.stacked_model import ESTIMATORS, fit_hazards
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import _parser, main
-from leadsignal.cli.printing import check_outputs
+from leadsignal.cli.shared import check_outputs
 from leadsignal.files import outputs
 from leadsignal.files.outputs import (
     OUTCOME,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import leadsignal as ls
-from leadsignal.check_report import CheckReport
 from leadsignal.errors import SourceError
+from leadsignal.ingestion.check_report import CheckReport
 from leadsignal.sources.database import one_select
 
 TICKETS = "account_id, opened_at"

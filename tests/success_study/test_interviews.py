@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import leadsignal as ls
-from leadsignal.success_analysis.interviews.kit import (
+from leadsignal.success_analysis.interview_kit import (
     PROCESS_FIELDS,
     QUESTIONS,
     header,
@@ -333,7 +333,7 @@ def test_any_answer_reads_back_from_toml(
     tmp_path_factory: pytest.TempPathFactory, objective: str, why: str, at_least: int, days: int
 ) -> None:
     place = tmp_path_factory.mktemp("any")
-    from leadsignal.success_analysis.interviews.kit import blank_form
+    from leadsignal.success_analysis.interview_kit import blank_form
 
     process = RECONCILE | {"at_least": str(at_least), "within": f"{days}d", "why": why}
     process |= {"by_users": "1"}

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.result_status import results_over_time, standings
-from leadsignal.stats.proportions import Share
+from leadsignal.as_of_context import results_over_time, standings
+from leadsignal.stats.estimates import Share
 from leadsignal.success_analysis.successful import best, spearman
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from leadsignal.errors import OptionError
 from leadsignal.survival import fit_cox, kaplan_meier
-from leadsignal.survival.with_lifelines import cross_check, fit_aft, plot_kaplan_meier
+from leadsignal.survival.cox import cross_check, fit_aft, plot_kaplan_meier
 
 from .conftest import close, each_close
 

@@ -14,22 +14,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.arguments import checked, reads_weights
-from leadsignal.durations import Duration, days_in
+from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import OptionError
-from leadsignal.panel import Panel
-from leadsignal.phrases import share_between
-from leadsignal.picture_style import (
+from leadsignal.formats import (
     COLOURS,
     FAINT,
     axes_of,
     legend_above,
+    share_between,
     whole_numbers,
     write_title,
 )
-from leadsignal.readable_tables import text_table
-from leadsignal.results import Result, to_html
-from leadsignal.stats.proportions import mean_of
+from leadsignal.panel import Panel
+from leadsignal.results import Result, text_table, to_html
+from leadsignal.stats.estimates import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -9,19 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.accounts import known_ends
 from leadsignal.arguments import checked
-from leadsignal.config.toml_files import one_of
-from leadsignal.end_of_risk import known_ends
-from leadsignal.errors import OptionError
-from leadsignal.files.records import json_rows
-from leadsignal.phrases import share_text
-from leadsignal.picture_style import (
+from leadsignal.errors import OptionError, one_of
+from leadsignal.files.writing import json_rows
+from leadsignal.formats import (
     COLOURS,
     GREY,
     LABEL,
     STYLES,
     axes_of,
     percent_axis,
+    share_text,
     write_title,
 )
 from leadsignal.results import MAX_ROWS, Result

@@ -12,8 +12,8 @@ from textwrap import fill
 from typing import NoReturn
 
 from leadsignal import __version__
-from leadsignal.cli import analyses, model, report, tables
-from leadsignal.cli.printing import (
+from leadsignal.cli import analyses, model, tables
+from leadsignal.cli.shared import (
     check_outputs,
     existing_outputs,
     flush_all,
@@ -23,8 +23,14 @@ from leadsignal.cli.printing import (
     warn,
     write_json,
 )
-from leadsignal.config.toml_files import meant
-from leadsignal.errors import EXIT_CODES, InputError, LeadsignalError, OptionError, WriteError
+from leadsignal.errors import (
+    EXIT_CODES,
+    InputError,
+    LeadsignalError,
+    OptionError,
+    WriteError,
+    meant,
+)
 from leadsignal.files.locks import SIGNALS, came, interruptible
 
 
@@ -67,8 +73,13 @@ EPILOG = (
     )
     + "\n"
 )
-COMMANDS = (tables, analyses, model, report)
-"""The modules of the commands, in the order of use."""
+COMMANDS = (
+    tables.add_commands,
+    analyses.add_commands,
+    model.add_commands,
+    analyses.add_report_commands,
+)
+"""What adds the commands, in the order of use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,8 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"leadsignal {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for holder in COMMANDS:
-        holder.add_commands(commands)
+    for add_commands in COMMANDS:
+        add_commands(commands)
     return parser
 
 

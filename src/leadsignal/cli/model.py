@@ -9,16 +9,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.inputs import (
+from leadsignal.cli.analyses import write_for_people, write_kept_for_people
+from leadsignal.cli.shared import (
+    Kind,
     build_given_panel,
+    done,
+    log,
     new_command,
+    progress_bar,
     read_analysis,
     read_given_tables,
     read_options,
+    say,
+    say_details,
     strict_about,
+    writes,
 )
-from leadsignal.cli.printing import Kind, done, log, progress_bar, say, say_details, writes
-from leadsignal.cli.report import write_for_people, write_kept_for_people
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,
@@ -80,9 +86,9 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
-    from leadsignal.ingestion.loaded_table import warning_lines
+    from leadsignal.ingestion.check_report import warning_lines
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.model.persistence.saved_models import save_model
+    from leadsignal.model.saved_models import save_model
     from leadsignal.panel import build_panel
     from leadsignal.scoring.feeds import without_late_feeds
 
@@ -148,7 +154,7 @@ def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
 
 def _score(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
-    from leadsignal.model.persistence.saved_models import load_model
+    from leadsignal.model.saved_models import load_model
 
     project = read_options(options)
     options.source = _source(options, project)
@@ -318,8 +324,7 @@ def _report_scores(
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
     """Return the source of --to-table, if given; raise OptionError for impossible options."""
     from leadsignal.config.credentials import open_source
-    from leadsignal.config.toml_files import one_of
-    from leadsignal.errors import OptionError
+    from leadsignal.errors import OptionError, one_of
 
     if not options.out and not options.to_table:
         raise OptionError("neither --out nor --to-table is given", "Give one of them, or both")
@@ -337,7 +342,7 @@ def _source(options: argparse.Namespace, project: Project) -> Source | None:
 def _monitor(options: argparse.Namespace) -> int:
     from leadsignal.monitoring.monitor import monitor_scores
     from leadsignal.scoring.batch import read_scores, tables_of_runs
-    from leadsignal.scoring.holdout import read_contacts
+    from leadsignal.scoring.feeds import read_contacts
 
     with _recorded(options, None) as record:
         scores = read_scores(options.scores)

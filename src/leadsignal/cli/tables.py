@@ -9,20 +9,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.inputs import (
+from leadsignal.cli.shared import (
+    Kind,
+    done,
     new_command,
     note_cache,
+    progress_bar,
     read_analysis,
     read_given_tables,
     read_options,
+    say,
+    warn,
+    write_json,
+    writes,
 )
-from leadsignal.cli.printing import Kind, done, progress_bar, say, warn, write_json, writes
 from leadsignal.files.outputs import DEMO, PANEL, PANEL_FOLDER, PROPOSAL
 
 if TYPE_CHECKING:
-    from leadsignal.check_report import CheckReport
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.ingestion.check_report import CheckReport
     from leadsignal.proposals.proposal import ProjectProposal
     from leadsignal.tables import Tables
 
@@ -115,7 +121,7 @@ def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) 
 
 def _strictly(report: CheckReport) -> CheckReport:
     """Return the report, with warnings that affect results added to its faults."""
-    from leadsignal.ingestion.loaded_table import faults_of
+    from leadsignal.ingestion.check_report import faults_of
 
     faults = faults_of(one for one in report.warnings if one.affects)
     warnings = tuple(one for one in report.warnings if not one.affects)
@@ -142,7 +148,7 @@ def _rows_and_days(report: CheckReport) -> str:
     """Return aligned lines with the rows and covered days of each table."""
     import pandas as pd
 
-    from leadsignal.readable_tables import text_table
+    from leadsignal.results import text_table
 
     covered = report.coverage or {}
     rows = [

@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast, best_of, cohorts_of
+from leadsignal.cohorts.contrasts import (
+    MIN_ACCOUNTS,
+    TITLES,
+    Contrast,
+    best_of,
+    cohorts_of,
+    hazard_ratio,
+)
 from leadsignal.cohorts.covariates import columns_of, gap_at_equal_tenure
 from leadsignal.cohorts.dated import CHURN
-from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import Design, compared_in_time, follow_in_time
 from leadsignal.errors import ModelError
-from leadsignal.phrases import share_text
-from leadsignal.stats.normal import holm
+from leadsignal.formats import share_text
+from leadsignal.stats.estimates import holm
 
 MIN_CHURNS = 10
 """Contrasts with fewer churns in either cohort get a caution."""

@@ -13,11 +13,10 @@ import pandas as pd
 
 from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
-from leadsignal.cohorts.curves import curve_frame, retention_grid
+from leadsignal.cohorts.curves import SmallGroups, curve_frame, retention_grid
 from leadsignal.cohorts.dated import DatedCohorts, rows_of
 from leadsignal.cohorts.evidence import Evidence
 from leadsignal.cohorts.plots import curves_picture, forest_picture
-from leadsignal.cohorts.small_groups import SmallGroups
 from leadsignal.cohorts.verdict import (
     Row,
     main_frame,
@@ -37,11 +36,10 @@ from leadsignal.cohorts.wording import (
     write_table,
 )
 from leadsignal.errors import ModelError
-from leadsignal.files.records import json_fields
-from leadsignal.ingestion.loaded_table import DataWarning, warning_lines
-from leadsignal.phrases import count_of, unbroken
-from leadsignal.readable_tables import html_table
-from leadsignal.results import Result, to_html
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import count_of, unbroken
+from leadsignal.ingestion.check_report import DataWarning, warning_lines
+from leadsignal.results import Result, html_table, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.estimated_weights import WeightModel, WeightSlopes
-from leadsignal.cohorts.risk_intervals import RiskIntervals
+from leadsignal.cohorts.risk_intervals import RiskIntervals, WeightModel, WeightSlopes
 from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 KNOTS = 5

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.phrases import count_of
+from leadsignal.formats import count_of
 from leadsignal.results import Result
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
 

@@ -12,17 +12,21 @@ import pandas as pd
 
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.control_events import control_names, lapsing_controls, lasting_controls
+from leadsignal.cohorts.contrasts import hazard_ratio
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.from_tables import cohorts_from_changes
-from leadsignal.cohorts.measures import hazard_ratio
+from leadsignal.cohorts.from_tables import (
+    cohorts_from_changes,
+    control_names,
+    lapsing_controls,
+    lasting_controls,
+)
 from leadsignal.cohorts.named_comparisons import Changes, changes_of
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_fields
+from leadsignal.files.writing import json_fields
 from leadsignal.results import Result
 from leadsignal.stats.estimates import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
 from leadsignal.survival.inputs import Floats, Ints

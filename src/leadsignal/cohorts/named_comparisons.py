@@ -17,8 +17,7 @@ import pandas as pd
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies
-from leadsignal.config.toml_files import near
-from leadsignal.errors import Fault, OptionError, TablesError
+from leadsignal.errors import Fault, OptionError, TablesError, near
 from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import literals, quoted
 from leadsignal.tables import Tables, queried

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.account_sample import AccountSample
-from leadsignal.arguments import checked, reads_weights
+from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_of
@@ -23,14 +23,12 @@ from leadsignal.cohorts.side_by_side import MAX_LEVELS, compare_dated
 from leadsignal.cohorts.verdict import in_digits
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_fields
-from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
-from leadsignal.phrases import how_often, p_text
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import how_often, p_text
+from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.results import Result, to_html
-from leadsignal.stats.estimates import Estimate
-from leadsignal.stats.normal import holm
+from leadsignal.stats.estimates import Estimate, holm
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.errors import ModelError
-from leadsignal.phrases import level_text, p_phrase
-from leadsignal.picture_style import (
+from leadsignal.formats import (
     COLOURS,
     GREY,
     LABEL,
@@ -18,12 +17,14 @@ from leadsignal.picture_style import (
     STYLES,
     axes_of,
     legend_above,
+    level_text,
     name_rows,
+    p_phrase,
     percent_axis,
     write_beside,
     write_title,
 )
-from leadsignal.survival.plots import plain_log_ticks
+from leadsignal.survival.estimates import plain_log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

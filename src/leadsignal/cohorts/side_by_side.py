@@ -16,14 +16,20 @@ from leadsignal.cohorts.contrasts import (
     MIN_ACCOUNTS,
     Cohort,
     Contrast,
+    Groups,
     best_of,
+    distinct,
     e_value,
     finite_or_none,
+    groups_of,
+    hazard_ratio,
+    median_day,
+    rate,
 )
 from leadsignal.cohorts.covariates import columns_of, propensity, slopes_of_propensity
+from leadsignal.cohorts.curves import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG
-from leadsignal.cohorts.measures import Groups, distinct, groups_of, hazard_ratio, median_day, rate
 from leadsignal.cohorts.risk_intervals import (
     Design,
     RiskIntervals,
@@ -36,11 +42,9 @@ from leadsignal.cohorts.risk_intervals import (
     follow_naively,
     with_states_of,
 )
-from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.normal import without_rounding
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate, without_rounding
 from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.inputs import Floats
 

@@ -30,8 +30,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.estimated_weights import WeightModel, WeightSlopes, hazard_influence
-from leadsignal.cohorts.risk_intervals import RiskIntervals, with_states_of
+from leadsignal.cohorts.risk_intervals import (
+    RiskIntervals,
+    WeightModel,
+    WeightSlopes,
+    hazard_influence,
+    with_states_of,
+)
 from leadsignal.errors import ModelError
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.curves import kaplan_meier

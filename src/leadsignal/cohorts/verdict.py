@@ -16,13 +16,12 @@ from leadsignal.cohorts.contrasts import (
     cohorts_of,
     find_contrast,
 )
-from leadsignal.cohorts.curves import YEARS, curve_frame
+from leadsignal.cohorts.curves import YEARS, SmallGroup, SmallGroups, curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG, Evidence, Rung
-from leadsignal.cohorts.small_groups import SmallGroup, SmallGroups
 from leadsignal.cohorts.wording import aligned, bias_of_naive, opposite_of, share_there
 from leadsignal.errors import ModelError
-from leadsignal.phrases import how_often, how_often_between, share_text
+from leadsignal.formats import how_often, how_often_between, share_text
 from leadsignal.stats.estimates import Estimate
 
 MAX_ROWS = 4

@@ -22,9 +22,8 @@ from leadsignal.cohorts.contrasts import (
 )
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import COMPARISON
-from leadsignal.files.records import safe_frame, safe_text
-from leadsignal.files.writing import atomic_write
-from leadsignal.phrases import share_text
+from leadsignal.files.writing import atomic_write, safe_frame, safe_text
+from leadsignal.formats import share_text
 from leadsignal.stats.estimates import Estimate
 
 QUANTITIES = ("hazard ratio", "difference in mean days", "ratio of mean days", "immortal-time bias")

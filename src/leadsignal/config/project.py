@@ -24,13 +24,11 @@ from leadsignal.config.toml_files import (
     a_duration,
     a_text,
     a_value_of,
-    near,
-    one_of,
     read_settings_file,
     share,
     texts,
 )
-from leadsignal.errors import Fault, OptionError, ProjectError
+from leadsignal.errors import Fault, OptionError, ProjectError, near, one_of
 from leadsignal.schema import BY_NAME, Column
 
 CODES = frozenset(ALLOWED["currencies"])

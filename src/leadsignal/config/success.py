@@ -28,7 +28,7 @@ from leadsignal.config.toml_files import (
     whole,
 )
 from leadsignal.errors import Fault, OptionError, SuccessAnalysisError
-from leadsignal.readable_tables import html_table
+from leadsignal.results import html_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from leadsignal.arguments import a_period
 from leadsignal.config.credentials import (
     Source,
     a_driver,
@@ -26,13 +27,10 @@ from leadsignal.config.toml_files import (
     a_duration,
     a_text,
     a_value_of,
-    near,
-    one_of,
     texts,
     whole,
 )
-from leadsignal.durations import a_period
-from leadsignal.errors import OptionError
+from leadsignal.errors import OptionError, near, one_of
 from leadsignal.schema import ALL_TABLES, BY_NAME
 
 EPOCHS = {"epoch": 1, "epoch ms": 10**3, "epoch us": 10**6, "epoch ns": 10**9}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import pathlib
 import re
@@ -13,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar, get_args
 
+from leadsignal.arguments import days_in
 from leadsignal.config.credentials import SECRET_WORDS, hide_secrets
-from leadsignal.durations import days_in
-from leadsignal.errors import Fault, OptionError
+from leadsignal.errors import MAX_SHOWN, Fault, OptionError, one_of
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
@@ -26,9 +25,6 @@ _HEADER = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(#.*)?$")
 _NAME = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
-MAX_SHOWN = 80
-"""Maximum number of characters of a line or value that are shown."""
-MAX_NAMES = 50
 LARGEST = 1_000_000
 """Maximum size of a settings file in bytes."""
 
@@ -62,36 +58,6 @@ def as_toml(value: Any) -> str:
         return "[" + ", ".join(map(as_toml, value)) + "]"
     # JSON strings are valid TOML, except for DEL, which TOML does not allow unescaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name among ``names`` that is most similar to ``name``; None if none is similar.
-
-    >>> near("acounts", ["accounts", "usage"])
-    'accounts'
-    """
-    by_lower = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return by_lower[found[0]] if found else None
-
-
-def meant(name: str, names: Iterable[str]) -> str:
-    """Return the most similar of ``names`` as a question in brackets; "" if none is similar.
-
-    >>> meant("acounts", ["accounts", "usage"]), meant("x", ["usage"])
-    (" (did you mean 'accounts'?)", '')
-    """
-    found = near(name[:MAX_SHOWN], names)
-    return f" (did you mean {found!r}?)" if found else ""
-
-
-def one_of(names: Iterable[str], unknown: str) -> str:
-    """Return a remedy that suggests the most similar of ``names`` and lists all of them."""
-    names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
-    found = near(unknown[:MAX_SHOWN], names)
-    hint = f"Did you mean {found!r}? " if found else ""
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return f"{hint}Allowed: {', '.join(names[:MAX_NAMES])}{more}"
 
 
 def a_text(value: object) -> str:

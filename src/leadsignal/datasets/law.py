@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PACKAGE = "leadsignal.datasets"
+CURRENCY = "EUR"
 Array = NDArray[Any]
 T = TypeVar("T")
 
@@ -406,3 +407,37 @@ def _notice(law: Law, uniform: Array, term: Array) -> Array:
         return np.full(len(term), law.notice_days, dtype=np.int64)
     usual = np.where(term == 1, 20, np.where(term == 12, 70, 78))
     return np.asarray(np.floor(usual * (0.85 + 0.3 * uniform)).astype(np.int64))
+
+
+_STEP = 1327
+"""Coprime to the number of names, so that none is repeated before all have been used."""
+
+
+_PURPOSE = 11
+
+
+def with_names(accounts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the accounts with ``name``, ``owner`` and ``currency``, which have no effect.
+
+    A customer that comes back keeps its name. Owners look after a region, and are drawn from a
+    separate stream of each account.
+    """
+    draw = account_uniforms(accounts, seed, _PURPOSE)[:, 0]
+    of_region = NAMES["account_owners"]
+    owners = np.array([of_region[region] for region in accounts["region"]], dtype=object)
+    out = accounts.copy()
+    out.insert(1, "name", _company_names(accounts))
+    out.insert(2, "owner", owners[np.arange(len(out)), np.floor(3 * draw).astype(np.int64)])
+    out.insert(list(out.columns).index("arr") + 1, "currency", CURRENCY)
+    return out
+
+
+def _company_names(accounts: pd.DataFrame) -> Array:
+    companies = NAMES["companies"]
+    places, endings, trades = (companies[name] for name in ("places", "endings", "trades"))
+    slots = accounts["customer_id"].str.removeprefix("C-").astype(int).to_numpy()
+    rest, place = np.divmod(slots * _STEP, len(places))
+    rest, ending = np.divmod(rest, len(endings))
+    named = zip(place, ending, rest % 5, accounts["industry"], strict=True)
+    names = [f"{places[p]}{endings[e]} {trades[industry][t]}" for p, e, t, industry in named]
+    return np.array(names, dtype=object)

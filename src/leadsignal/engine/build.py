@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 from leadsignal.account_sample import hashed_below
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
-from leadsignal.engine.adoption_memory import NAME as MEMORY
-from leadsignal.engine.adoption_memory import memory_steps
-from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
 from leadsignal.engine.counts import (
     counts_step,
     last_rows_step,
@@ -18,27 +15,33 @@ from leadsignal.engine.counts import (
     users_steps,
     users_together,
 )
-from leadsignal.engine.episodes import batches, episodes_steps
-from leadsignal.engine.expressions import Expressions, needed
+from leadsignal.engine.episodes import NAME as MEMORY
+from leadsignal.engine.episodes import batches, episodes_steps, memory_steps
+from leadsignal.engine.expressions import (
+    COUNTED,
+    TOLD,
+    Expressions,
+    metric_grid,
+    metric_spine_steps,
+    named_metric_step,
+    needed,
+    own_metric_step,
+)
 from leadsignal.engine.grid import (
+    Carried,
+    CarriedColumn,
+    Change,
     Grid,
     Source,
     Step,
+    Term,
+    carried,
     facts_step,
     grid_step,
     outcome_columns,
     spine_steps,
 )
-from leadsignal.engine.latest import latest_step
-from leadsignal.engine.own_metric import (
-    COUNTED,
-    TOLD,
-    metric_grid,
-    metric_spine_steps,
-    named_metric_step,
-    own_metric_step,
-)
-from leadsignal.engine.usage import best_usage_steps
+from leadsignal.engine.latest import best_usage_steps, latest_step
 from leadsignal.indicators.declare import (
     AdoptedShare,
     Attribute,

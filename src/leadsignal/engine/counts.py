@@ -12,16 +12,18 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from leadsignal.engine.carried import (
+from leadsignal.engine.grid import (
     Carried,
     CarriedColumn,
     Change,
+    Grid,
+    Source,
+    Step,
     Term,
     Users,
     carried,
     users_on_one_day,
 )
-from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,

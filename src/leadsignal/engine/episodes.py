@@ -1,4 +1,4 @@
-"""Adoption episodes, to the day.
+"""Adoption episodes, to the day, and running sums of the days adopted.
 
 A process is adopted at t if each of the last ``sustained_for`` windows [t - (k+1)w, t - kw)
 contains enough events by enough users. An event on day d, known on day r, is in window k from
@@ -6,17 +6,25 @@ day max(d + kw, r) + 1 to d + (k+1)w. The state can only change on days on which
 or leaves a window. Counts are summed along these days, and runs of "adopted" are the episodes.
 
 Processes with the same windows that count different behaviours are computed in one pass. If no
-record is late, `leadsignal.engine.adopted_in_memory` computes the sums instead of DuckDB.
+record is late, `leadsignal.engine.duckdb` computes the sums instead of DuckDB.
+
+Up to day x an episode has ``x + 1 - adopted`` days or, once it has lapsed, ``lapsed - adopted``.
+The sum over all episodes is ``open * (x + 1) - sums``: ``open`` is the number of episodes running
+on x, and ``sums`` adds the day of each adoption and subtracts that of each lapse. The days in a
+window are those up to its end minus those up to the day before it. The latter use the same sums,
+with all changes delayed by the window length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from leadsignal.config.success import Process
-from leadsignal.engine.counts import condition, has_numbers, stays_steps
+from leadsignal.engine.counts import Delta, Moment, condition, has_numbers, stays_steps, summed
 from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.indicators.declare import AdoptedShare, Lapses
 
 WHOLE = 10**6
 
@@ -287,3 +295,46 @@ def _episodes(p: str, batch: Batch, source: Source, grid: Grid) -> str:
         f" WHERE COALESCE(next_x > {known_from(process, source)}, TRUE)"
         f" AND GREATEST(x, {known_from(process, source)}) < LEAST({', '.join(until)})"
     )
+
+
+NAME = "adoption_memory"
+DATED = "dated_episodes"
+
+
+def memory_column(what: str, measure: AdoptedShare | Lapses, days_ago: int | None = None) -> str:
+    """Return the column name of a running sum for one process, up to ``days_ago`` days before t."""
+    days = measure.window if days_ago is None else days_ago
+    return f"{what}_{days}_of_{measure.process}"
+
+
+def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[Step]:
+    """Return the steps that create ``adoption_memory`` from ``episodes``."""
+    changes: dict[str, list[tuple[Moment, str, str, Literal[1, -1]]]] = {}
+    for measure in measures:
+        when = f"process = {grid.dialect.literal(measure.process)}"
+        if isinstance(measure, Lapses):
+            changes[memory_column("lapses", measure)] = [
+                (Moment("lapsed"), "1", when, 1),
+                (Moment("lapsed", measure.window), "1", when, -1),
+            ]
+            continue
+        for days_ago in (0, measure.window):
+            begins, ends = Moment("adopted", days_ago), Moment("lapsed", days_ago)
+            changes[memory_column("open", measure, days_ago)] = [
+                (begins, "1", when, 1),
+                (ends, "1", when, -1),
+            ]
+            changes[memory_column("sums", measure, days_ago)] = [
+                (begins, "adopted", when, 1),
+                (ends, "lapsed", when, -1),
+            ]
+    deltas = [
+        Delta(number, *change)
+        for number, listed in enumerate(changes.values())
+        for change in listed
+    ]
+    dated = f"SELECT account_no, first, process, adopted, lapsed FROM episodes JOIN {grid.spine}"
+    return [
+        Step(DATED, f"{dated} USING (account_no)"),
+        summed(NAME, DATED, grid, deltas, list(changes)),
+    ]

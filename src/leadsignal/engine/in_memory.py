@@ -19,14 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.engine.build import PanelSteps
-from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
-from leadsignal.engine.duckdb import temporary_tables
-from leadsignal.engine.frames import PanelRows, arrow_array
-from leadsignal.engine.grid import Step
-from leadsignal.engine.numbers import NumbersOfRows, computable, conditions
-from leadsignal.engine.user_stays import days_apart
-from leadsignal.progress import Progress
+from leadsignal.engine.duckdb import (
+    NumbersOfRows,
+    PanelRows,
+    arrow_array,
+    computable,
+    conditions,
+    days_apart,
+    temporary_tables,
+)
+from leadsignal.engine.grid import Carried, CarriedColumn, Change, How, Step, Users
 from leadsignal.sources.parts import quoted
+from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,23 +1,324 @@
-"""From checked tables and a Success Analysis to the recipe of a panel."""
+"""Checked tables of any engine, and the recipe of a panel that is built from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any, Literal, Protocol
 
-from leadsignal.config.project import Behaviors
+from leadsignal.config.project import Behaviors, Project
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.config.toml_files import meant
+from leadsignal.config.table_settings import TableSource
 from leadsignal.engine.build import Recipe
-from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Grid, Source
-from leadsignal.engine.unmatched_names import refuse_unknown_names
-from leadsignal.errors import OptionError
-from leadsignal.indicators import ROW_COLUMNS, AvailableData, behaviors, declare_indicators
+from leadsignal.errors import Fault, OptionError, SuccessAnalysisError, meant, near, one_of
+from leadsignal.indicators import ROW_COLUMNS, AvailableData, declare_indicators
+from leadsignal.indicators.behaviors import members, most_common, row_columns
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY
+from leadsignal.ingestion.check_report import Coverage, Loaded
 from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
-from leadsignal.schema import BY_NAME
+from leadsignal.ingestion.rows_of_accounts import outside_life
+from leadsignal.schema import BY_NAME, Column
+from leadsignal.sources.parts import literal
 from leadsignal.targets import names_metrics
+
+NOT_A_NUMBER = "is not a number"
+LARGEST_DOUBLE = sys.float_info.max
+"""The largest finite number: infinity is above it, and NaN is never below it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A possible fault of rows: a condition on the table and its account."""
+
+    column: str
+    condition: str
+    problem: str
+    remedy: str
+
+    def fault(self, table: str, count: int) -> Fault:
+        """Return the fault of N rows of a table."""
+        problem = f"{count:,} rows: {self.problem}"
+        return Fault(None, table, None, self.column, None, problem, self.remedy)
+
+
+@dataclass(frozen=True)
+class RepeatRule:
+    """Groups of rows in which only one value may occur: one row, or one account."""
+
+    column: str
+    by: tuple[str, ...]
+    where: str
+    counted: str
+    problem: str
+    remedy: str
+
+    def fault(self, table: str, count: int) -> Fault:
+        """Return the fault of N groups of a table."""
+        problem = f"{count:,} {self.problem}"
+        return Fault(None, table, None, self.column, None, problem, self.remedy)
+
+
+def most_of(column: Column) -> str:
+    """Return the largest value that a decimal column can hold."""
+    return f"{10**12 - 1}.{'9' * column.decimals}"
+
+
+def row_rules(loaded: Loaded) -> Iterator[Rule]:
+    """Yield the rules for each row of a table, called ``t``."""
+    for name in loaded.columns:
+        column, cell = loaded.table.by_column[name], f"t.{name}"
+        if column.required:
+            yield Rule(name, f"{cell} IS NULL", "is empty", f"Give {column.meaning}.")
+        if column.kind in ("day", "moment"):
+            within = f"{cell} BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
+            years = f"is outside {FIRST_DAY[:4]} to {LAST_DAY[:4]}"
+            yield Rule(name, f"NOT {within}", years, "Correct it, or leave it empty.")
+        if column.kind == "number":
+            finite = f"{cell} BETWEEN -{LARGEST_DOUBLE!r} AND {LARGEST_DOUBLE!r}"
+            yield Rule(name, f"NOT ({finite})", NOT_A_NUMBER, "Leave it empty where there is none.")
+        if column.limit is not None:
+            most = most_of(column) if column.kind == "decimal" else f"{column.limit}"
+            remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
+            yield Rule(name, f"abs({cell}) >= {most}", "is too large", remedy)
+        if column.allowed:
+            allowed = ", ".join(map(literal, column.allowed))
+            remedy = f"Allowed: {', '.join(column.allowed)}."
+            yield Rule(name, f"{cell} NOT IN ({allowed})", "is not allowed", remedy)
+        if column.minimum is not None:
+            least = f"{column.minimum:g}"
+            yield Rule(name, f"{cell} < {least}", f"is below {least}", "Correct it.")
+    for earlier, later in loaded.table.ordered:
+        if {earlier, later} <= set(loaded.columns):
+            before = f"t.{later} < t.{earlier}"
+            yield Rule(later, before, f"is before {earlier}", "Correct one of the two dates.")
+
+
+def account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
+    """Yield the rules for each row of a table, ``t``, given its account, ``a``."""
+    unknown = "t.account_id IS NOT NULL AND a.account_id IS NULL"
+    yield Rule("account_id", unknown, "no such account in accounts", "Add it, or correct the id.")
+    if not outside_is_fault:
+        return
+    early, late = outside_life(loaded.table.time)
+    remedy = "Correct the date, or the account's."
+    yield Rule(loaded.table.time, early, "is before the account's start", remedy)
+    yield Rule(loaded.table.time, late, "is after the account's end", remedy)
+
+
+def summed_columns(loaded: Loaded) -> list[Column]:
+    """Return the columns whose values must have an exact sum."""
+    columns = [loaded.table.by_column[name] for name in loaded.columns]
+    return [column for column in columns if column.total_limit is not None]
+
+
+def total_faults(loaded: Loaded, sums: Sequence[Any]) -> Iterator[Fault]:
+    """Yield faults of columns whose values cannot be summed exactly."""
+    for column, total in zip(summed_columns(loaded), sums, strict=True):
+        if total is not None and column.total_limit is not None and total >= column.total_limit:
+            problem = f"adds up to {total:,.0f}; sums are exact below {column.total_limit:,}"
+            remedy = "Correct it, or count in a larger unit."
+            yield Fault(None, loaded.table.name, None, column.name, None, problem, remedy)
+
+
+def repeat_rules(loaded: Loaded) -> Iterator[RepeatRule]:
+    """Yield the rules on repetition: of keys, keys of two accounts, events, and rows."""
+    table, recorded = loaded.table, "recorded_at" in loaded.columns
+    key = table.key if table.key in loaded.columns else None
+    if key and not recorded:
+        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
+        problem = "keys appear in several rows"
+        yield RepeatRule(key, (key,), f"{key} IS NOT NULL", "*", problem, remedy)
+    if key and recorded and key != "account_id":
+        problem, remedy = "keys belong to several accounts", "Give each its own key."
+        counted = "DISTINCT account_id"
+        yield RepeatRule(key, (key,), f"{key} IS NOT NULL", counted, problem, remedy)
+    if "event_id" in loaded.columns:
+        problem, remedy = "events appear in several rows", "Keep one row of each."
+        yield RepeatRule("event_id", ("event_id",), "event_id IS NOT NULL", "*", problem, remedy)
+    if (table.repeats == "fault" and not (key and not recorded)) or loaded.has_versions:
+        problem, remedy = "rows are repeated", "Keep one of each."
+        yield RepeatRule("account_id", tuple(loaded.columns), "TRUE", "*", problem, remedy)
+
+
+def misnamed(names: Collection[str], place: str) -> list[Fault]:
+    """Return faults for names that are not tables, or not tables of this kind."""
+    wrong = [
+        Fault(None, name, None, None, None, "is not a table", f"{one_of(BY_NAME, name)}.")
+        for name in names
+        if name not in BY_NAME
+    ]
+    wrong += [
+        Fault(
+            None, name, None, None, None, f"is not read from {place}",
+            "Read it with read_tables and its engine DuckDB, write Tables.frame of accounts and "
+            f"contract_changes, and put these into {place}.",
+        )
+        for name in names
+        if name in ("contracts", "exchange_rates")
+    ]  # fmt: skip
+    if "accounts" not in names:
+        problem, remedy = "is required", "Give accounts."
+        wrong.append(Fault(None, "accounts", None, None, None, problem, remedy))
+    return wrong
+
+
+def options_of_files(name: str, source: TableSource, place: str) -> Iterator[Fault]:
+    """Yield faults for options that filter rows or parse text, which must be done at the source."""
+    options = {
+        "where": source.where,
+        "users": source.users is not None,
+        "query": source.query,
+        "dates": source.spelling.dates,
+        "decimal": source.spelling.decimal,
+        "empty": source.spelling.empty,
+    }
+    for option, is_set in options.items():
+        if is_set:
+            problem = f"{option} is set, which tables in {place} do not have"
+            remedy = f"Do it in {place}, and take {option} out."
+            yield Fault(None, name, None, None, None, problem, remedy)
+
+
+def unknown_attributes(accounts: Loaded, has_changes: bool, project: Project) -> list[Fault]:
+    """Return faults for declared attributes that do not exist."""
+    if has_changes:
+        return []
+    problem = "is declared as an attribute but is no column of accounts"
+    return [
+        Fault(None, "accounts", None, name, None, problem, "Correct its name, or leave it out.")
+        for name in project.tables.get("accounts", TableSource()).attributes
+        if name not in (*accounts.columns, *accounts.extras)
+    ]
+
+
+class CheckedTables(Protocol):
+    """Checked tables as a panel needs them, wherever their rows are stored."""
+
+    @property
+    def project(self) -> Project:
+        """The options with which the tables were read."""
+
+    @property
+    def as_of_date(self) -> date:
+        """The date as of which they are known, at midnight."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tables."""
+
+    @property
+    def attributes(self) -> Mapping[str, Literal["text", "number"]]:
+        """The declared attributes of accounts."""
+
+    @property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """For each table, the number of rows and the dates between which it is complete."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table's source."""
+
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the distinct texts in a column over all rows, whenever they became known."""
+
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return the number of accounts with each text in a column, among rows known on as_of."""
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an account attribute, at the start or later."""
+
+
+ALIKE = 0.85
+"""Similarity above which an unknown name counts as misspelt, if other names in its group occur."""
+MAX_SHOWN = 8
+
+Found = Iterator[tuple[str, str, str, frozenset[str]]]
+"""Place of a name, the name, the column it should occur in, and the values of that column."""
+
+
+def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
+    """Raise SuccessAnalysisError if the analysis contains names that occur in no row.
+
+    All rows are searched, including those not known yet on the as-of date.
+    """
+    found = [
+        *_behaviors(tables, analysis),
+        *_success_metrics(tables, analysis),
+        *_applies_to(tables, analysis),
+    ]
+    faults = [
+        Fault(
+            analysis.file or "the success analysis",
+            None,
+            None,
+            where,
+            name,
+            f"occurs in no row of {column}",
+            _remedy(name, known),
+        )
+        for where, name, column, known in found
+    ]
+    if faults:
+        raise SuccessAnalysisError(faults)
+
+
+def _remedy(name: str, known: frozenset[str]) -> str:
+    meant = near(name, sorted(known))
+    listed = ", ".join(sorted(known)[:MAX_SHOWN])
+    more = f" and {len(known) - MAX_SHOWN} more" if len(known) > MAX_SHOWN else ""
+    hint = f"Did you mean {meant!r}? " if meant else ""
+    return f"{hint}There are {listed}{more}." if known else "Correct it, or leave it out."
+
+
+def _unmatched(names: Iterable[str], known: frozenset[str], optional: bool = False) -> list[str]:
+    """Return the wrong names in a group: all if none occurs, else those that look misspelt."""
+    missing = [name for name in names if name not in known]
+    if len(missing) == len(tuple(names)) and not optional:
+        return missing
+    return [name for name in missing if near(name, sorted(known), ALIKE)]
+
+
+def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    if "behaviors" not in tables.names:
+        return
+    tracking = {f"[tracking] {key}": names for key, names in vars(analysis.tracking).items()}
+    named = [(f"process {process.name}", process.behaviors) for process in analysis.processes]
+    for metric in analysis.metrics:
+        named += [(f"metric {metric.name}", metric.behaviors)]
+        named += [(f"metric {metric.name}", metric.per_behavior)]
+    if not named and not any(tracking.values()):
+        return
+    known = tables.values("behaviors", "behavior")
+    for where, names in named:
+        for name in _unmatched(names, known):
+            yield where, name, "behaviors.behavior", known
+    for where, names in tracking.items():
+        for name in _unmatched(names, known, optional=True):
+            yield where, name, "behaviors.behavior", known
+
+
+def _success_metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    if not analysis.success_metrics or "results" not in tables.names:
+        return
+    if "metric" not in tables.columns("results"):
+        return
+    known = tables.values("results", "metric")
+    for name in analysis.success_metrics if known else ():
+        if name not in known:
+            yield "success_metric", name, "results.metric", known
+
+
+def _applies_to(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    conditions = [(f"process {process.name}", process.applies_to) for process in analysis.processes]
+    conditions += [("segment", segment.applies_to) for segment in analysis.segments]
+    values: Callable[[str], frozenset[str]] = tables.attribute_values
+    for where, applies_to in conditions:
+        for attribute, names in applies_to.items():
+            known = values(attribute)
+            for name in _unmatched(names, known):
+                yield f"{where}: applies_to {attribute}", name, f"accounts.{attribute}", known
 
 
 def panel_recipe(
@@ -46,10 +347,10 @@ def panel_recipe(
         kept,
     )
     covered = {name for process in analysis.processes for name in process.behaviors}
-    added = {**ROW_COLUMNS, "behaviors": behaviors.row_columns(kept, covered, dialect.among)}
+    added = {**ROW_COLUMNS, "behaviors": row_columns(kept, covered, dialect.among)}
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
     if "behaviors" in sources:
-        sources["behaviors"] = replace(sources["behaviors"], members=behaviors.members(kept))
+        sources["behaviors"] = replace(sources["behaviors"], members=members(kept))
     as_of = day_number(tables.as_of_date)
     return Recipe(
         Grid(as_of, every, str(as_of) if only_as_of else "entry", dialect),
@@ -71,7 +372,7 @@ def kept_behaviors(tables: CheckedTables) -> Behaviors:
         return Behaviors(others=False)
     if tables.project.behaviors is not None:
         return tables.project.behaviors
-    return behaviors.most_common(tables.accounts_with("behaviors", "behavior"))
+    return most_common(tables.accounts_with("behaviors", "behavior"))
 
 
 def _of_results(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:

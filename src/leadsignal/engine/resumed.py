@@ -1,4 +1,7 @@
-"""Continue a panel from the state that an earlier run left, instead of from the first rows.
+"""Continue a panel from the state that an earlier run left, unless the past has changed.
+
+A later panel has the same row for a day, except for its outcome, if the settings and everything
+known by that day are unchanged. The rows of the tables are summarised by the sum of their digests.
 
 The measures of a table change with the rows that became known since, and with those that leave a
 window. So the state holds, as of midnight of its day: the measures of each account, the rows that
@@ -8,15 +11,122 @@ measures do not follow from earlier ones are read in full.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import PanelSteps, Recipe
-from leadsignal.engine.carried import Carried, Change, Term, Users, carried
-from leadsignal.engine.grid import Step
+from leadsignal.engine.grid import Carried, Change, Source, Step, Term, Users, carried
+from leadsignal.engine.in_memory import JOINED
+from leadsignal.ingestion.dialect import EPOCH
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+NOT_READ = {"name", "owner", "currency", "event_id"}
+"""Columns of the schema that rows of a panel do not use, unless declared as attributes."""
+ENDS = {"ended_on", "end_known_on", "end_reason"}
+"""Columns with the end of an account."""
+BELOW = 2**63
+MAX_LISTED = 3
+
+
+def rows_digest(tables: Tables, name: str, since: date | None = None) -> int:
+    """Return the sum of the digests of a table's rows, or of those known from a day on.
+
+    The ends of accounts without versions are left out: they may become known at any time.
+    """
+    cursor, history = tables.connection.cursor(), tables.history(name)
+    left = NOT_READ - set(tables.attributes)
+    if name == "accounts" and not tables.loaded[name].has_versions:
+        left |= ENDS
+    columns = [quoted(c) for c in cursor.sql(f"FROM ({history}) LIMIT 0").columns if c not in left]
+    where = f" WHERE known_on >= DATE '{since}'" if since else ""
+    digest = f"SELECT sum(hash({', '.join(columns)})) % {BELOW} FROM ({history}){where}"
+    ((total,),) = cursor.execute(digest).fetchall()
+    return int(total or 0)
+
+
+def _sources(recipe: Recipe) -> list[Source]:
+    return [recipe.accounts, *recipe.sources.values()]
+
+
+def settings_of(recipe: Recipe) -> dict[str, str]:
+    """Return the settings that a row depends on, in words or as digests."""
+    from leadsignal import __version__
+
+    kept = recipe.behaviors.keep if recipe.behaviors else ()
+    processes = {f"process {p.name}": digest_of(replace(p, why="")) for p in recipe.processes}
+    indicators = {f"indicator {one.name}": digest_of(one) for one in recipe.indicators}
+    return {
+        "version of leadsignal": __version__,
+        "every": f"{recipe.grid.every} days",
+        "tables": ", ".join(sorted(one.name for one in _sources(recipe))),
+        "attributes": ", ".join(f"{name} ({kind})" for name, kind in recipe.attributes.items()),
+        "behaviours with indicators": ", ".join(sorted(kept)),
+        "metrics of results": digest_of(_metrics(recipe.metrics)),
+        **processes,
+        **indicators,
+        **settings_of_tables(recipe),
+    }
+
+
+def settings_of_tables(recipe: Recipe) -> dict[str, str]:
+    """Return when each table becomes complete, and whether it records when rows became known."""
+    found = {}
+    for one in _sources(recipe):
+        first = "not known" if one.complete_from is None else f"{day_of(one.complete_from)}"
+        found[f"first day of {one.name}"] = f"{first}{', assumed' if one.assumed else ''}"
+        found[f"recorded_at of {one.name}"] = "there" if one.late else "not there"
+    return found
+
+
+def day_of(day: int) -> date:
+    """Convert a day number to a date."""
+    return date.fromordinal(EPOCH.toordinal() + day)
+
+
+def _metrics(analysis: SuccessAnalysis) -> tuple[Any, ...]:
+    """Return the parts of an analysis that determine an account's own metric."""
+    segments = [(one.applies_to, one.bullseye.success_metric) for one in analysis.segments]
+    return (analysis.bullseye.success_metric, *segments)
+
+
+def digest_of(what: object) -> str:
+    """Return a short text that differs if the thing is declared differently."""
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def differing(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """Yield the settings that differ, with their old and new values if these are short.
+
+    >>> list(differing({"every": "28 days"}, {"every": "7 days", "process a": "1f"}))
+    ['every (28 days then, 7 days now)', 'process a (not there then)']
+    """
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    indicators = [name for name in names if name.startswith("indicator ")]
+    for name in [one for one in names if one not in indicators] + indicators[:MAX_LISTED]:
+        yield f"{name} ({_change(name, then.get(name), now.get(name))})"
+    if len(indicators) > MAX_LISTED:
+        yield f"{len(indicators) - MAX_LISTED:,} more indicators"
+
+
+def _change(name: str, then: str | None, now: str | None) -> str:
+    if then is None or now is None:
+        return f"not there {'then' if then is None else 'now'}"
+    if name.split()[0] in ("process", "indicator", "metrics", "options"):
+        return "declared differently"
+    shown = [f"{text[:57]}…" if len(text) > 60 else text or "none" for text in (then, now)]
+    return "{} then, {} now".format(*shown) if shown[0] != shown[1] else "others"
+
 
 ACCOUNTS = "carried_accounts"
 """Accounts with a snapshot on the day of the state, and their number in its files."""
@@ -229,3 +339,138 @@ def _episodes(sql: str, state: State) -> str:
         f" LEFT JOIN (SELECT * FROM found WHERE {open_now}) AS m"
         " ON k.account_no = m.account_no AND k.process = m.process AND k.lapsed IS NULL"
     )
+
+
+NUMBERS = "kept_numbers"
+KEPT = "kept_values"
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept of a run as of midnight of ``day``, if it continues from ``since`` or from none.
+
+    ``plan`` is that of a run from the first rows, which names the steps.
+    """
+
+    cursor: duckdb.DuckDBPyConnection
+    plan: PanelSteps
+    recipe: Recipe
+    day: int
+    since: State | None
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """SQL to run for each batch of rows, which collects their measures on the day."""
+        columns = ["account_no", *self._carried_columns()]
+        select = f"SELECT {', '.join(columns)} FROM {JOINED} WHERE t = {self.day}"
+        create = f"CREATE TEMP TABLE IF NOT EXISTS {KEPT} AS {select} LIMIT 0"
+        return create, f"INSERT INTO {KEPT} {select}"
+
+    def write(self, folder: Path) -> list[str]:
+        """Write the files of the state; return the steps of which rows are kept."""
+        self._number_accounts(folder)
+        values = (
+            f"SELECT n, * EXCLUDE (account_no, n) FROM {KEPT} JOIN {NUMBERS} USING (account_no)"
+        )
+        self._copy(values, folder / "values.parquet")
+        tables, kept = carried_tables(self.plan), list[str]()
+        for step in self.plan.steps:
+            if step.table not in tables:
+                continue
+            if not isinstance(step, Carried):
+                kept.append(step.name)
+                self._copy(self._rows(step), folder / f"{step.name}.parquet")
+            elif step.users is not None:
+                self._copy(self._last_days(step, step.users), folder / f"{last_days(step)}.parquet")
+        if any(step.name == "episodes" for step in self.plan.steps):
+            self._copy(self._episodes(), folder / "episodes.parquet")
+        for table in tables:
+            self._copy(self._waiting(table), folder / f"{waiting(table)}.parquet")
+        return kept
+
+    def _carried_columns(self) -> list[str]:
+        tables = carried_tables(self.plan)
+        steps = [s for s in self.plan.steps if isinstance(s, Carried) and s.table in tables]
+        return [column.name for step in steps for column in step.columns]
+
+    def _copy(self, select: str, path: Path) -> None:
+        self.cursor.execute(
+            f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION lz4)"
+        ).fetchall()
+
+    def _number_accounts(self, folder: Path) -> None:
+        """Number the accounts; those of the earlier state keep their numbers."""
+        path = folder / "numbers.parquet"
+        if self.since is None:
+            self._copy("SELECT account_id, account_no AS n FROM spine", path)
+        else:
+            known = self.since.read("numbers")
+            self._copy(
+                f"SELECT account_id, n FROM {known} UNION ALL SELECT account_id, CAST("
+                f"(SELECT COALESCE(MAX(n), 0) FROM {known}) + ROW_NUMBER() OVER () AS INTEGER)"
+                f" FROM spine WHERE account_id NOT IN (SELECT account_id FROM {known})",
+                path,
+            )
+        read = f"read_parquet({literal(str(path))})"
+        self.cursor.execute(
+            f"CREATE TEMP TABLE {NUMBERS} AS SELECT account_no, n FROM spine JOIN {read}"
+            " USING (account_id)"
+        ).fetchall()
+
+    @property
+    def _first(self) -> int | None:
+        return None if self.since is None else self.since.day
+
+    def _rows(self, step: Step) -> str:
+        """Return SQL for the rows that became known in this run and may still leave a window."""
+        described = self.cursor.sql(f"FROM {step.name} LIMIT 0").columns
+        left = {"account_no", "first", "started", "user_no"}
+        listed = ", ".join(quoted(name) for name in described if name not in left)
+        new = new_rows(f"FROM {step.name}", self._first)
+        return (
+            f"SELECT n, {listed} FROM ({new}) AS rows JOIN {NUMBERS} USING (account_no)"
+            f" WHERE known < {self.day} AND {time_of(step)} >= {self.day - step.back}"
+            f" ORDER BY {time_of(step)}"
+        )
+
+    def _last_days(self, step: Carried, users: Users) -> str:
+        """Return SQL for the last day of each user by account and member, within the windows."""
+        new, user = new_rows(users.sql, self._first), "user_no"
+        longest = max(window for window, _ in users.windows.values())
+        recent = f"day >= {self.day - longest}"
+        if self.since is None:
+            new += f" AND {recent}"
+            new = f"SELECT * FROM ({new}) AS r JOIN users_of_{step.table} USING (user_no)"
+            user = f"{user_key('user_id')} AS user_no"
+        known = (
+            f"SELECT n, {user}, day, member FROM ({new}) AS r JOIN {NUMBERS} USING (account_no)"
+            f" WHERE known < {self.day} AND {recent}"
+        )
+        if self.since is None:
+            return f"SELECT n, member, user_no, MAX(day) AS day FROM ({known}) AS m GROUP BY ALL"
+        return (
+            f"WITH new AS MATERIALIZED (SELECT n, member, user_no, MAX(day) AS day FROM ({known})"
+            f" AS k GROUP BY ALL), last AS (SELECT * FROM {self.since.read(last_days(step))}"
+            f" WHERE {recent}) SELECT n, member, user_no, GREATEST(last.day, new.day) AS day"
+            " FROM last FULL JOIN new USING (n, member, user_no)"
+        )
+
+    def _episodes(self) -> str:
+        lapsed = f"CASE WHEN lapsed <= {self.day} THEN lapsed END AS lapsed"
+        return (
+            f"SELECT n, process, adopted, {lapsed} FROM episodes JOIN {NUMBERS} USING (account_no)"
+            f" WHERE adopted <= {self.day}"
+        )
+
+    def _waiting(self, table: str) -> str:
+        """Return SQL for known rows of accounts that had no snapshot by the day."""
+        d, spine = self.recipe.grid.dialect, "SELECT account_id FROM spine"
+        gone = (
+            f"SELECT account_id FROM ({self.recipe.accounts.sql}) AS a WHERE ended_on IS NOT NULL"
+        )
+        return (
+            f"SELECT * FROM ({self.recipe.sources[table].sql}) AS rows"
+            f" WHERE {d.day('known_on')} < {self.day}"
+            f" AND account_id NOT IN ({spine} WHERE first <= {self.day})"
+            f" AND account_id NOT IN ({gone} AND account_id NOT IN ({spine}))"
+        )

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe, panel_steps
-from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Step
-from leadsignal.engine.recipe import panel_recipe
+from leadsignal.engine.recipe import CheckedTables, panel_recipe
 from leadsignal.errors import OptionError
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.sources.parts import literal
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from leadsignal.account_sample import AccountSample
-    from leadsignal.ingestion.loaded_table import DataWarning
+    from leadsignal.ingestion.check_report import DataWarning
 
 PAGE = "2m"
 """Page size of Spark: a panel task sorts and joins dozens of tables, each with at least a page."""

@@ -16,11 +16,9 @@ from leadsignal.account_sample import (
     sample_of,
 )
 from leadsignal.arguments import checked, refuse_name
-from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
-from leadsignal.engine.spark import functions_of
-from leadsignal.engine.typed_tables import (
+from leadsignal.engine.recipe import (
     Rule,
     account_rules,
     misnamed,
@@ -32,11 +30,12 @@ from leadsignal.engine.typed_tables import (
     total_faults,
     unknown_attributes,
 )
+from leadsignal.engine.spark import functions_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.check_report import Coverage, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.dialect import Spark
-from leadsignal.ingestion.loaded_table import DataWarning, Loaded
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html

@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import one_of
-from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import KEY_COLUMNS, Recipe, panel_steps
 from leadsignal.engine.grid import Step
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.warehouse_sql import WAREHOUSE, identifier, script, spelling_of
 from leadsignal.engine.warehouse_tables import Place, WarehouseTables, history, in_sql
-from leadsignal.errors import OptionError
+from leadsignal.errors import OptionError, one_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import quoted
 from leadsignal.tables import Tables

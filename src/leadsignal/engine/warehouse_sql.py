@@ -14,10 +14,8 @@ from functools import reduce
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.toml_files import one_of
-from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
-from leadsignal.engine.grid import Step
-from leadsignal.errors import OptionError
+from leadsignal.engine.grid import Carried, CarriedColumn, Change, Step, Term, carried
+from leadsignal.errors import OptionError, one_of
 from leadsignal.ingestion.dialect import Dialect, DuckDB, Spark
 from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted

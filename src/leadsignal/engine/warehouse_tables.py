@@ -10,11 +10,10 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from leadsignal.arguments import checked, refuse_name
-from leadsignal.check_report import Coverage
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day
-from leadsignal.engine.typed_tables import (
+from leadsignal.engine.recipe import (
     NOT_A_NUMBER,
     Rule,
     account_rules,
@@ -36,8 +35,8 @@ from leadsignal.engine.warehouse_sql import (
 )
 from leadsignal.errors import Fault, OptionError, SourceError, TablesError
 from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.check_report import Coverage, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
-from leadsignal.ingestion.loaded_table import DataWarning, Loaded
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html

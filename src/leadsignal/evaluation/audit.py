@@ -3,7 +3,7 @@
 In matched sets (``leadsignal.evaluation.matched_sets``), the AUC of an indicator is the probability
 that it is higher for the account that churned than for a similar account on the same day before the
 churn. Standard errors allow for customers that appear in several sets
-(``leadsignal.evaluation.matched_pairs``).
+(``leadsignal.evaluation.matched_sets``).
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from leadsignal.account_sample import AccountSample
-from leadsignal.arguments import checked, reads_weights
-from leadsignal.durations import Duration, days_in
+from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.health_score import HealthAudit, audit_health
-from leadsignal.evaluation.matched_pairs import LEVEL, Estimates, MatchedPairs
-from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
+from leadsignal.evaluation.alerts import HealthAudit, audit_health
+from leadsignal.evaluation.matched_sets import (
+    LEVEL,
+    Estimates,
+    MatchedPairs,
+    MatchedSets,
+    match_ends,
+)
 from leadsignal.evaluation.plots import audit_curves
-from leadsignal.files.records import json_fields, json_ready, json_rows
+from leadsignal.files.writing import json_fields, json_ready, json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
-from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
+from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.progress import Progress
-from leadsignal.readable_tables import text_table
-from leadsignal.results import Result, or_dash
-from leadsignal.stats.normal import holm, normal_quantile, without_rounding
+from leadsignal.results import Result, or_dash, text_table
+from leadsignal.stats.estimates import holm, normal_quantile, without_rounding
+from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

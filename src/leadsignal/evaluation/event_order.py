@@ -16,15 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.accounts import at_risk
 from leadsignal.arguments import checked
-from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
-from leadsignal.files.records import json_rows
+from leadsignal.files.writing import json_rows
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
-from leadsignal.stats.normal import normal_quantile
-from leadsignal.stats.proportions import mean_of
+from leadsignal.stats.estimates import mean_of, normal_quantile
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
 

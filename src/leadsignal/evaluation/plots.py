@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.phrases import share_text
-from leadsignal.picture_style import (
+from leadsignal.formats import (
     COLOURS,
     GREY,
     LABEL,
@@ -19,6 +18,7 @@ from leadsignal.picture_style import (
     axes_of,
     legend_above,
     percent_axis,
+    share_text,
     whole_numbers,
     write_title,
 )

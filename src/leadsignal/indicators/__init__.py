@@ -1,45 +1,46 @@
-"""The indicators: one file per family, each indicator declared once."""
+"""The indicators: each declared once, by a function for each family."""
 
 from __future__ import annotations
 
 from leadsignal.errors import OptionError
-from leadsignal.indicators import (
-    activity,
-    behavior_metrics,
-    behaviors,
-    context,
-    contract,
-    plans,
-    processes,
-    results,
-    satisfaction,
-    tickets,
-    tracking,
-    usage,
+from leadsignal.indicators.account import (
+    ACCOUNT_CHANGE_COLUMNS,
+    declare_context,
+    declare_contract,
+    declare_tickets,
+    declare_usage,
 )
+from leadsignal.indicators.behaviors import declare_activity, declare_behaviors, declare_metrics
 from leadsignal.indicators.declare import AvailableData, Indicator
+from leadsignal.indicators.processes import (
+    COMMITMENT_COLUMNS,
+    declare_plans,
+    declare_processes,
+    declare_tracking,
+)
+from leadsignal.indicators.results import declare_results, declare_satisfaction
 from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (
-    processes,
-    behavior_metrics,
-    tracking,
-    results,
-    plans,
-    tickets,
-    contract,
-    usage,
-    activity,
-    behaviors,
-    satisfaction,
-    context,
+    declare_processes,
+    declare_metrics,
+    declare_tracking,
+    declare_results,
+    declare_plans,
+    declare_tickets,
+    declare_contract,
+    declare_usage,
+    declare_activity,
+    declare_behaviors,
+    declare_satisfaction,
+    declare_context,
 )
 
 
 ROW_COLUMNS = {
     "results": RESULT_COLUMNS,
-    "commitments": plans.ROW_COLUMNS,
-    "account_changes": context.ROW_COLUMNS,
+    "commitments": COMMITMENT_COLUMNS,
+    "account_changes": ACCOUNT_CHANGE_COLUMNS,
 }
 """Columns computed in each row of a table before aggregation, as SQL."""
 
@@ -49,7 +50,7 @@ def declare_indicators(available: AvailableData) -> tuple[Indicator, ...]:
 
     Raises OptionError if two indicators would have the same column.
     """
-    declared = tuple(indicator for family in FAMILIES for indicator in family.declare(available))
+    declared = tuple(indicator for declare in FAMILIES for indicator in declare(available))
     names = [indicator.name for indicator in declared]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,16 +1,25 @@
-"""Each key behaviour: frequency, users, recency, and change relative to the account's normal."""
+"""Key behaviours: each one, those outside the processes, and metrics computed from them.
+
+They are defined by ``[[metric]]`` in ``success.toml``; metrics of results are in ``results``.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from leadsignal.config.project import Behaviors
+from leadsignal.config.success import BehaviorMetric
 from leadsignal.indicators.declare import (
+    Attribute,
     AvailableData,
     DaysSince,
+    Early,
+    Fact,
     Family,
+    FirstBy,
     Indicator,
+    Measure,
     Ratio,
     RelativeRate,
     Rule,
@@ -18,8 +27,8 @@ from leadsignal.indicators.declare import (
     Where,
 )
 
-FAMILY = "behaviors"
-_indicator = Family(FAMILY, "leading")
+BEHAVIORS = "behaviors"
+_behavior = Family(BEHAVIORS, "leading")
 
 MOST = 20
 """Maximum number of behaviours with their own indicators if the project names none."""
@@ -32,7 +41,7 @@ EVENT_WINDOWS = (30, 90, 180)
 USER_WINDOWS = (30, 90, 180)
 LATELY, LONGER = 30, 210
 """Windows in days: the last 30 are compared with the 180 before them."""
-PARTS = (
+BEHAVIOR_PARTS = (
     *(f"events_{days}d" for days in EVENT_WINDOWS),
     *("days_since", "relative"),
     *(f"users_{days}d" for days in USER_WINDOWS),
@@ -96,29 +105,31 @@ def prefixes(names: Collection[str]) -> dict[str, str]:
     return found
 
 
-def columns_of(kept: Behaviors, names: Collection[str]) -> tuple[str, ...]:
+def behavior_columns(kept: Behaviors, names: Collection[str]) -> tuple[str, ...]:
     """Return the names of all indicators that the given behaviours may have.
 
-    >>> columns_of(Behaviors(("exported", "opened")), ["exported"])[:2]
+    >>> behavior_columns(Behaviors(("exported", "opened")), ["exported"])[:2]
     ('behavior_exported_events_30d', 'behavior_exported_events_90d')
     """
     found = prefixes(kept.keep)
-    return tuple(f"{found[name]}_{part}" for name in names if name in found for part in PARTS)
+    return tuple(
+        f"{found[name]}_{part}" for name in names if name in found for part in BEHAVIOR_PARTS
+    )
 
 
-def declare(available: AvailableData) -> list[Indicator]:
+def declare_behaviors(available: AvailableData) -> list[Indicator]:
     """Declare up to nine indicators for each behaviour kept, and for all others together."""
     if not available.has("behaviors"):
         return []
     kept, found = available.behaviors, []
     for name, prefix in prefixes(kept.keep).items():
-        found += _of(prefix, name, ((COUNTED_AS, (name,)),), available)
+        found += _of_behavior(prefix, name, ((COUNTED_AS, (name,)),), available)
     if kept.others:
-        found += _of(OTHERS, "other behaviours", ((COUNTED_AS, ("",)),), available)
+        found += _of_behavior(OTHERS, "other behaviours", ((COUNTED_AS, ("",)),), available)
     return found
 
 
-def _of(prefix: str, what: str, where: Where, available: AvailableData) -> list[Indicator]:
+def _of_behavior(prefix: str, what: str, where: Where, available: AvailableData) -> list[Indicator]:
     def events(days: int) -> Trailing:
         return Trailing("behaviors", "occurred_at", days, where, total="quantity")
 
@@ -126,7 +137,7 @@ def _of(prefix: str, what: str, where: Where, available: AvailableData) -> list[
         return Trailing("behaviors", "occurred_at", days, where, users=True)
 
     def indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
-        return _indicator(f"{prefix}_{name}", unit, meaning, rule)
+        return _behavior(f"{prefix}_{name}", unit, meaning, rule)
 
     found = [
         indicator(
@@ -164,3 +175,141 @@ def _of(prefix: str, what: str, where: Where, available: AvailableData) -> list[
             )
         )
     return found
+
+
+_activity = Family("activity", "lagging")
+
+
+def declare_activity(available: AvailableData) -> list[Indicator]:
+    """Declare events and distinct users in 30 and 90 days."""
+    if not available.has("behaviors"):
+        return []
+    indicators, where = [], ((IN_PROCESS, ("no",)),)
+    for days in (30, 90):
+        events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
+        indicators.append(
+            _activity(
+                f"activity_events_{days}d",
+                "events",
+                f"quantity of key behaviours outside the processes in the last {days} days",
+                events,
+            )
+        )
+        if available.has("behaviors", "user_id"):
+            users = Trailing("behaviors", "occurred_at", days, where, users=True)
+            indicators.append(
+                _activity(
+                    f"activity_users_{days}d",
+                    "users",
+                    f"users with any key behaviour outside the processes in the last {days} days",
+                    users,
+                )
+            )
+    return indicators
+
+
+METRICS = "metrics"
+_metric = Family(METRICS, "leading")
+PER_FACT = ("arr", "term_months")
+"""Denominators of a rate that the engine knows as facts of the account, with their changes."""
+
+
+def metric_column(name: str) -> str:
+    """Return the name of the indicator of a metric.
+
+    >>> metric_column("sharing")
+    'metric_sharing'
+    """
+    return f"metric_{name}"
+
+
+def metric_columns(
+    metrics: Iterable[BehaviorMetric], behaviors: Collection[str]
+) -> tuple[str, ...]:
+    """Return the indicators of the metrics that use any of the given behaviours.
+
+    >>> metric_columns([BehaviorMetric("export", "days since", ("exported",))], ["exported"])
+    ('metric_export',)
+    """
+    return tuple(
+        metric_column(metric.name)
+        for metric in metrics
+        if set(behaviors) & {*metric.behaviors, *metric.per_behavior}
+    )
+
+
+def declare_metrics(available: AvailableData) -> list[Indicator]:
+    """Declare one indicator for each metric of the Success Analysis."""
+    if not available.has("behaviors"):
+        return []
+    return [
+        _metric(
+            metric_column(metric.name),
+            _metric_unit(metric),
+            _metric_meaning(metric),
+            _metric_rule(metric, dated=available.has("account_changes")),
+            expected_sign=metric.expected_sign,
+        )
+        for metric in available.analysis.metrics
+    ]
+
+
+def _metric_rule(metric: BehaviorMetric, *, dated: bool) -> Rule:
+    where, within = _where(metric.behaviors), metric.within or 1
+    match metric.measure:
+        case "ratio":
+            return Ratio(_quantity(where, within), _quantity(_where(metric.per_behavior), within))
+        case "rate":
+            return Ratio(_quantity(where, within), _per(metric, where, within, dated))
+        case "change":
+            longer = _quantity(where, within + (metric.before or within))
+            return RelativeRate(_quantity(where, within), longer)
+        case "days since":
+            return DaysSince("behaviors", "occurred_at", where)
+        case _:
+            return FirstBy(Early("behaviors", "occurred_at", metric.by_day or 1, where))
+
+
+def _where(behaviors: tuple[str, ...]) -> Where:
+    return (("behavior", behaviors),)
+
+
+def _quantity(where: Where, days: int) -> Trailing:
+    return Trailing("behaviors", "occurred_at", days, where, total="quantity")
+
+
+def _per(metric: BehaviorMetric, where: Where, days: int, dated: bool) -> Measure:
+    """Return the denominator of a rate."""
+    if metric.per == "user":
+        return Trailing("behaviors", "occurred_at", days, where, users=True)
+    return Fact(metric.per) if metric.per in PER_FACT else Attribute(metric.per, dated)
+
+
+def _metric_unit(metric: BehaviorMetric) -> str:
+    units = {
+        "ratio": "events per event",
+        "rate": f"events per {_divisor(metric)}",
+        "change": "times normal",
+        "days since": "days",
+        "first by": "0 or 1",
+    }
+    return units[metric.measure]
+
+
+def _divisor(metric: BehaviorMetric) -> str:
+    if metric.measure == "ratio":
+        return " or ".join(metric.per_behavior)
+    return "ARR" if metric.per == "arr" else metric.per
+
+
+def _metric_meaning(metric: BehaviorMetric) -> str:
+    """Return the meaning of the indicator; reasons show only the part before the colon."""
+    what, lately = " or ".join(metric.behaviors), f"{metric.name} in the last {metric.within} days"
+    meanings = {
+        "ratio": f"{lately}: quantity of {what} per {_divisor(metric)}",
+        "rate": f"{lately}: quantity of {what} per {_divisor(metric)}",
+        "change": f"{lately}: {what} a day over that in the {metric.before} days before",
+        "days since": f"days since the last {what}",
+        "first by": f"{metric.name} in the first {metric.by_day} days: whether {what} was done",
+    }
+    return meanings[metric.measure]

@@ -1,4 +1,4 @@
-"""The customer's measured results: level, trend, distance to target, and whether shown."""
+"""The customer's measured results, and the judgements of the customer and the team."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from leadsignal.indicators.declare import (
 )
 from leadsignal.targets import BEST, OWN
 
-FAMILY = "results"
-_indicator = Family(FAMILY, "leading")
+_result = Family("results", "leading")
 
 
-def declare(available: AvailableData) -> list[Indicator]:
+def declare_results(available: AvailableData) -> list[Indicator]:
     """Declare the indicators of the results of the account's own metric."""
     if not available.has("results"):
         return []
     where = OWN
     indicators = [
-        _indicator(
+        _result(
             "result_value",
             "metric",
             "the latest result",
             Latest("results", "measured_on", "value", where, BEST),
         ),
-        _indicator(
+        _result(
             "result_days_since",
             "days",
             "days since the latest result",
             DaysSince("results", "measured_on", where),
         ),
-        _indicator(
+        _result(
             "results_90d",
             "results",
             "results measured in the last 90 days",
             Trailing("results", "measured_on", 90, where),
         ),
-        _indicator(
+        _result(
             "results_365d",
             "results",
             "results measured in the last 365 days",
@@ -64,13 +63,13 @@ def _velocity(where: Where) -> list[Indicator]:
     """Declare stagnation: days since the best result, and further results that did not beat it."""
     best = DaysSinceBest("results", "measured_on", "better", where)
     return [
-        _indicator(
+        _result(
             "result_days_since_best",
             "days",
             "days since the best result; of equals the latest",
             best,
         ),
-        _indicator(
+        _result(
             "result_stalled_days",
             "days",
             "days from the best result to the latest: measured on, and not better",
@@ -81,13 +80,13 @@ def _velocity(where: Where) -> list[Indicator]:
 
 def _shown(where: Where) -> list[Indicator]:
     return [
-        _indicator(
+        _result(
             "result_days_since_shown",
             "days",
             "days since a result was last shown to the customer",
             DaysSince("results", "shown_on", where),
         ),
-        _indicator(
+        _result(
             "results_not_shown",
             "results",
             "results measured and not shown to the customer",
@@ -108,27 +107,27 @@ def _against_target(where: Where) -> list[Indicator]:
         )
 
     return [
-        _indicator(
+        _result(
             "result_gap",
             "share of target",
             "distance of the latest result to its target; positive is good",
             Latest("results", "measured_on", "gap", where, BEST),
             expected_sign=1,
         ),
-        _indicator(
+        _result(
             "result_gap_90d",
             "share of target",
             "mean distance to target of the results of the last 90 days",
             mean_gap(90),
             expected_sign=1,
         ),
-        _indicator(
+        _result(
             "result_gap_change",
             "share of target",
             "mean distance to target in the last 90 days, less that of the last 270",
             Difference(mean_gap(90), mean_gap(270)),
         ),
-        _indicator(
+        _result(
             "results_met_365d",
             "share",
             "share of the last 365 days' results that met their target",
@@ -139,3 +138,66 @@ def _against_target(where: Where) -> list[Indicator]:
             expected_sign=1,
         ),
     ]
+
+
+SATISFACTION = "satisfaction"
+FLAGS = "flags"
+HEALTH = "health"
+_survey = Family(SATISFACTION, "lagging")
+_flag = Family(FLAGS, "lagging")
+_health = Family(HEALTH, "lagging")
+
+
+def declare_satisfaction(available: AvailableData) -> list[Indicator]:
+    """Declare the latest survey, open and raised flags, and the latest health score and band."""
+    indicators: list[Indicator] = []
+    if available.has("surveys"):
+        indicators += [
+            _survey(
+                "survey_score",
+                "score",
+                "the latest survey score",
+                Latest("surveys", "answered_on", "score"),
+            ),
+            _survey(
+                "survey_days_since",
+                "days",
+                "days since the latest survey",
+                DaysSince("surveys", "answered_on"),
+            ),
+        ]
+    if available.has("flags"):
+        indicators += [
+            _flag(
+                "flags_open",
+                "flags",
+                "open at-risk flags",
+                Standing("flags", "flagged_on", "cleared_on"),
+            ),
+            _flag(
+                "flags_365d",
+                "flags",
+                "flags raised in the last 365 days",
+                Trailing("flags", "flagged_on", 365),
+            ),
+        ]
+    if available.has("health_scores"):
+        indicators.append(
+            _health(
+                "health_score",
+                "score",
+                "the latest health score",
+                Latest("health_scores", "scored_on", "score"),
+            )
+        )
+    if available.has("health_scores", "band"):
+        indicators.append(
+            _health(
+                "health_band",
+                "band",
+                "the latest band of the health score",
+                Latest("health_scores", "scored_on", "band"),
+                kind="category",
+            )
+        )
+    return indicators

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from leadsignal.config.toml_files import near
-from leadsignal.durations import HOW_PERIODS_ARE_WRITTEN
-from leadsignal.errors import Fault
+from leadsignal.arguments import HOW_PERIODS_ARE_WRITTEN
+from leadsignal.errors import Fault, near
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
+from leadsignal.ingestion.check_report import Check, Loaded
+from leadsignal.ingestion.column_matching import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.contracts import months_in, period_of
-from leadsignal.ingestion.currencies import currency_checks
-from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
+from leadsignal.ingestion.opened_files import source_rows
 from leadsignal.ingestion.rows_of_accounts import (
     ACCOUNTS_NOW,
     NO_ACCOUNT,
     ROWS,
     account_checks,
     create_accounts_now,
+    currency_checks,
     match_written_ids,
     with_accounts,
 )
-from leadsignal.ingestion.selection import source_rows
-from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD

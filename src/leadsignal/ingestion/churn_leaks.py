@@ -8,16 +8,16 @@ from itertools import groupby
 from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
+from leadsignal.formats import count_of
+from leadsignal.ingestion.check_report import CheckedRows, DataWarning, message
 from leadsignal.package_data import packaged_queries
-from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from leadsignal.ingestion.loaded_table import Loaded
+    from leadsignal.ingestion.check_report import Loaded
 
 MIN_CHURNED = 5
 """Minimum number of churned accounts for a warning."""

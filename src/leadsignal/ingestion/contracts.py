@@ -18,15 +18,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from leadsignal.arguments import MONTHS_WRITTEN, PERIODS
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
-from leadsignal.durations import MONTHS_WRITTEN, PERIODS
 from leadsignal.errors import Fault
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.formats import count_of
+from leadsignal.ingestion.check_report import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
 from leadsignal.package_data import packaged_queries
-from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from leadsignal.phrases import share_text
+from leadsignal.formats import share_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

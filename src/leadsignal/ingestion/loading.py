@@ -10,26 +10,23 @@ from typing import Any
 from leadsignal.config.credentials import hide_secrets, is_url
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import AS_WE_WRITE, FILES, TableSource
-from leadsignal.config.toml_files import one_of
-from leadsignal.errors import Fault, FaultKind, SourceError
+from leadsignal.errors import Fault, FaultKind, SourceError, one_of
 from leadsignal.ingestion.cells import as_attribute, has_plain_cells
+from leadsignal.ingestion.check_report import Loaded
 from leadsignal.ingestion.column_matching import (
     MAX_OFFERED,
     currency_column,
     extra_columns,
     match_columns,
 )
-from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.opened_files import (
     columns_in_folder_names,
-    open_file,
-    refuse_needless,
-    unpacking_in,
-)
-from leadsignal.ingestion.selection import (
     markers,
     missing_markers,
+    open_file,
+    refuse_needless,
     select_rows,
+    unpacking_in,
     users_table,
     without_account,
     without_lifetimes,

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.formats import count_of, share_text
+from leadsignal.ingestion.check_report import CheckedRows, DataWarning, message
 from leadsignal.ingestion.churn_leaks import about_churn, filled, started_accounts
-from leadsignal.ingestion.loaded_table import CheckedRows, DataWarning, message
-from leadsignal.phrases import count_of, share_text
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
+    from leadsignal.ingestion.check_report import Loaded
     from leadsignal.ingestion.feed_health import FeedHealth
-    from leadsignal.ingestion.loaded_table import Loaded
 
 OLD = 365
 """Days without a record above which a table is old, if it covers a shorter time than that."""

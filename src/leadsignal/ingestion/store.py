@@ -22,7 +22,7 @@ from leadsignal.files.writing import remedy_for
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted, too_large
-from leadsignal.threads import threads
+from leadsignal.workers import threads
 
 if TYPE_CHECKING:
     import duckdb

@@ -24,9 +24,9 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, RefusalError
 from leadsignal.files.outputs import CACHE
 from leadsignal.files.writing import restore_folder, whole_folder
-from leadsignal.ingestion.loaded_table import DataWarning, Loaded
+from leadsignal.ingestion.check_report import DataWarning, Loaded
+from leadsignal.ingestion.opened_files import without_lifetimes
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
-from leadsignal.ingestion.selection import without_lifetimes
 from leadsignal.ingestion.store import Store, memory_bytes, unpacked_limit
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME

@@ -15,20 +15,23 @@ from zoneinfo import ZoneInfo
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import one_of
-from leadsignal.errors import Fault, FaultKind, TablesError
+from leadsignal.errors import Fault, FaultKind, TablesError, one_of
+from leadsignal.ingestion.check_report import Loaded
 from leadsignal.ingestion.checks import check_rows
 from leadsignal.ingestion.contracts import (
     derive_from_contracts,
     to_accounts_of_their_day,
     with_coverage_of_contracts,
 )
-from leadsignal.ingestion.currencies import convert_amounts, settle_rates
 from leadsignal.ingestion.dialect import Dialect, DuckDB
-from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
-from leadsignal.ingestion.rows_of_accounts import leave_out_outside, leave_out_unknown
-from leadsignal.ingestion.selection import requiring
+from leadsignal.ingestion.opened_files import requiring
+from leadsignal.ingestion.rows_of_accounts import (
+    convert_amounts,
+    leave_out_outside,
+    leave_out_unknown,
+    settle_rates,
+)
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES, Table
 from leadsignal.sources.parts import Part, UnreadableError, literal, open_frame, quoted

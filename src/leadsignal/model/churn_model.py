@@ -13,37 +13,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.arguments import checked, reads_weights
+from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
-from leadsignal.engine.frames import in_order
+from leadsignal.engine.duckdb import in_order
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.check_report import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
-from leadsignal.ingestion.loaded_table import DataWarning, affecting
-from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
-from leadsignal.model.coalitions import coalition_risks
-from leadsignal.model.correlated_groups import Groups, learn_groups
-from leadsignal.model.directions import Worse, learn_worse
-from leadsignal.model.estimator_base import EstimatorBase
-from leadsignal.model.features import Features
-from leadsignal.model.model_summary import ModelSummary
-from leadsignal.model.persistence.recipe import Recipe
-from leadsignal.model.person_period import step_ends
-from leadsignal.model.provenance import Origin
-from leadsignal.model.recalibration import Recalibration, recalibrate
-from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
+from leadsignal.model.associations import Groups, Worse, learn_groups, learn_worse
+from leadsignal.model.features import Features, step_ends
+from leadsignal.model.learners import Classifier, estimator_name, estimator_problem
+from leadsignal.model.provenance import EstimatorBase, ModelSummary, Origin, Recipe
+from leadsignal.model.shapley import (
+    MAX_GROUPS,
+    coalition_risks,
+    shapley_values,
+    shares_of,
+    typical_row,
+)
 from leadsignal.model.stacked_model import (
     Estimator,
     Hazards,
+    Recalibration,
     fit_hazards,
     log_odds,
+    recalibrate,
     sample_sizes,
 )
 from leadsignal.panel import Panel
-from leadsignal.progress import by_default, log_warnings
 from leadsignal.results import Result, rounded
 from leadsignal.session_cache import fitted_once
+from leadsignal.workers import by_default, log_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -335,7 +335,7 @@ class ChurnModel(EstimatorBase):
                 " churned within them; an AUC needs rows that did and rows that did not",
                 "Give a panel with a longer history",
             )
-        from leadsignal.stats.proportions import auc_of  # loads SciPy
+        from leadsignal.stats.estimates import auc_of  # loads SciPy
 
         return auc_of(churned, self.predict(rows).risk).estimate
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from leadsignal.model.indicator_columns import IndicatorColumns
+from leadsignal.model.features import IndicatorColumns
 
 
 class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types there

@@ -1,23 +1,45 @@
-"""Explain the risk of one account, or a model as a whole, by Shapley values."""
+"""Explain a risk: Shapley values, its uncertainty, and the risk after adopting a process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.base import clone
 
 from leadsignal.arguments import checked
-from leadsignal.errors import OptionError
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.formats import (
+    COLOURS,
+    GREY,
+    SMALL,
+    axes_of,
+    level_text,
+    of_hundred,
+    share_text,
+    write_title,
+)
+from leadsignal.indicators.behaviors import BEHAVIORS, METRICS, behavior_columns, metric_columns
+from leadsignal.indicators.processes import PROCESSES, process_columns
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.telling import known_value, moving_parts, parts_of
-from leadsignal.phrases import of_hundred, share_text
-from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, write_title
-from leadsignal.results import Result, to_html
+from leadsignal.model.reasons import known_value, moving_parts, parts_of
+from leadsignal.model.shapley import typical_row
+from leadsignal.model.stacked_model import log_odds
+from leadsignal.panel import Panel
+from leadsignal.results import MAX_ROWS, Result, rounded, to_html
+from leadsignal.workers import each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
 
 
 TOLD = 3
@@ -271,3 +293,216 @@ def value_text(name: str, value: Any) -> str:
     if value is None:
         return f"{name} missing"
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+
+
+MIN_RESAMPLES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class RiskBands(Result):
+    """A band for each row's risk: ``risk``, ``low`` and ``high``, all of shape (rows,).
+
+    The band covers the risk of accounts like this one, not whether this one leaves.
+    """
+
+    account_id: NDArray[Any]
+    risk: Floats
+    low: Floats
+    high: Floats
+    level: float
+    resamples: int
+
+    def _table(self) -> pd.DataFrame:
+        """Return one row per account, in the order of the rows."""
+        return pd.DataFrame(
+            {
+                "account_id": self.account_id,
+                "risk": self.risk,
+                "risk_low": self.low,
+                "risk_high": self.high,
+            }
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Risk bands of {len(self.risk):,} rows, {level_text(self.level)} over {self.resamples}"
+            f" resamples of accounts: their median limits are {share_text(np.median(self.low), 1)}"
+            f" and {share_text(np.median(self.high), 1)}"
+        )
+
+    def _notebook_table(self) -> pd.DataFrame:
+        return rounded(self._table().nlargest(MAX_ROWS, "risk"), 3)
+
+    def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
+        """Plot the ``most`` riskiest accounts with their bands."""
+        from leadsignal.formats import COLOURS, SMALL, axes_of, percent_axis, write_title
+
+        top = self._table().nlargest(most, "risk").iloc[::-1]
+        axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))
+        at = np.arange(len(top))
+        axes.hlines(at, top["risk_low"], top["risk_high"], color=COLOURS[0], linewidth=1.5)
+        axes.plot(top["risk"], at, "o", color=COLOURS[0], markersize=4)
+        axes.set_yticks(at, top["account_id"].astype(str), fontsize=SMALL)
+        axes.set(xlabel="risk of churn within the horizon", xlim=(0, None))
+        percent_axis(axes.xaxis)
+        write_title(axes, f"The riskiest accounts, with {level_text(self.level)} bands")
+        return axes
+
+
+@checked
+def risk_bands(
+    model: ChurnModel,
+    panel: Panel,
+    rows: pd.DataFrame,
+    *,
+    resamples: int = 30,
+    level: float = 0.9,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> RiskBands:
+    """Return bootstrap bands of the risks, refitting the model on resampled accounts.
+
+    The band is the log-odds of the risk plus and minus the normal quantile times its standard
+    deviation over ``resamples`` refits (Efron 1979, by account: all rows of an account stay
+    together). ``panel`` must be the one the model was fitted on. Raises OptionError for fewer than
+    10 resamples, a level outside (0, 1), or a panel that is a sample of rows.
+    """
+    from leadsignal.stats.estimates import normal_quantile
+
+    panel.refuse_sample("a risk band")
+    if resamples < MIN_RESAMPLES or not 0 < level < 1:
+        raise OptionError(
+            f"resamples is {resamples}, level is {level}",
+            f"Give at least {MIN_RESAMPLES} resamples, and a level between 0 and 1",
+        )
+    risk = model.predict(rows).risk
+    rng = np.random.default_rng(seed)
+    # Accounts are drawn here, in a fixed order; only their numbers go to other processes.
+    accounts = panel.frame["account_id"].nunique()
+    draws = [(rng.integers(accounts, size=accounts),) for _ in range(resamples)]
+    refit = partial(_refitted, model, panel, rows)
+    values = resamples * panel.frame.size
+    resampled = list(each(refit, draws, values=values, progress=progress))
+    margin = normal_quantile(level) * np.std(resampled, axis=0, ddof=1)
+    middle = log_odds(risk)
+    return RiskBands(
+        rows["account_id"].to_numpy(),
+        risk,
+        expit(middle - margin),
+        expit(middle + margin),
+        level,
+        resamples,
+    )
+
+
+def _refitted(
+    model: ChurnModel, panel: Panel, rows: pd.DataFrame, numbers: NDArray[np.int64]
+) -> Floats:
+    """Return the log-odds of the rows' risks from the model refitted on resampled accounts."""
+    try:
+        refit = clone(model).fit(_resampled(panel, numbers))
+    except ModelError as error:
+        raise ModelError(
+            f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
+        ) from None
+    return log_odds(refit.predict(rows).risk)
+
+
+def _resampled(panel: Panel, numbers: NDArray[np.int64]) -> Panel:
+    """Return the panel of the resampled accounts, numbered in order of account_id.
+
+    Copies become separate accounts of the same customer, so they are always in the same fold.
+    """
+    frame = panel.frame
+    codes, names = pd.factorize(frame["account_id"], sort=True)
+    copies = np.bincount(numbers, minlength=len(names))[codes]
+    row = np.repeat(np.arange(len(frame)), copies)
+    copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
+    rows = frame.iloc[row].reset_index(drop=True)
+    rows["customer_id"] = rows["customer_id"].fillna(rows["account_id"])
+    rows["account_id"] = rows["account_id"].astype(str) + "#" + copy.astype(str)
+    return replace(panel, frame=rows)
+
+
+MIN_ADOPTERS = 20
+"""Minimum number of adopters for an estimate."""
+ALIKE = ("term_months", "segment")
+"""Columns in which adopters must agree with an account, if the model reads them."""
+
+
+@checked
+def risk_if_adopted(
+    model: ChurnModel,
+    rows: pd.DataFrame,
+    process: str,
+    *,
+    alike: Sequence[str] = ALIKE,
+    among: pd.DataFrame | None = None,
+) -> NDArray[np.float64]:
+    """Return each row's risk, shape (rows,), with the indicators of a process set as for adopters.
+
+    All indicators of ``process`` are set to the median (or most frequent state) of the rows in
+    ``among`` (default: ``rows``) that have adopted it and agree in the columns ``alike``; all other
+    values stay as they are. The result is NaN for rows that have adopted the process, and where
+    fewer than 20 accounts have. It is the risk of similar accounts that have adopted the process,
+    not the effect of adopting it: accounts also adopt because they do well. Raises OptionError for
+    a process that the model does not read.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> panel = ls.build_panel(tables, analysis)
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> rows = panel.current()
+    >>> risk = ls.model.risk_if_adopted(model, rows, analysis.processes[0].name)
+    >>> risk.shape == (len(rows),)
+    True
+    """
+    state = process_columns(process)[0]
+    if state not in model.features_.names:
+        known = [p.name for p in model.analysis_.processes]
+        raise OptionError(
+            f"the model has no process {process!r}", f"Name one of {', '.join(known) or 'none'}"
+        )
+    among = rows if among is None else among
+    names, changing = model.features_.names, _columns_of(model, process)
+    columns = np.array(
+        [place for place, name in enumerate(names) if name in changing[model.families_[name]]]
+    )
+    matrix, others = model.features_.matrix(rows), model.features_.matrix(among)
+    keys = [names.index(name) for name in alike if name in names]
+    adopted = (among[state] == "adopted").to_numpy(dtype=bool, na_value=False)
+    open_to = ~(rows[state] == "adopted").to_numpy(dtype=bool, na_value=False)
+    changed = np.zeros(len(rows), dtype=bool)
+    context, number = np.unique(_codes(matrix, keys), axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    theirs = _codes(others, keys)
+    for place, values in enumerate(context):
+        like = adopted & (theirs == values).all(axis=1)
+        if among.loc[like, "account_id"].nunique() < MIN_ADOPTERS:
+            continue
+        mine = open_to & (number == place)
+        typical = typical_row(others[like][:, columns], model.features_.is_category[columns])
+        matrix[np.ix_(mine, columns)] = typical
+        changed |= mine
+    risk = np.full(len(rows), np.nan)
+    risk[changed] = model.hazards_.curves(matrix[changed])[0][:, -1]
+    return risk
+
+
+def _columns_of(model: ChurnModel, process: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the indicators of a process, its behaviours and their metrics, by family."""
+    done = [b for p in model.analysis_.processes if p.name == process for b in p.behaviors]
+    found = {
+        PROCESSES: process_columns(process),
+        METRICS: metric_columns(model.analysis_.metrics, done),
+    }
+    kept = model.origin_.behaviors
+    if kept is not None:
+        found[BEHAVIORS] = behavior_columns(kept, done)
+    return defaultdict(tuple, found)
+
+
+def _codes(matrix: NDArray[np.float64], keys: list[int]) -> NDArray[np.float64]:
+    """Return the columns in which accounts must agree; missing values agree with each other."""
+    return np.where(np.isnan(matrix[:, keys]), -1.0, matrix[:, keys])

@@ -1,8 +1,14 @@
-"""Exact Shapley values of a prediction over a few groups of columns."""
+"""Exact Shapley values of a prediction, from the risk under every coalition of subjects.
+
+A coalition keeps the columns of its subjects and sets the others to a reference. There are 2 ** n
+coalitions of n subjects, but a tree reads few subjects and a linear model is additive. Each part is
+therefore evaluated only for coalitions of the subjects it reads, and only the sums for all
+coalitions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import factorial
 from typing import Any
 
@@ -10,6 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import OptionError
+from leadsignal.model.features import design
+from leadsignal.model.learners import Boosting, Logistic
+from leadsignal.model.stacked_model import Hazards, StackedModel, check_chances, curves_of
+from leadsignal.model.trees import BoostedTrees, by_blocks, splits_of, tree_values
+from leadsignal.workers import one_thread
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
 
 MAX_GROUPS = 12
 ROWS_AT_ONCE = 20_000
@@ -80,3 +95,144 @@ def _share(worth: NDArray[np.float64], bit: int, count: int) -> NDArray[np.float
             weight = factorial(size) * factorial(count - size - 1) / factorial(count)
             share += weight * (worth[coalition | 1 << bit] - worth[coalition])
     return share
+
+
+Table = tuple[tuple[int, ...], Floats]
+"""The subjects that a part reads, and its score under their coalitions, (2 ** subjects, rows)."""
+
+
+READ_TOGETHER = ("tenure_days", "days_to_renewal", "term_months")
+"""Features that determine when a renewal comes; the design combines them."""
+NOBODY = -1
+"""Subject of a column that has the same value in all rows."""
+ROWS_OF_COALITION = 256
+
+
+def coalition_risks(
+    hazards: Hazards, matrix: Floats, reference: Floats, subject: Ints
+) -> Floats | None:
+    """Return the risk within the horizon under each coalition, shape (2 ** subjects, rows).
+
+    ``matrix`` has shape (rows, features). ``subject`` is the code of each feature's subject; bit k
+    of a coalition's number says whether subject k belongs to it. None if the model has parts that
+    are not separable (a Cox model), or if the features in ``READ_TOGETHER`` belong to several
+    subjects.
+    """
+    columns = _subjects_of_columns(hazards, subject)
+    members = [*hazards.churn.members, *(hazards.other.members if hazards.other else ())]
+    separable = all(isinstance(member, Boosting | Logistic) for member in members)
+    if columns is None or not separable or not len(matrix):
+        return None
+    count = int(subject.max()) + 1
+    risks = np.empty((2**count, len(matrix)))
+
+    def fill(block: slice) -> None:
+        for begin in range(block.start, block.stop, ROWS_OF_COALITION):
+            part = slice(begin, min(begin + ROWS_OF_COALITION, block.stop))
+            risks[:, part] = _risks(hazards, matrix[part], reference, columns, count)
+
+    with one_thread():
+        by_blocks(fill, len(matrix))
+    check_chances(risks.T)
+    return risks
+
+
+def _stacked(hazards: Hazards, matrix: Floats) -> Floats:
+    rows, steps = len(matrix), len(hazards.ends)
+    row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
+    return design(hazards.features, matrix, hazards.ends, row, step)
+
+
+def _subjects_of_columns(hazards: Hazards, subject: Ints) -> Ints | None:
+    """Return the subject of each column of a design; None if the timing columns have several."""
+    names = hazards.features.names
+    timing = {int(subject[place]) for place, name in enumerate(names) if name in READ_TOGETHER}
+    if len(timing) > 1:
+        return None
+    added = [NOBODY]
+    if "days_to_renewal" in names:
+        added += [*timing] * 2
+    return np.append(subject, added).astype(np.int64)
+
+
+def _risks(
+    hazards: Hazards, matrix: Floats, reference: Floats, columns: Ints, count: int
+) -> Floats:
+    """Return the risks of a few rows, shape (2 ** count, rows)."""
+    from scipy.special import expit
+
+    own = _stacked(hazards, matrix)
+    others = _stacked(hazards, np.broadcast_to(reference, matrix.shape))
+    shape = (2**count, len(matrix), len(hazards.ends))
+    churn = expit(_scores(hazards.churn, own, others, columns, count)).reshape(shape)
+    other = np.zeros(shape)
+    if hazards.other is not None:
+        other = expit(_scores(hazards.other, own, others, columns, count)).reshape(shape)
+    return curves_of(churn, np.minimum(other, 1 - churn))[0][..., -1]
+
+
+def _scores(
+    stacked_model: StackedModel, own: Floats, others: Floats, columns: Ints, count: int
+) -> Floats:
+    """Return a stacked model's log-odds under each coalition, shape (2 ** count, rows)."""
+    tables: dict[tuple[int, ...], Floats] = {}
+    for member, weight in zip(stacked_model.members, stacked_model.weights, strict=True):
+        if weight:
+            for read, table in _tables(member, own, others, columns):
+                tables[read] = tables.get(read, 0.0) + weight * table
+    total = np.full((2**count, len(own)), stacked_model.intercept)
+    for read, table in _merged(tables).items():
+        total += table[_within(read, tuple(range(count)))]
+    return total
+
+
+def _merged(tables: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floats]:
+    """Return the tables, each added to one that reads a superset of its subjects, if any."""
+    merged: dict[tuple[int, ...], Floats] = {}
+    for read in sorted(tables, key=lambda read: (-len(read), read)):
+        larger = next((other for other in merged if set(read) <= set(other)), None)
+        if larger is None:
+            merged[read] = tables[read].copy()
+        else:
+            merged[larger] += tables[read][_within(read, larger)]
+    return merged
+
+
+def _within(read: tuple[int, ...], among: tuple[int, ...]) -> Ints:
+    """Return, for each coalition of ``among``, the number of its restriction to ``read``."""
+    coalitions = np.arange(2 ** len(among))
+    bits = [coalitions >> among.index(one) & 1 for one in read]
+    numbers = [bit << place for place, bit in enumerate(bits)]
+    return np.sum(numbers, axis=0, dtype=np.int64) if numbers else np.zeros_like(coalitions)
+
+
+def _tables(member: object, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    if isinstance(member, Boosting):
+        yield from _of_trees(member.trees, own, others, columns)
+    elif isinstance(member, Logistic):
+        yield from _of_sums(member, own, others, columns)
+
+
+def _of_trees(boosted: BoostedTrees, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    mine, theirs = boosted.columns(own), boosted.columns(others)
+    owner = {at: int(columns[at]) for at in mine}
+    yield (), np.full((1, len(own)), boosted.baseline)
+    for tree in boosted.trees:
+        features = {split.column for split in splits_of(tree)}
+        read = tuple(sorted({owner[at] for at in features} - {NOBODY}))
+        table = np.empty((2 ** len(read), len(own)))
+        for coalition in range(len(table)):
+            kept = {one for bit, one in enumerate(read) if coalition >> bit & 1}
+            seen = {at: (mine if owner[at] in kept else theirs)[at] for at in features}
+            table[coalition] = tree_values(tree, seen)
+        yield read, table
+
+
+def _of_sums(member: Logistic, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    yield (), np.full((1, len(own)), member.intercept)
+    subject = member.columns.sources(columns)
+    mine, theirs = (member.columns.columns(rows) * member.coefficients for rows in (own, others))
+    for one in sorted({int(number) for number in subject}):
+        chosen = np.flatnonzero(subject == one)
+        sums = [np.take(part, chosen, axis=1).sum(axis=1) for part in (theirs, mine)]
+        yield ((), sums[1][None]) if one == NOBODY else ((one,), np.stack(sums))

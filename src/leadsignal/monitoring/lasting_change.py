@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.formats import share_text
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
     assess_feed,
@@ -30,7 +31,6 @@ from leadsignal.ingestion.feed_health import (
     detected_after,
 )
 from leadsignal.monitoring.realised import Outcomes, active_columns
-from leadsignal.phrases import share_text
 from leadsignal.scoring.feeds import daily_records
 from leadsignal.tables import Tables
 

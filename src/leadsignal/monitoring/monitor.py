@@ -14,9 +14,10 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.files.records import json_fields
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import count_of, share_text
+from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
-from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
 from leadsignal.model.provenance import tables_of
 from leadsignal.monitoring.lasting_change import (
     LastingChange,
@@ -43,14 +44,13 @@ from leadsignal.monitoring.shifts import (
     levels_of,
 )
 from leadsignal.panel import Panel
-from leadsignal.phrases import count_of, share_text
-from leadsignal.progress import log_warnings
 from leadsignal.results import Result, to_html
-from leadsignal.scoring.holdout import HELD_OUT, check_contacts
-from leadsignal.scoring.metrics import FindingKind as Kind
+from leadsignal.scoring.feeds import HELD_OUT, check_contacts
+from leadsignal.scoring.record import FindingKind as Kind
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
-from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.estimates import normal_quantile
 from leadsignal.tables import Tables
+from leadsignal.workers import log_warnings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import bdtr
 
-from leadsignal.end_of_risk import known_ends
+from leadsignal.accounts import known_ends
 from leadsignal.errors import ModelError
-from leadsignal.evaluation.method_tables import by_quarter
-from leadsignal.files.records import json_fields
-from leadsignal.phrases import share_between, share_text
-from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.stats.proportions import Share, mean_of
+from leadsignal.evaluation.evaluation_rows import by_quarter
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import share_between, share_text
+from leadsignal.scoring.feeds import HELD_OUT
+from leadsignal.stats.estimates import Share, mean_of
 from leadsignal.survival.horizon_risks import calibration
 from leadsignal.tables import Tables
 

@@ -14,10 +14,9 @@ from leadsignal.config.toml_files import as_toml
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PROPOSAL
 from leadsignal.files.writing import atomic_write
+from leadsignal.formats import share_text
 from leadsignal.ingestion.store import Store
-from leadsignal.phrases import share_text
-from leadsignal.proposals.file_profile import FileProfile, Files
-from leadsignal.proposals.known_exports import QUESTIONS
+from leadsignal.proposals.file_profile import QUESTIONS, FileProfile, Files
 from leadsignal.proposals.settled import (
     Ids,
     account_header,

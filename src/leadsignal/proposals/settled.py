@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from leadsignal.formats import share_text
 from leadsignal.ingestion.rows_of_accounts import RULES
 from leadsignal.ingestion.store import Store
-from leadsignal.phrases import share_text
 from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
 from leadsignal.proposals.table_proposal import (
     ENOUGH,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from leadsignal.phrases import plain_name
-from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
-from leadsignal.proposals.known_exports import (
+from leadsignal.formats import plain_name
+from leadsignal.proposals.file_profile import (
     ACCOUNT_ID,
     CHARGE_WORDS,
     COLUMN_WORDS,
@@ -16,11 +15,12 @@ from leadsignal.proposals.known_exports import (
     QUESTIONS,
     RECORDED,
     USER_TABLE,
+    ColumnProfile,
+    FileProfile,
     KnownExport,
 )
 from leadsignal.schema import BY_NAME, Column
-from leadsignal.sources.layouts import unpivoting_query
-from leadsignal.sources.parts import literal, quoted
+from leadsignal.sources.parts import literal, quoted, unpivoting_query
 
 USERS = "users"
 """Name of a table that maps users to accounts."""

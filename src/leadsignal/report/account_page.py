@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leadsignal.arguments import checked
-from leadsignal.durations import days_in
-from leadsignal.files.records import plain_row
+from leadsignal.arguments import checked, days_in
+from leadsignal.files.writing import plain_row
+from leadsignal.formats import day_text, money
 from leadsignal.html_pages import (
     Html,
     bullets,
@@ -25,7 +25,6 @@ from leadsignal.html_pages import (
     terms,
     write_page,
 )
-from leadsignal.phrases import day_text, money
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.review import (
     DONE,
@@ -38,7 +37,7 @@ from leadsignal.report.review import (
     marks_used,
 )
 from leadsignal.report.review import for_customer as allowed
-from leadsignal.report.wording import (
+from leadsignal.report.summary_types import (
     WORDS,
     effect_words,
     name_text,
@@ -46,7 +45,7 @@ from leadsignal.report.wording import (
     share_text,
     step_words,
 )
-from leadsignal.scoring.next_steps import LAG
+from leadsignal.scoring.reasons import LAG
 
 MAX_ROWS = 4
 """Number of commitments and of missed dates that are printed; the others are counted."""

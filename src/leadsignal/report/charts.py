@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from math import ceil, floor, log, log10
 from textwrap import wrap
 
+from leadsignal.formats import day_text, month_text
 from leadsignal.html_pages import Html, join, number, tag
-from leadsignal.phrases import day_text, month_text
 
 NARROW, WIDE = 360, 960
 """Widths at which a chart is drawn, for phones and other screens. The page shows one of them."""

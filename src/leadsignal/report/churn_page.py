@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.files.outputs import page_paths
+from leadsignal.formats import days_text
 from leadsignal.html_pages import (
     Html,
     account_cell,
@@ -27,7 +28,6 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
-from leadsignal.phrases import days_text
 from leadsignal.report.account_pages import account_list, next_step_words
 from leadsignal.report.churn_section import churn_section, method_section, month_name
 from leadsignal.report.cohort_sections import cohort_section, reason_section
@@ -35,14 +35,12 @@ from leadsignal.report.evaluation_sections import audit_section, backtest_sectio
 from leadsignal.report.success_sections import success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.summary_types import (
+    WORDS,
     AccountRow,
     CatchSummary,
     EffectSummary,
     PanelSummary,
     Summary,
-)
-from leadsignal.report.wording import (
-    WORDS,
     as_of_text,
     interval_text,
     listed,

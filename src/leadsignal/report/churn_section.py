@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from leadsignal.formats import day_text, level_text, month_text
 from leadsignal.html_pages import Html, bullets, figure, folded, join, number, section, table, tag
-from leadsignal.phrases import day_text, level_text, month_text
 from leadsignal.report.charts import (
     LINE_HEIGHT,
     NARROW,
@@ -21,15 +21,20 @@ from leadsignal.report.charts import (
 )
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
+    WORDS,
     ChurnSummary,
     QuarterCount,
     QuarterRow,
     RetentionRow,
     RetentionShare,
     Summary,
+    money,
+    profile_words,
+    rate_text,
+    share_text,
+    span,
 )
-from leadsignal.report.wording import WORDS, money, profile_words, rate_text, share_text, span
-from leadsignal.stats.normal import p_value
+from leadsignal.stats.estimates import p_value
 
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
     (("unexpected_accounts",), "unexpected", "bad"),

@@ -37,7 +37,7 @@ from leadsignal.html_pages import (
 )
 from leadsignal.report.charts import NARROW, Axis, Estimate, Row, Scale, both, ranges, svg
 from leadsignal.report.cohort_sections import RATIO_TICKS
-from leadsignal.report.wording import how_often, name_text, share_text
+from leadsignal.report.summary_types import how_often, name_text, share_text
 
 if TYPE_CHECKING:
     import pandas as pd

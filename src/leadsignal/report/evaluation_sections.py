@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from leadsignal.formats import day_text, days_text
 from leadsignal.html_pages import Html, bullets, figure, folded, number, remark, section, table, tag
-from leadsignal.phrases import day_text, days_text
 from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
@@ -19,8 +19,6 @@ from leadsignal.report.summary_types import (
     MethodRow,
     PanelSummary,
     Summary,
-)
-from leadsignal.report.wording import (
     as_of_text,
     estimator_words,
     how_often,

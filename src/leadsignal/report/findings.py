@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.errors import LeadsignalError
-from leadsignal.progress import Progress
 from leadsignal.results import to_html
+from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     from leadsignal.churn.retention import Retention
     from leadsignal.cohorts.overview import Overview
     from leadsignal.evaluation.audit import Audit
-    from leadsignal.model.effects.results import HazardRatios
+    from leadsignal.model.hazard_ratios import HazardRatios
     from leadsignal.panel import Panel
+    from leadsignal.success_analysis.adoption import Adoption
     from leadsignal.success_analysis.customer_fit import CustomerFit
-    from leadsignal.success_analysis.gaps import SuccessGaps
+    from leadsignal.success_analysis.gaps import SuccessGaps, UnattendedAccounts
+    from leadsignal.success_analysis.milestones import MilestoneCalendar
     from leadsignal.success_analysis.successful import SuccessfulAccounts
-    from leadsignal.success_analysis.tracking.adoption import Adoption
-    from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
-    from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
     from leadsignal.tables import Tables
 
 METHODS = ("naive", "time_dependent", "landmark")
@@ -140,7 +139,7 @@ def _results(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, Any
     Results of the panel and of the tables are computed in parallel if there are two cores. Each
     uses one thread, so that sums have one order and the same last digit.
     """
-    from leadsignal.threads import one_thread, threads
+    from leadsignal.workers import one_thread, threads
 
     with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
         text = {}
@@ -162,13 +161,12 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     from leadsignal.churn.retention import retention_table
     from leadsignal.cohorts.overview import compare_all
     from leadsignal.evaluation.audit import audit_indicators
-    from leadsignal.model.effects.ratios import hazard_ratios
+    from leadsignal.model.hazard_ratios import hazard_ratios
+    from leadsignal.success_analysis.adoption import adoption_table
     from leadsignal.success_analysis.customer_fit import reasons_to_buy
-    from leadsignal.success_analysis.gaps import find_success_gaps
+    from leadsignal.success_analysis.gaps import find_success_gaps, unattended_accounts
+    from leadsignal.success_analysis.milestones import milestone_calendar
     from leadsignal.success_analysis.successful import most_successful
-    from leadsignal.success_analysis.tracking.adoption import adoption_table
-    from leadsignal.success_analysis.tracking.milestones import milestone_calendar
-    from leadsignal.success_analysis.tracking.unattended import unattended_accounts
 
     analysis = panel.analysis
     context = AsOfContext(tables, analysis, panel)

@@ -12,15 +12,23 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.account_facts import shown_name
-from leadsignal.files.records import json_ready, plain_row
+from leadsignal.accounts import shown_name
+from leadsignal.files.writing import json_ready, plain_row
+from leadsignal.formats import (
+    COLOURS,
+    GREY,
+    LABEL,
+    axes_of,
+    day_text,
+    of_hundred,
+    share_text,
+    write_title,
+)
 from leadsignal.html_pages import number
-from leadsignal.phrases import day_text, of_hundred, share_text
-from leadsignal.picture_style import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
-from leadsignal.report.wording import WORDS
+from leadsignal.report.summary_types import WORDS
 from leadsignal.results import Result
-from leadsignal.scoring.next_steps import NextStep
+from leadsignal.scoring.reasons import NextStep
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,13 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.account_facts import NAMED, named_columns
+from leadsignal.accounts import NAMED, named_columns
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.config.toml_files import one_of
-from leadsignal.errors import OptionError
-from leadsignal.files.records import plain_row
-from leadsignal.model.persistence.recipe import refuse_other_analysis
+from leadsignal.errors import OptionError, one_of
+from leadsignal.files.writing import plain_row
+from leadsignal.model.provenance import refuse_other_analysis
 from leadsignal.report.review import (
     DONE,
     DONE_LATE,
@@ -27,8 +26,7 @@ from leadsignal.report.review import (
     Risk,
 )
 from leadsignal.schema import BY_NAME
-from leadsignal.scoring.next_steps import NextStep, account_steps
-from leadsignal.scoring.reasons import REASONS
+from leadsignal.scoring.reasons import REASONS, NextStep, account_steps
 from leadsignal.scoring.scores import score_accounts
 from leadsignal.sources.parts import literal
 from leadsignal.targets import own_results

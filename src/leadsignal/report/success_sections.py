@@ -34,8 +34,6 @@ from leadsignal.report.summary_types import (
     RatioSummary,
     SuccessfulRow,
     Summary,
-)
-from leadsignal.report.wording import (
     as_of_text,
     effect_words,
     how_often,

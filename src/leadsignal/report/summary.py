@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.account_facts import NAMED
-from leadsignal.arguments import checked
+from leadsignal.accounts import NAMED
+from leadsignal.arguments import checked, days_in
 from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_events
-from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.audit import LAGGING, LEADING, NEITHER, UNDECIDED
-from leadsignal.files.records import json_ready, json_rows
-from leadsignal.ingestion.loaded_table import affecting
-from leadsignal.model.persistence.recipe import refuse_other_analysis
-from leadsignal.phrases import level_in_name, share_text
+from leadsignal.files.writing import json_ready, json_rows
+from leadsignal.formats import level_in_name, share_text
+from leadsignal.ingestion.check_report import affecting
+from leadsignal.model.provenance import refuse_other_analysis
 from leadsignal.report.findings import Findings
-from leadsignal.report.summary_types import Summary
-from leadsignal.report.wording import by_name, indicator_text
+from leadsignal.report.summary_types import Summary, by_name, indicator_text
 from leadsignal.scoring.call_list import on_list
-from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.scoring.next_steps import LAG
-from leadsignal.scoring.reasons import reason_texts
-from leadsignal.stats.proportions import Share
+from leadsignal.scoring.feeds import HELD_OUT
+from leadsignal.scoring.reasons import LAG, reason_texts
+from leadsignal.stats.estimates import Share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +29,14 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.overview import Overview
     from leadsignal.evaluation.audit import Audit
     from leadsignal.evaluation.backtest import Backtest
-    from leadsignal.model.effects.results import HazardRatios
+    from leadsignal.model.hazard_ratios import HazardRatios
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
+    from leadsignal.success_analysis.adoption import Adoption
     from leadsignal.success_analysis.customer_fit import CustomerFit
-    from leadsignal.success_analysis.gaps import SuccessGaps
+    from leadsignal.success_analysis.gaps import SuccessGaps, UnattendedAccounts
+    from leadsignal.success_analysis.milestones import MilestoneCalendar
     from leadsignal.success_analysis.successful import SuccessfulAccounts
-    from leadsignal.success_analysis.tracking.adoption import Adoption
-    from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
-    from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
 
 MAX_LISTED = 2_000
 """Maximum number of accounts in the list, the highest risks first."""

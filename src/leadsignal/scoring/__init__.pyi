@@ -3,9 +3,9 @@ from .batch import read_scores as read_scores
 from .batch import score_into as score_into
 from .call_list import call_list as call_list
 from .call_list import write_call_list as write_call_list
-from .holdout import hold_out as hold_out
-from .holdout import read_contacts as read_contacts
-from .metrics import openmetrics as openmetrics
+from .feeds import hold_out as hold_out
+from .feeds import read_contacts as read_contacts
+from .record import openmetrics as openmetrics
 from .scores import Scores as Scores
 from .scores import score_accounts as score_accounts
 from .scores import score_panel as score_panel

@@ -22,15 +22,14 @@ from leadsignal.files.outputs import (
     check_folder,
 )
 from leadsignal.files.outputs import SCORES as SCORES_FILE
-from leadsignal.files.records import plain_frame
-from leadsignal.files.writing import whole_files, whole_folder
+from leadsignal.files.writing import plain_frame, whole_files, whole_folder
+from leadsignal.ingestion.check_report import refuse_warnings
 from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
-from leadsignal.ingestion.loaded_table import refuse_warnings
-from leadsignal.progress import Progress
 from leadsignal.results import to_html
-from leadsignal.scoring.hindsight import with_hindsight
+from leadsignal.scoring.feeds import with_hindsight
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import TEXTS, Scores, check_ending, score_accounts, write_rows
+from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

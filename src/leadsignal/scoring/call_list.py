@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import CALL_LIST, as_url, page_paths
-from leadsignal.files.records import safe_frame
-from leadsignal.files.writing import atomic_write
-from leadsignal.phrases import of_hundred
-from leadsignal.scoring.holdout import HELD_OUT
+from leadsignal.files.writing import atomic_write, safe_frame
+from leadsignal.formats import of_hundred
+from leadsignal.scoring.feeds import HELD_OUT
 from leadsignal.scoring.scores import Scores
 
 if TYPE_CHECKING:

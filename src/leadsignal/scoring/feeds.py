@@ -1,13 +1,20 @@
-"""Feeds that are missing, empty or late on the scoring date, and how scores are computed then."""
+"""What a score depends on besides its model: late feeds, the holdout, and hindsight."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from leadsignal.errors import ModelError
+import numpy as np
+
+from leadsignal.errors import Fault, InputError, ModelError, OptionError
+from leadsignal.files.writing import plain_frame
+from leadsignal.indicators.declare import DaysInState
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
     assess_feed,
@@ -15,14 +22,16 @@ from leadsignal.ingestion.feed_health import (
     daily_counts,
     lateness,
 )
+from leadsignal.model.provenance import tables_of
+from leadsignal.panel import Panel, build_snapshot
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.tables import Tables
+
 
 MAX_UNKNOWN = 0.5
 """Scoring is refused if more than this share of the model's indicators has no feed. It is the mean
@@ -202,3 +211,159 @@ def with_unknown(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Return panel rows with empty columns for indicators without a feed."""
     absent = [name for name in names if name not in rows.columns]
     return rows.assign(**dict.fromkeys(absent, float("nan"))) if absent else rows
+
+
+def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel:
+    """Compute the indicators of late feeds as of the day after the last record of the feed.
+
+    Otherwise, days without records would count as days without events, for all accounts at once.
+    The number of days in a state still increases. Accounts that did not exist on that day keep
+    their values.
+    """
+    late: dict[date, set[str]] = {}
+    for feed in feeds:
+        if feed.state_as_of:
+            late.setdefault(feed.state_as_of, set()).add(feed.table)
+    for day, names in sorted(late.items()):
+        snapshot = _with_last_state(snapshot, tables, day, names)
+    return snapshot
+
+
+def _with_last_state(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
+    then = build_snapshot(
+        tables.as_of(day).with_behaviors(snapshot.behaviors), snapshot.analysis
+    ).frame.set_index("account_id")
+    frame = snapshot.frame.copy()
+    there = frame["account_id"].isin(then.index).to_numpy()
+    for one in snapshot.indicators:
+        if names.intersection(tables_of(one)):
+            values = then[one.name].reindex(frame["account_id"])
+            if isinstance(one.rule, DaysInState):
+                values = values + (tables.as_of_date - day).days
+            frame.loc[there, one.name] = values.to_numpy()[there]
+    return replace(snapshot, frame=frame)
+
+
+HELD_OUT = "held_out"
+"""Column of scores that marks the accounts not to be contacted."""
+COLUMNS = ("account_id", "contacted_on")
+LISTED = 100
+
+
+def hold_out(customers: Iterable[Any], share: float, seed: int = 0) -> NDArray[np.bool_]:
+    """Return which customers are held out (shape (customers,)), the same on every day and machine.
+
+    A customer is held out if `chance_of` is below ``share``. All its accounts are, because
+    contacting one affects the others. Raises OptionError unless the share is between 0 and 0.5.
+
+    >>> hold_out(["a", "b", "c", "d"], 0.5).tolist()
+    [False, False, False, True]
+    """
+    if not 0 <= share <= 0.5:
+        raise OptionError(f"holdout = {share!r} is not between 0 and 0.5", "Write 0.1 for a tenth")
+    return np.array([chance_of(one, seed) < share for one in customers], dtype=bool)
+
+
+def chance_of(customer: object, seed: int) -> float:
+    """Return a pseudo-random number in [0, 1) for a customer, from SHA-256 of ``seed:customer``.
+
+    Both holdouts and experiment arms use it: customers with the lowest numbers are left alone.
+    """
+    text = f"{seed}:{customer}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def read_contacts(path: str | Path) -> pd.DataFrame:
+    """Return the log of contacted accounts: account_id, contacted_on, one row per contact.
+
+    Raises InputError with the line of every fault.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise OptionError(
+            f"there is no file {path}",
+            "Give a CSV file with the columns account_id and contacted_on",
+        )
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise _refused(path, "cannot be read as CSV", "Save it as CSV in UTF-8.") from error
+    # Contacts are copied from tables of scores, in which text is escaped for spreadsheets.
+    frame = plain_frame(frame)
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        remedy = "Name the columns account_id and contacted_on."
+        raise _refused(path, f"has no column {' and no '.join(missing)}", remedy)
+    return check_contacts(frame, path.name)
+
+
+def _refused(path: Path, problem: str, remedy: str) -> InputError:
+    return InputError([Fault(path.name, "contacts", None, None, None, problem, remedy)])
+
+
+def check_contacts(frame: pd.DataFrame, file: str | None = None) -> pd.DataFrame:
+    """Return contacts with parsed dates, sorted by account and day.
+
+    Raises OptionError if a column is missing, and InputError for invalid cells.
+    """
+    import pandas as pd
+
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise OptionError(f"contacts have no column {' and no '.join(missing)}", "Add it")
+    days = pd.to_datetime(frame["contacted_on"], errors="coerce", format="ISO8601")
+    blank = frame["account_id"].isna() | (frame["account_id"].astype(str).str.strip() == "")
+    faults = [
+        Fault(file, "contacts", row + 2, column, value, problem, remedy)
+        for column, wrong, problem, remedy in (
+            ("account_id", blank, "is empty", "Say which account was contacted."),
+            ("contacted_on", days.isna(), "is not a day", "Write it as 2025-12-31."),
+        )
+        for row, value in _cells(frame[column], wrong.to_numpy(dtype=bool))
+    ]
+    if faults:
+        raise InputError(faults)
+    contacts = pd.DataFrame(
+        {"account_id": frame["account_id"].astype(str), "contacted_on": days.dt.normalize()}
+    )
+    return contacts.sort_values(list(COLUMNS), ignore_index=True)
+
+
+def _cells(column: pd.Series[Any], wrong: NDArray[np.bool_]) -> list[tuple[int, str]]:
+    rows = np.flatnonzero(wrong)[:LISTED]
+    return [(int(row), str(column.iloc[row])[:40]) for row in rows]
+
+
+HINDSIGHT = "hindsight"
+
+
+def in_hindsight(snapshot_on: pd.Series, trained_through: date) -> pd.Series:
+    """Return, for each snapshot date, whether the model was trained on later days."""
+    import pandas as pd
+
+    return pd.to_datetime(snapshot_on) < pd.Timestamp(trained_through)
+
+
+def with_hindsight(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores with the column ``hindsight``, derived from the model version if missing.
+
+    A version begins with the last day of the training data. If it has another form, the scores are
+    assumed not to be made in hindsight.
+    """
+    if HINDSIGHT in scores or not {"model_version", "snapshot_on"} <= set(scores):
+        return scores
+    marked = scores.assign(**{HINDSIGHT: False})
+    for version, rows in scores.groupby("model_version"):
+        through = _trained_through(str(version))
+        if through is not None:
+            marked.loc[rows.index, HINDSIGHT] = in_hindsight(rows["snapshot_on"], through)
+    return marked
+
+
+def _trained_through(version: str) -> date | None:
+    try:
+        return datetime.strptime(version.partition("-")[0], "%Y%m%d").date()
+    except ValueError:
+        return None

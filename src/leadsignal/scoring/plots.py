@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.phrases import share_text
-from leadsignal.picture_style import COLOURS, GREY, LABEL, SMALL, axes_of, percent_axis, write_title
+from leadsignal.formats import (
+    COLOURS,
+    GREY,
+    LABEL,
+    SMALL,
+    axes_of,
+    percent_axis,
+    share_text,
+    write_title,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

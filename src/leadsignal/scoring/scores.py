@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.account_facts import (
+from leadsignal.accounts import (
     NAMED,
     PEOPLE,
     account_names,
@@ -24,38 +24,39 @@ from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.evidence import controlled_effect
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.doubts import doubt_of_expected, last_horizon, last_horizon_of_panel
+from leadsignal.evaluation.backtest import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
-from leadsignal.files.records import safe_frame
-from leadsignal.files.writing import atomic_write
-from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
+from leadsignal.files.writing import atomic_write, safe_frame
+from leadsignal.formats import count_of
+from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.model.explanation import compared_with
-from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
+from leadsignal.model.provenance import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
-from leadsignal.phrases import count_of
-from leadsignal.progress import log_warnings
-from leadsignal.readable_tables import text_table
-from leadsignal.results import Result, to_html
+from leadsignal.results import Result, text_table, to_html
 from leadsignal.scoring.feeds import (
+    HELD_OUT,
+    HINDSIGHT,
     Feed,
     find_feeds,
+    hold_late,
+    hold_out,
+    in_hindsight,
     unknown_indicators,
     with_unknown,
     without_late_days,
 )
-from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
-from leadsignal.scoring.holdout import HELD_OUT, hold_out
-from leadsignal.scoring.last_known import hold_late
-from leadsignal.scoring.next_steps import AccountSteps, account_steps
 from leadsignal.scoring.plots import risk_picture
 from leadsignal.scoring.reasons import (
     REASONS,
+    AccountSteps,
     Reason,
     account_reasons,
+    account_steps,
     reason_table,
     reason_texts,
 )
 from leadsignal.session_cache import once_for
+from leadsignal.workers import log_warnings
 
 if TYPE_CHECKING:
     import pandas as pd

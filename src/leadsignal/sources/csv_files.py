@@ -16,17 +16,20 @@ from typing import Any
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.layouts import (
+from leadsignal.sources.parts import (
     SEARCHED,
+    Footer,
     Names,
+    Part,
     Row,
     find_footer,
     is_value,
     named_after_months,
     refuse_repeated,
     refuse_titles,
+    refuse_too_wide,
+    unreadable,
 )
-from leadsignal.sources.parts import Footer, Part, refuse_too_wide, unreadable
 
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadsignal.config.credentials import Access
-from leadsignal.config.toml_files import near
-from leadsignal.errors import SourceError
+from leadsignal.errors import SourceError, near
 from leadsignal.package_data import packaged_toml
 from leadsignal.sources.parts import quoted
 

@@ -190,7 +190,7 @@ def _matching(table: str, pattern: Path, shown: str) -> Located | Fault:
 
 
 def _hint(path: Path) -> str:
-    from leadsignal.config.toml_files import near
+    from leadsignal.errors import near
 
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = near(path.name, beside)

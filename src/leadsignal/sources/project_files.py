@@ -26,7 +26,7 @@ from leadsignal.sources.database import (
 )
 from leadsignal.sources.locate import Located, at_path, endings, known_format, locate, located
 from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, unreadable
-from leadsignal.threads import threads
+from leadsignal.workers import threads
 
 if TYPE_CHECKING:
     import pyarrow as pa

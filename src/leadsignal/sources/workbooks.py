@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.table_settings import TableSource
-from leadsignal.config.toml_files import one_of
-from leadsignal.sources.layouts import (
+from leadsignal.errors import one_of
+from leadsignal.sources.parts import (
     SEARCHED,
     Names,
+    Part,
     Row,
+    UnreadableError,
     find_footer,
     refuse_repeated,
     refuse_titles,
+    refuse_too_wide,
+    unreadable,
 )
-from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,14 +19,13 @@ from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.curves import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.config.toml_files import one_of
-from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_fields
-from leadsignal.phrases import level_text
+from leadsignal.errors import ModelError, OptionError, one_of
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import level_text
 from leadsignal.results import Result
 from leadsignal.success_analysis.plots import plot_customer_fit
 from leadsignal.survival.curves import aalen_johansen

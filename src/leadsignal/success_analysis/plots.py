@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.errors import ModelError
-from leadsignal.phrases import level_text, month_text, p_phrase, share_between, share_text
-from leadsignal.picture_style import (
+from leadsignal.formats import (
     COLOURS,
     FAINT,
     GREY,
@@ -18,12 +17,17 @@ from leadsignal.picture_style import (
     SMALL,
     axes_of,
     legend_above,
+    level_text,
+    month_text,
     name_rows,
+    p_phrase,
     percent_axis,
+    share_between,
+    share_text,
     write_beside,
     write_title,
 )
-from leadsignal.stats.proportions import Share
+from leadsignal.stats.estimates import Share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

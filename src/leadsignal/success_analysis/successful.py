@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadsignal.arguments import checked
+from leadsignal.accounts import known_ends
+from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import Duration, days_in
-from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.records import json_fields
+from leadsignal.files.writing import json_fields
+from leadsignal.formats import share_between
 from leadsignal.indicators import Indicator
-from leadsignal.phrases import share_between
 from leadsignal.results import Result
-from leadsignal.stats.normal import normal_quantile
-from leadsignal.stats.proportions import Share, mean_of
+from leadsignal.stats.estimates import Share, mean_of, normal_quantile
 from leadsignal.success_analysis.plots import plot_criterion as draw_criterion
 from leadsignal.success_analysis.plots import plot_later_retention, plot_successful
 from leadsignal.tables import Tables

@@ -3,7 +3,11 @@ from .contrasts import logrank as logrank
 from .contrasts import probability_at as probability_at
 from .contrasts import restricted_mean as restricted_mean
 from .cox import CoxFit as CoxFit
+from .cox import CrossCheck as CrossCheck
+from .cox import cross_check as cross_check
+from .cox import fit_aft as fit_aft
 from .cox import fit_cox as fit_cox
+from .cox import plot_kaplan_meier as plot_kaplan_meier
 from .cox_estimate import Baseline as Baseline
 from .cox_estimate import PathPrediction as PathPrediction
 from .cox_estimate import ProportionalityTest as ProportionalityTest
@@ -28,7 +32,3 @@ from .ranking import Concordance as Concordance
 from .ranking import IncidentAuc as IncidentAuc
 from .ranking import concordance as concordance
 from .ranking import incident_auc as incident_auc
-from .with_lifelines import CrossCheck as CrossCheck
-from .with_lifelines import cross_check as cross_check
-from .with_lifelines import fit_aft as fit_aft
-from .with_lifelines import plot_kaplan_meier as plot_kaplan_meier

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import Result
-from leadsignal.stats.normal import ROUNDING, without_rounding
+from leadsignal.stats.estimates import ROUNDING, without_rounding
 from leadsignal.survival.curves import Curve, Curves
 from leadsignal.survival.estimates import ChiSquare, Estimates, fields_of
 from leadsignal.survival.inputs import (

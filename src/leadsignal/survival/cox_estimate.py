@@ -24,11 +24,18 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
-from leadsignal.phrases import level_text
+from leadsignal.formats import level_text
 from leadsignal.results import Result
-from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.estimates import normal_quantile
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
+from leadsignal.survival.estimates import (
+    ArrayResult,
+    ChiSquare,
+    StepLine,
+    coefficient_over_time,
+    fields_of,
+    step_lines,
+)
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -40,7 +47,6 @@ from leadsignal.survival.inputs import (
     sums_by_code,
 )
 from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
-from leadsignal.survival.plots import StepLine, coefficient_over_time, step_lines
 from leadsignal.survival.risk_sets import RiskSets
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
-from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.estimates import ArrayResult
+from leadsignal.stats.estimates import normal_quantile
+from leadsignal.survival.estimates import ArrayResult, StepLine, numbers_at_risk, step_lines
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -26,7 +26,6 @@ from leadsignal.survival.inputs import (
     one_label,
     snapped,
 )
-from leadsignal.survival.plots import StepLine, numbers_at_risk, step_lines
 from leadsignal.survival.risk_sets import Steps, variance_at_steps
 
 if TYPE_CHECKING:

@@ -18,9 +18,13 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
-from leadsignal.stats.normal import ROUNDING, normal_quantile
-from leadsignal.stats.proportions import logit_limits, wilson_limits
-from leadsignal.survival.estimates import ArrayResult
+from leadsignal.stats.estimates import ROUNDING, logit_limits, normal_quantile, wilson_limits
+from leadsignal.survival.estimates import (
+    ArrayResult,
+    auc_over_time,
+    brier_over_time,
+    calibration_plot,
+)
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -30,7 +34,6 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_label,
 )
-from leadsignal.survival.plots import auc_over_time, brier_over_time, calibration_plot
 from leadsignal.survival.risk_sets import Censoring, from_the_first
 
 if TYPE_CHECKING:

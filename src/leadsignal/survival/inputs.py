@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
-from leadsignal.phrases import count_of
+from leadsignal.formats import count_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
-from leadsignal.phrases import level_text
-from leadsignal.stats.proportions import logit_limits
-from leadsignal.survival.estimates import ArrayResult
+from leadsignal.formats import level_text
+from leadsignal.stats.estimates import logit_limits
+from leadsignal.survival.estimates import ArrayResult, auc_over_time
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -24,7 +24,6 @@ from leadsignal.survival.inputs import (
     sums_by_code,
     sums_by_label,
 )
-from leadsignal.survival.plots import auc_over_time
 from leadsignal.survival.risk_sets import Censoring, RiskSets, from_the_first
 
 if TYPE_CHECKING:

@@ -23,13 +23,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.arguments import days_in
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.config.success import Process
-from leadsignal.config.toml_files import one_of
-from leadsignal.durations import days_in
-from leadsignal.errors import OptionError
+from leadsignal.errors import OptionError, one_of
 from leadsignal.indicators.declare import Indicator
-from leadsignal.model.effects.columns import SKEWED, skewness
+from leadsignal.model.cox_design import SKEWED, skewness
 from leadsignal.panel import Panel
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints

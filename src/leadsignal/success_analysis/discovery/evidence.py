@@ -28,7 +28,7 @@ import pandas as pd
 
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.panel import Panel
-from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.estimates import normal_quantile
 from leadsignal.success_analysis.discovery.at_risk import (
     LAGGED,
     LIGHT_RIDGE,

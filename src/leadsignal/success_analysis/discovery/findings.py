@@ -15,14 +15,20 @@ import pandas as pd
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PICTURE, PROCESSES
-from leadsignal.files.records import json_fields
-from leadsignal.files.writing import atomic_write
-from leadsignal.ingestion.loaded_table import DataWarning, affecting, warning_lines
+from leadsignal.files.writing import atomic_write, json_fields
+from leadsignal.formats import (
+    COLOURS,
+    GREY,
+    SMALL,
+    axes_of,
+    name_rows,
+    p_text,
+    share_text,
+    write_beside,
+)
+from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.phrases import p_text, share_text
-from leadsignal.picture_style import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
-from leadsignal.readable_tables import text_table
-from leadsignal.results import Result, or_dash
+from leadsignal.results import Result, or_dash, text_table
 from leadsignal.stats.estimates import MIN_CONTROLS, Estimate
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.evidence import (

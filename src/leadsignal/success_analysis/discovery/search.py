@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.arguments import checked
-from leadsignal.durations import Duration, days_in
+from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_narrow
-from leadsignal.progress import Progress
 from leadsignal.success_analysis.discovery.at_risk import (
     NO_USER,
     SPAN,
@@ -38,6 +36,7 @@ from leadsignal.success_analysis.discovery.findings import Discovery, findings
 from leadsignal.success_analysis.discovery.selection import Rules, name_processes
 from leadsignal.survival.inputs import Bools, Floats, Ints
 from leadsignal.tables import Tables
+from leadsignal.workers import Progress
 
 ROWS_AT_ONCE = 20_000
 

@@ -14,8 +14,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from leadsignal.stats.estimates import MIN_CONTROLS, EmpiricalNull, Estimate, empirical_null
-from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.estimates import (
+    MIN_CONTROLS,
+    EmpiricalNull,
+    Estimate,
+    empirical_null,
+    normal_quantile,
+)
 from leadsignal.success_analysis.discovery.at_risk import (
     MIN_INFORMATION,
     Candidate,

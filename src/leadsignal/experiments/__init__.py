@@ -1,6 +1,0 @@
-"""Experiments: plan one, draw its arms, and analyse it by intention to treat."""
-
-import lazy_loader
-
-# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

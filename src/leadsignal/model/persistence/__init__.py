@@ -1,1 +1,0 @@
-"""Saved models: a folder of JSON that is loaded without running code."""

@@ -1,1 +1,0 @@
-"""Interviews with successful accounts: write briefs, read the answers and distil them."""

@@ -1,1 +1,0 @@
-"""Adoption, milestones, unattended accounts, and results over time."""
