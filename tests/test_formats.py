@@ -12,20 +12,20 @@ SOURCE = ROOT / "src" / "leadsignal"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACES = {
     "a percentage": (
-        "phrases.py",
+        "formats.py",
         r"""\.\d%[}'"]|\* ?100:\.|100 ?\*[^}]*:[.\dg+]*\} ?%|\} %|PercentFormatter""",
     ),
     "the no-break space of a percentage": (
-        "phrases.py",
+        "formats.py",
         r"\\N\{NO-BREAK SPACE\}%|&nbsp;%|\\u00a0%|\\xa0%",
     ),
-    "a p-value": ("phrases.py", r"< 0\.001\"|\bp = ?\{|\.p:\.|p_holm'\]:|q_value'\]:"),
-    "an amount of money": ("phrases.py", r":[+]?,\.0f\} \{[^}]*currency"),
-    "a month in words": ("phrases.py", r"%[bB] |%[bB]\}|\"Jan\", ?\"Feb\""),
-    "a plural": ("phrases.py", r"""else ['"]s['"]\}"""),
-    "the title of a picture": ("picture_style.py", r"\.set_title\("),
-    "the size of letters": ("picture_style.py", r"fontsize=[\d.]|font_size|rcParams"),
-    "a colour": ("picture_style.py", r"#[0-9A-Fa-f]{6}\b|#[0-9A-Fa-f]{3}['\";]"),
+    "a p-value": ("formats.py", r"< 0\.001\"|\bp = ?\{|\.p:\.|p_holm'\]:|q_value'\]:"),
+    "an amount of money": ("formats.py", r":[+]?,\.0f\} \{[^}]*currency"),
+    "a month in words": ("formats.py", r"%[bB] |%[bB]\}|\"Jan\", ?\"Feb\""),
+    "a plural": ("formats.py", r"""else ['"]s['"]\}"""),
+    "the title of a picture": ("formats.py", r"\.set_title\("),
+    "the size of letters": ("formats.py", r"fontsize=[\d.]|font_size|rcParams"),
+    "a colour": ("formats.py", r"#[0-9A-Fa-f]{6}\b|#[0-9A-Fa-f]{3}['\";]"),
     "a family of letters": ("page_style.css", r"font-family: (?!inherit)|font: "),
 }
 """By format, the file that has it, and a pattern of what would be a second place."""
