@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "package_data",
         "workers",
         "formats",
+        "plots",
         "session_cache",
     ),
     ("schema",),

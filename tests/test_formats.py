@@ -23,9 +23,9 @@ PLACES = {
     "an amount of money": ("formats.py", r":[+]?,\.0f\} \{[^}]*currency"),
     "a month in words": ("formats.py", r"%[bB] |%[bB]\}|\"Jan\", ?\"Feb\""),
     "a plural": ("formats.py", r"""else ['"]s['"]\}"""),
-    "the title of a picture": ("formats.py", r"\.set_title\("),
-    "the size of letters": ("formats.py", r"fontsize=[\d.]|font_size|rcParams"),
-    "a colour": ("formats.py", r"#[0-9A-Fa-f]{6}\b|#[0-9A-Fa-f]{3}['\";]"),
+    "the title of a picture": ("plots.py", r"\.set_title\("),
+    "the size of letters": ("plots.py", r"fontsize=[\d.]|font_size|rcParams"),
+    "a colour": ("plots.py", r"#[0-9A-Fa-f]{6}\b|#[0-9A-Fa-f]{3}['\";]"),
     "a family of letters": ("page_style.css", r"font-family: (?!inherit)|font: "),
 }
 """By format, the file that has it, and a pattern of what would be a second place."""

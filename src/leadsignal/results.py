@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from leadsignal.errors import OptionError, one_of, quoted
 from leadsignal.files.outputs import check_file
 from leadsignal.files.writing import atomic_write, safe_frame
-from leadsignal.formats import COLOURS, p_text, rate_text, share_text, unbroken
+from leadsignal.formats import p_text, rate_text, share_text, unbroken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ ONE_DECIMAL = ("logo", "gross", "net")
 BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|.*recall.*|alert_precision|chance")
 """Columns of proportions with a bar in each cell in a notebook."""
 P_VALUES = ("p", "p_holm", "q_value", "p, corrected", "p value")
-BAR = f"linear-gradient(90deg,{COLOURS[4]}66 {{share:.0f}}%,transparent {{share:.0f}}%)"
+BAR = "linear-gradient(90deg,{colour}66 {share:.0f}%,transparent {share:.0f}%)"
 TEXT, NUMBER = (
     "text-align:left;white-space:normal;max-width:22em;overflow-wrap:anywhere",
     "text-align:right",
@@ -195,7 +195,9 @@ def _styles(name: object, column: pd.Series[Any]) -> list[str]:
     values = [0.0 if _missing(value) else float(value) for value in column.tolist()]
     if not (BARS.fullmatch(str(name)) and _is_share(name, values) and min(values) >= 0):
         return [NUMBER] * len(column)
-    bars = [BAR.format(share=100 * min(value, 1.0)) for value in values]
+    from leadsignal.plots import COLOURS
+
+    bars = [BAR.format(colour=COLOURS[4], share=100 * min(value, 1.0)) for value in values]
     return [f"{NUMBER};background:{bar}" for bar in bars]
 
 

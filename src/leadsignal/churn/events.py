@@ -14,17 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal import plots
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import OptionError
-from leadsignal.formats import (
-    COLOURS,
-    FAINT,
-    axes_of,
-    legend_above,
-    share_between,
-    whole_numbers,
-    write_title,
-)
+from leadsignal.formats import share_between
 from leadsignal.panel import Panel
 from leadsignal.results import Result, text_table, to_html
 from leadsignal.stats.estimates import mean_of
@@ -35,7 +28,11 @@ if TYPE_CHECKING:
 
 MAX_QUARTERS = 12
 """Maximum number of quarters drawn; earlier ones are left out."""
-HUES = {"unexpected": COLOURS[1], "signalled": COLOURS[0], "too young": COLOURS[4]}
+HUES = {
+    "unexpected": plots.COLOURS[1],
+    "signalled": plots.COLOURS[0],
+    "too young": plots.COLOURS[4],
+}
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
 TOO_YOUNG, UNKNOWN = "too young", "unknown"
@@ -106,21 +103,18 @@ class ChurnEvents(Result):
         Axes
         """
         rows = self.by_quarter().tail(MAX_QUARTERS)
-        axes = axes_of(ax, (7.6, 3.8))
-        names, below = [str(quarter) for quarter in rows.index], np.zeros(len(rows))
+        axes = plots.axes_of(ax, (7.6, 3.8))
+        parts = []
         for verdict in sorted(VERDICTS, key=lambda one: one not in HUES):
             height = rows[f"{verdict.replace(' ', '_')}_accounts"].to_numpy(dtype=float)
             if height.any():
-                colour = HUES.get(verdict, FAINT)
-                axes.bar(
-                    names, height, bottom=below, color=colour, label=verdict, edgecolor="white"
-                )
-                below += height
-        whole_numbers(axes.yaxis)
+                parts.append((verdict, height, HUES.get(verdict, plots.FAINT)))
+        plots.stacked_bars(axes, [str(quarter) for quarter in rows.index], parts)
+        plots.whole_numbers(axes.yaxis)
         axes.tick_params(axis="x", rotation=45)
         axes.set(xlabel="quarter in which the end was known", ylabel="churned accounts")
-        write_title(axes, self._title, room=24)
-        legend_above(axes, ncols=4)
+        plots.write_title(axes, self._title, room=24)
+        plots.legend_above(axes, ncols=4)
         return axes
 
     @property

@@ -9,20 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal import plots
 from leadsignal.accounts import known_ends
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError, one_of
 from leadsignal.files.writing import json_rows
-from leadsignal.formats import (
-    COLOURS,
-    GREY,
-    LABEL,
-    STYLES,
-    axes_of,
-    percent_axis,
-    share_text,
-    write_title,
-)
+from leadsignal.formats import share_text
 from leadsignal.results import MAX_ROWS, Result
 from leadsignal.tables import Tables
 
@@ -342,27 +334,27 @@ def retention_picture(
     ``total`` has one row per period, as returned by `Retention.total`; ``span`` is the time that
     each row covers, by default the period.
     """
-    axes = axes_of(ax, (8.4, 4.4))
+    axes = plots.axes_of(ax, (8.4, 4.4))
     known = [name for name in MEASURES if total[name].notna().any()]
     at = np.arange(len(total))
-    axes.axhline(1, color=GREY, linewidth=1, linestyle=":", zorder=0)
+    axes.axhline(1, color=plots.GREY, linewidth=1, linestyle=":", zorder=0)
     ends = []
     for number, name in enumerate(known):
         values = total[name].to_numpy(dtype=float)
-        axes.plot(
-            at, values, color=COLOURS[number], linestyle=STYLES[number], marker="o", markersize=3.5
-        )
+        colour, style = plots.COLOURS[number], plots.STYLES[number]
+        axes.plot(at, values, color=colour, linestyle=style, marker="o", markersize=3.5)
         last = np.flatnonzero(~np.isnan(values))[-1]
         what = f"{unit}s" if name == "logo" else MEASURES[name]
         text = f"{what} {share_text(values[last], 1)}"
-        ends.append((float(values[last]), text, COLOURS[number]))
+        ends.append((float(values[last]), text, colour))
     step = -(-len(total) // MAX_TICKS)
     shown = at[::-1][::step][::-1]
     axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
-    percent_axis(axes.yaxis)
+    plots.percent_axis(axes.yaxis)
     axes.set(ylabel=f"kept over the {span or every}", xlabel=every)
-    write_title(axes, _title(total, known, every, unit))
-    _name_ends(axes, ends)
+    plots.write_title(axes, _title(total, known, every, unit))
+    low, high = axes.get_ylim()
+    plots.name_ends(axes, ends, 0.05 * (high - low), (4, 0))
     return axes
 
 
@@ -382,16 +374,3 @@ def _title(total: pd.DataFrame, known: list[str], every: str, unit: str) -> str:
         f"net revenue retention was {share_text(last['net'], 1)}" if "net" in said else "",
     ]
     return f"{last['period']}: {', '.join(filter(None, parts))}"
-
-
-def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write the names to the right of the lines, in order, at least one text line apart."""
-    low, high = axes.get_ylim()
-    gap, height = 0.05 * (high - low), -np.inf
-    for value, text, colour in sorted(ends):
-        height = max(value, height + gap)
-        axes.annotate(
-            text, (1, height), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", color=colour, fontsize=LABEL, va="center",
-            annotation_clip=False,
-        )  # fmt: skip

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
-from leadsignal.cohorts.curves import SmallGroups, curve_frame, retention_grid
+from leadsignal.cohorts.curves import SmallGroups, curve_frame, curves_picture, retention_grid
 from leadsignal.cohorts.dated import DatedCohorts, rows_of
 from leadsignal.cohorts.evidence import Evidence
-from leadsignal.cohorts.plots import curves_picture, forest_picture
 from leadsignal.cohorts.verdict import (
     Row,
     main_frame,
@@ -37,7 +37,7 @@ from leadsignal.cohorts.wording import (
 )
 from leadsignal.errors import ModelError
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import count_of, unbroken
+from leadsignal.formats import count_of, level_text, unbroken
 from leadsignal.ingestion.check_report import DataWarning, warning_lines
 from leadsignal.results import Result, html_table, to_html
 from leadsignal.stats.estimates import Estimate
@@ -316,7 +316,31 @@ class Comparison(Result):
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:
         """Plot the naive and corrected hazard ratios, one row per cohort, and return the Axes."""
-        return forest_picture(self.by, self._table(), TITLES, self.level, ax)
+        rows = self._table()
+        if len(rows):
+            rows = rows[rows["hazard_ratio"].notna() & (rows["adjusted_for"] == "")]
+        if not len(rows):
+            raise ModelError(
+                f"{self.by}: there is no hazard ratio to draw",
+                "Plot its groups with plot() instead",
+            )
+        cohorts, methods = (list(rows[name].unique()) for name in ("cohort", "method"))
+        axes = plots.axes_of(ax, (7.6, 1.7 + 0.85 * len(cohorts)))
+        for row in rows.to_dict("records"):
+            place = methods.index(row["method"])
+            y = cohorts.index(row["cohort"]) + (place - (len(methods) - 1) / 2) * 0.17
+            _draw_ratio(axes, y, row, place)
+        plots.ratios_between(axes, rows[["hazard_ratio_low", "hazard_ratio_high"]])
+        against = rows["against"].iloc[0]
+        plots.name_rows(axes, [f"{name}\nagainst {against}" for name in cohorts], 0.45, 0.55)
+        axes.set_xlabel(f"hazard ratio, {level_text(self.level)} interval (below 1: fewer leave)")
+        title = f"By {self.by.replace('_', ' ')}: churn, naive beside corrected"
+        plots.write_title(axes, title, room=24)
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        plots.legend_above(axes, unique.values(), unique.keys(), ncols=min(len(unique), 4),
+                           handletextpad=0.2)  # fmt: skip
+        return axes
 
     def bootstrap(self, times: int = 200, *, seed: int = 0) -> pd.DataFrame:
         """Return percentile intervals from a cluster bootstrap, beside the analytic intervals.
@@ -344,3 +368,19 @@ class Comparison(Result):
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+MARKS = {
+    "naive": "o", "at_renewals": "v", "time_dependent": "s", "landmark": "^", "target_trial": "D",
+}  # fmt: skip
+
+
+def _draw_ratio(axes: Axes, y: float, row: dict[Any, Any], place: int) -> None:
+    """Draw the hazard ratio of one contrast in the colour and with the marker of its method."""
+    method, naive = row["method"], row["method"] == "naive"
+    colour = plots.GREY if naive else plots.COLOURS[place % len(plots.COLOURS)]
+    ratio, low, high = (row[f"hazard_ratio{part}"] for part in ("", "_low", "_high"))
+    axes.errorbar(ratio, y, xerr=plots.reach(ratio, low, high), fmt=MARKS[method], color=colour,
+                  markersize=6, elinewidth=1.6, label=TITLES[method],
+                  markerfacecolor="white" if naive else colour)  # fmt: skip
+    plots.write_beside(axes, y, f"{ratio:.2f} ({low:.2f} to {high:.2f})")

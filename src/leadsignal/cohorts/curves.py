@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from leadsignal import plots
 from leadsignal.cohorts.contrasts import (
     MIN_ACCOUNTS,
     MIN_AT_RISK,
@@ -33,7 +34,6 @@ from leadsignal.cohorts.contrasts import (
     last_day_with,
 )
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.plots import funnel_picture
 from leadsignal.cohorts.risk_intervals import (
     RiskIntervals,
     follow_in_time,
@@ -158,6 +158,30 @@ def _kaplan_meier(rows: RiskIntervals, cohorts: DatedCohorts, days: Floats) -> F
     return np.asarray(share, dtype=np.float64)
 
 
+def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None = None) -> Axes:
+    """Plot corrected retention with its interval, and thin lines for the usual chart.
+
+    ``curves`` is the result of `curve_frame`. Its first cohort is the reference, without interval.
+    """
+    axes = plots.axes_of(ax, (7.6, 4.6))
+    for place, (name, rows) in enumerate(curves.groupby("cohort", sort=False)):
+        colour = plots.COLOURS[place - 1] if place else plots.GREY
+        style = plots.STYLES[max(place - 1, 0) % len(plots.STYLES)]
+        axes.plot(rows["day"], rows["usual"], color=colour, linewidth=0.9, linestyle=":", alpha=0.8,
+                  label=f"{name}, the usual chart")  # fmt: skip
+        axes.plot(rows["day"], rows["retention"], color=colour, linewidth=2.2, linestyle=style,
+                  label=f"{name}, corrected")  # fmt: skip
+        if place:
+            plots.band(axes, rows["day"], rows["low"], rows["high"], colour, 0.13)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(f"days since {since}", labelpad=2)
+    axes.set_ylabel("still a customer, no notice given")
+    plots.percent_axis(axes.yaxis)
+    plots.write_title(axes, title, wrap=True)
+    axes.legend(frameon=False, fontsize=plots.LABEL, loc="best")
+    return axes
+
+
 AGES = (3, 6, 9, 12, 18, 24, 36)
 """Numbers of months after the start in the grid."""
 DAYS_IN_MONTH = 365.25 / 12
@@ -253,7 +277,7 @@ class SmallGroups(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot observed over expected churns by group size, with control limits (funnel plot)."""
-        return funnel_picture(self._table(), ax)
+        return _funnel(self._table(), plots.axes_of(ax, (7.2, 4.4)))
 
     def __repr__(self) -> str:
         lines = [
@@ -269,6 +293,52 @@ class SmallGroups(Result):
                 f" {g.expected:.1f} expected, better than average with {share_text(g.better)}"
             )
         return "\n".join(lines)
+
+
+def _funnel(groups: pd.DataFrame, axes: Axes) -> Axes:
+    """Plot observed over expected churns by group size, with shrunken rates and control limits.
+
+    The control limits are the 95 % and 99.8 % limits of Poisson counts with the expected mean
+    (Spiegelhalter 2005). ``groups`` has one row per group; suppressed ones are not plotted.
+    """
+    from scipy.special import gammaincinv
+
+    plotted = groups[~groups["suppressed"] & (groups["expected"] > 0)]
+    x, raw, shrunken, low, high = (
+        plotted[name].to_numpy(dtype=float) for name in ("expected", "raw", "rate", "low", "high")
+    )
+    most = 1.25 * float(x.max(initial=0.0)) or 1.25
+    expected = np.linspace(max(0.3, most / 400), most, 400)
+    for share, dashes in ((0.95, "--"), (0.998, ":")):
+        style: dict[str, Any] = {"color": plots.GREY, "linestyle": dashes, "linewidth": 1.1}
+        for side in (0.5 - share / 2, 0.5 + share / 2):
+            label = f"{level_text(share)} of chance" if side < 0.5 else None
+            # Continuous Poisson limits: gamma quantiles interpolate between two counts.
+            limit = gammaincinv(expected + (side > 0.5), side) / expected
+            axes.plot(expected, limit, label=label, **style)
+    axes.axhline(1, color=plots.GREY, linewidth=1)
+    axes.scatter(x, raw, s=42, facecolor="white", edgecolor=plots.COLOURS[1], linewidth=1.5,
+                 marker="o", label="observed / expected", zorder=3)  # fmt: skip
+    axes.errorbar(x, shrunken, yerr=plots.reach(shrunken, low, high), fmt="s", markersize=4.5,
+                  color=plots.COLOURS[0], elinewidth=1.2, label="shrunken", zorder=2)  # fmt: skip
+    _name_outliers(axes, plotted)
+    top = max(2.2, 1.1 * float(raw.max(initial=0.0)), 1.05 * float(high.max(initial=0.0)))
+    axes.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
+    axes.set_xlim(0, most)
+    title = f"Churn of {len(groups)} groups, beside what chance allows"
+    plots.write_title(axes, title, room=24)
+    plots.legend_above(axes, ncols=4, columnspacing=1.2)
+    return axes
+
+
+def _name_outliers(axes: Axes, groups: pd.DataFrame) -> None:
+    """Label the groups whose observed count lies outside the 95 % control limits."""
+    from scipy.stats import poisson
+
+    for g in groups.to_dict("records"):
+        low, high = poisson.ppf([0.025, 0.975], g["expected"])
+        if not low <= g["ended"] <= high:
+            plots.write_at(axes, g["name"], (g["expected"], g["raw"]), (6, 4))
 
 
 def _plain(group: SmallGroup) -> dict[str, Any]:

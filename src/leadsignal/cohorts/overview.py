@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.as_of_context import AsOfContext
@@ -18,14 +19,13 @@ from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_o
 from leadsignal.cohorts.evidence import Evidence, evidence_for_claim, weigh_evidence
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
-from leadsignal.cohorts.plots import overview_picture
 from leadsignal.cohorts.side_by_side import MAX_LEVELS, compare_dated
 from leadsignal.cohorts.verdict import in_digits
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import how_often, p_text
+from leadsignal.formats import how_often, p_phrase, p_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate, holm
@@ -270,7 +270,36 @@ class Overview(Result):
         ModelError
             If no cohort has a hazard ratio.
         """
-        return overview_picture(self._table(), cohorts, ax)
+        if not self.lines:
+            raise ModelError("there is no hazard ratio to draw", "Provide tables with more churns")
+        lines = sorted(self.lines, key=lambda line: line.p_holm)[:cohorts]
+        axes = plots.axes_of(ax, (9.0, 1.5 + 0.42 * len(lines)))
+        at = np.arange(len(lines))
+        ratio, low, high = np.array(
+            [(c.estimate, c.low, c.high) for c in (line.corrected for line in lines)]
+        ).T
+        naive = np.array([np.nan if one.naive is None else one.naive.estimate for one in lines])
+        axes.errorbar(ratio, at, xerr=plots.reach(ratio, low, high), fmt="s", markersize=5.5,
+                      color=plots.COLOURS[0], elinewidth=1.6, label="corrected")  # fmt: skip
+        axes.plot(naive, at - 0.22, "o", color=plots.GREY, markerfacecolor="white", label="naive")
+        for place, line in enumerate(lines):
+            plots.write_beside(axes, place, f"{in_digits(line.corrected)}, {p_phrase(line.p_holm)}")
+        plots.ratios_between(axes, np.concatenate([low, high, naive]))
+        names = [
+            f"{line.by.replace('_', ' ').replace(':', ': ')}\n{line.cohort} against {line.against}"
+            for line in lines
+        ]
+        plots.name_rows(axes, names, above=0.6, fontsize=plots.SMALL)
+        label = "hazard ratio of churn, 95 % interval; p corrected for all (Holm)"
+        if len(lines) < len(self.lines):
+            label += "\nthe cohorts with the lowest p"
+        axes.set_xlabel(label)
+        proven = sum(line.holds for line in self.lines)
+        have = "has" if proven == 1 else "have"
+        title = f"{proven} of {len(self.lines)} cohorts {have} a proven difference in churn"
+        plots.write_title(axes, title, room=24)
+        plots.legend_above(axes, ncols=2)
+        return axes
 
     @property
     def verdict(self) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal import plots
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.churn.events import RED, UNEXPECTED, WARN_BY, ChurnEvents, churn_events
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.duckdb import in_order
-from leadsignal.evaluation.plots import bands_before_churn
 from leadsignal.formats import share_between
 from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash
@@ -257,6 +257,8 @@ def churned_after(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools
 
 
 GREEN = "green"
+BANDS = (GREEN, "yellow", "red")
+"""Bands of a health score, the best first."""
 BAND = "health_band"
 UNSCORED = "no score"
 
@@ -335,12 +337,31 @@ class HealthAudit(Result):
         -------
         Axes
         """
+        order = [*BANDS, *(band for band in self.bands.index if band not in BANDS)]
+        bands = self.bands.reindex([band for band in order if band in self.bands.index])
+        axes = plots.axes_of(ax, (7.2, 1.2 + 0.62 * len(bands)))
+        y, before = np.arange(len(bands)), f"{self.warning_time} days"
+        for shift, column, colour, label in (
+            (-0.19, "early", plots.COLOURS[0], f"{before} before the end was known"),
+            (0.19, "last", plots.GREY, "at the last snapshot"),
+        ):
+            count = bands[column].to_numpy()
+            axes.barh(y + shift, count, height=0.36, color=colour, label=label)
+            for place, value in zip(y + shift, count, strict=True):
+                plots.write_at(axes, f"{value:,}", (value, place), (4, 0), va="center")
+        axes.set_yticks(y, [str(band) for band in bands.index])
+        axes.set_ylim(len(bands) - 0.5, -0.5)
+        plots.whole_numbers(axes.xaxis)
+        axes.margins(x=0.1)
+        axes.set_xlabel("churned accounts")
         early = int(self.bands["early"].get(GREEN, 0))
-        title = (
-            f"{early:,} of {self.churned:,} churned accounts were green {self.warning_time} days"
-            " before"
+        plots.write_title(
+            axes,
+            f"{early:,} of {self.churned:,} churned accounts were green {before} before",
+            room=24,
         )
-        return bands_before_churn(self.bands, self.warning_time, title, ax)
+        plots.legend_above(axes, ncols=2)
+        return axes
 
     def __repr__(self) -> str:
         early, last = (int(self.bands[when].get(GREEN, 0)) for when in ("early", "last"))

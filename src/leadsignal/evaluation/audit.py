@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import ModelError, OptionError
@@ -28,7 +30,6 @@ from leadsignal.evaluation.matched_sets import (
     MatchedSets,
     match_ends,
 )
-from leadsignal.evaluation.plots import audit_curves
 from leadsignal.files.writing import json_fields, json_ready, json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
@@ -157,8 +158,46 @@ class Audit(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the AUC by days before churn, with one line per indicator and families in colour."""
-        named = strongest(self.frame)
-        return audit_curves(self.frame, named, self.curves, self.warning_time, ax)
+        named, curves = strongest(self.frame), self.curves
+        axes = plots.axes_of(ax, (9.2, 5.4))
+        families = dict(zip(named["family"].unique(), cycle(plots.COLOURS), strict=False))
+        ends = []
+        for row in named.to_dict("records"):
+            curve = curves[curves["name"] == row["name"]]
+            colour, style = families[row["family"]], "-" if row["verdict"] == "leading" else "--"
+            axes.plot(curve["lead"], curve["auc"], color=colour, linestyle=style, linewidth=1.7)
+            plots.band(axes, curve["lead"], curve["low"], curve["high"], colour, 0.1)
+            ends.append((float(curve["auc"].iloc[0]), row["name"].replace("_", " "), colour))
+        plots.name_ends(axes, ends, 0.022, (6, 0), fontsize=plots.SMALL)
+        axes.set_xlim(float(curves["lead"].max()), 0)
+        self._write_around(axes, families)
+        return axes
+
+    def _write_around(self, axes: Axes, families: dict[str, str]) -> None:
+        """Write what the lines and colours of the plot mean."""
+        from matplotlib.lines import Line2D
+
+        axes.axhspan(0.47, 0.53, color=plots.GREY, alpha=0.12, linewidth=0)
+        axes.axvline(self.warning_time, color=plots.GREY, linestyle=":", linewidth=1.2)
+        words = f"warning time, {self.warning_time} days"
+        plots.write_at(axes, words, (self.warning_time, 1), (-4, -4), color=plots.GREY,
+                       xycoords=("data", "axes fraction"), ha="right", va="top",
+                       fontsize=plots.SMALL)  # fmt: skip
+        leading, lagging = (len(self.names(verdict)) for verdict in ("leading", "lagging"))
+        plots.write_title(
+            axes,
+            f"{leading} of {len(self.frame)} indicators change {self.warning_time} days before"
+            f" churn, {lagging} only later",
+        )
+        axes.set(
+            xlabel="days before churn was known",
+            ylabel="AUC against matched accounts\n(below 0.5: low values precede churn)",
+        )
+        handles = [Line2D([], [], color=colour, label=name) for name, colour in families.items()]
+        handles.append(Line2D([], [], color="black", linestyle="-", label="leading"))
+        handles.append(Line2D([], [], color="black", linestyle="--", label="lagging"))
+        axes.legend(handles=handles, frameon=False, fontsize=plots.SMALL, ncols=5,
+                    loc="upper center", bbox_to_anchor=(0.5, -0.11))  # fmt: skip
 
     def _head(self) -> list[str]:
         """Return the warnings, and the numbers of compared indicators and churns."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.accounts import known_ends
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
@@ -46,7 +47,6 @@ from leadsignal.evaluation.methods import (
     models_to_fit,
     rules,
 )
-from leadsignal.evaluation.plots import account_history, catch_by_method, head_starts
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import count_of, interval_text, share_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
@@ -249,7 +249,6 @@ class Backtest(Result):
         """Plot the recall of unexpected churns by method, at the warning time."""
         recall = self._table()[[f"{self.headline}{part}" for part in ("", "_low", "_high")]]
         recall = recall.set_axis(["share", "low", "high"], axis=1).rename_axis(None)
-        recall["beats_context"] = [self.beats_context(name) for name in self.methods]
         whom = "unexpected churners" if self.counts["unexpected"] else "churners"
         shares = recall["share"].astype(float).fillna(0)
         best = str(shares.idxmax())
@@ -261,14 +260,28 @@ class Backtest(Result):
             f"{whom} alerted {self.warning_time} days before, {share_text(self.capacity)} of"
             " accounts alerted\n(blue: more than context alone, beyond chance)"
         )
-        return catch_by_method(recall, title, label, ax)
+        return plots.share_bars(recall, [*map(self.beats_context, self.methods)], title, label, ax)
 
     def plot_head_start(self, ax: Axes | None = None) -> Axes:
         """Plot the share of churners alerted at least N days before usage dropped, by method."""
-        known = self.churns[["method", "head_start_days"]].dropna()
-        ahead, method = known["head_start_days"].to_numpy(), known["method"]
-        days = {name: ahead[(method == name).to_numpy()] for name in self.methods}
-        return head_starts(days, self.horizon, ax)
+        axes = plots.axes_of(ax, (7.2, 4.4))
+        days = np.arange(self.horizon + 1)
+        by_method = self.churns.dropna(subset="head_start_days").groupby("method")
+        ahead = dict(iter(by_method["head_start_days"]))
+        for place, name in enumerate(self.methods):
+            if name in ahead:
+                share = [(ahead[name] >= day).mean() for day in np.maximum(days, 1)]
+                axes.plot(days, share, label=name, linewidth=1.8, **plots.line_style(place))
+        axes.set(
+            xlim=(0, self.horizon),
+            xlabel="days alerted before usage dropped (before churn was known, if it did not)",
+            ylabel="share of churners",
+        )
+        axes.set_ylim(bottom=0)
+        plots.percent_axis(axes.yaxis)
+        axes.legend(frameon=False, ncols=2)
+        plots.write_title(axes, "How long before the usage drop churners were alerted")
+        return axes
 
     def plot_account(
         self, account_id: str, method: str = "leading", ax: Axes | None = None
@@ -276,21 +289,32 @@ class Backtest(Result):
         """Plot an account's rank by snapshot, with its alerts, usage drop and churn."""
         if method not in self.methods:
             raise OptionError(f"{method!r} was not run", one_of(self.methods, method))
-        rank = self.alerts.groupby("snapshot_on")[f"{method}_risk"].rank(pct=True)
-        alerts = self.alerts.assign(rank=rank, alerted=self.alerts[f"{method}_alert"])
-        alerts = alerts[alerts["account_id"] == account_id]
-        if not len(alerts):
+        ranks = self.alerts.groupby("snapshot_on")[f"{method}_risk"].rank(pct=True)
+        mine = self.alerts["account_id"] == account_id
+        if not mine.any():
             raise OptionError(
                 f"account {account_id!r} was not evaluated", "Choose one of backtest.alerts"
             )
+        axes = plots.axes_of(ax, (9.2, 2.6))
+        days, rank = self.alerts.loc[mine, "snapshot_on"], ranks[mine]
+        alerted = self.alerts.loc[mine, f"{method}_alert"].to_numpy(dtype=bool)
+        axes.plot(days, rank, color=plots.GREY, linewidth=1.3, zorder=1)
+        axes.scatter(days, rank, s=16, color=plots.GREY, zorder=2)
+        axes.scatter(
+            days[alerted], rank[alerted], s=44, color=plots.COLOURS[1], zorder=3, label="alerted"
+        )
         churn = self.churns[self.churns["account_id"] == account_id]
         churn = churn[churn["method"] == method]
-        dates = [
-            (churn[column].iloc[0], label, style)
-            for column, label, style in DATES
-            if churn[column].notna().any()
-        ]
-        return account_history(account_id, alerts, dates, ax)
+        for column, label, style in DATES:
+            if churn[column].notna().any():
+                axes.axvline(churn[column].iloc[0], color="black", linestyle=style, label=label)
+        axes.set_ylim(0, 1.05)
+        axes.set_ylabel("rank in the list\n(1: the highest risk)")
+        plots.write_title(axes, account_id)
+        axes.legend(
+            frameon=False, fontsize=plots.SMALL, loc="center left", bbox_to_anchor=(1.0, 0.5)
+        )
+        return axes
 
     def __repr__(self) -> str:
         counts = self.counts

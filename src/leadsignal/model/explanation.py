@@ -16,16 +16,7 @@ from sklearn.base import clone
 
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.formats import (
-    COLOURS,
-    GREY,
-    SMALL,
-    axes_of,
-    level_text,
-    of_hundred,
-    share_text,
-    write_title,
-)
+from leadsignal.formats import level_text, of_hundred, share_text
 from leadsignal.indicators.behaviors import BEHAVIORS, METRICS, behavior_columns, metric_columns
 from leadsignal.indicators.processes import PROCESSES, process_columns
 from leadsignal.model.churn_model import ChurnModel
@@ -33,6 +24,7 @@ from leadsignal.model.reasons import known_value, moving_parts, parts_of
 from leadsignal.model.shapley import typical_row
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
+from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, write_title
 from leadsignal.results import MAX_ROWS, Result, rounded, to_html
 from leadsignal.workers import each
 
@@ -335,7 +327,7 @@ class RiskBands(Result):
 
     def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
         """Plot the ``most`` riskiest accounts with their bands."""
-        from leadsignal.formats import COLOURS, SMALL, axes_of, percent_axis, write_title
+        from leadsignal.plots import COLOURS, SMALL, axes_of, percent_axis, write_title
 
         top = self._table().nlargest(most, "risk").iloc[::-1]
         axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))

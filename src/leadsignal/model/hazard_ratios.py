@@ -14,7 +14,7 @@ from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.errors import ModelError, OptionError, meant
 from leadsignal.files.writing import json_rows
-from leadsignal.formats import COLOURS, FAINT, GREY, SMALL, level_in_name, share_text, write_title
+from leadsignal.formats import level_in_name, share_text
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
 from leadsignal.indicators.processes import PROCESSES, process_columns
@@ -32,9 +32,9 @@ from leadsignal.model.cox_design import (
 )
 from leadsignal.model.varying_ratios import by_segment, by_thirds, proportionality_table
 from leadsignal.panel import Panel
+from leadsignal.plots import COLOURS, FAINT, GREY, SMALL, forest, write_title
 from leadsignal.results import MAX_ROWS, Result, html_table
 from leadsignal.survival.cox import CoxFit
-from leadsignal.survival.estimates import forest
 from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets

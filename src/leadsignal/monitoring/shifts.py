@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from leadsignal.formats import COLOURS, FAINT, GREY, SMALL, axes_of, name_rows, write_title
+from leadsignal.plots import COLOURS, FAINT, GREY, SMALL, axes_of, name_rows, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,17 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.accounts import shown_name
 from leadsignal.files.writing import json_ready, plain_row
-from leadsignal.formats import (
-    COLOURS,
-    GREY,
-    LABEL,
-    axes_of,
-    day_text,
-    of_hundred,
-    share_text,
-    write_title,
-)
+from leadsignal.formats import day_text, of_hundred, share_text
 from leadsignal.html_pages import number
+from leadsignal.plots import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
 from leadsignal.report.summary_types import WORDS
 from leadsignal.results import Result

@@ -32,6 +32,7 @@ from leadsignal.ingestion.check_report import DataWarning, affecting, warning_li
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.provenance import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
+from leadsignal.plots import risk_picture
 from leadsignal.results import Result, text_table, to_html
 from leadsignal.scoring.feeds import (
     HELD_OUT,
@@ -45,7 +46,6 @@ from leadsignal.scoring.feeds import (
     with_unknown,
     without_late_days,
 )
-from leadsignal.scoring.plots import risk_picture
 from leadsignal.scoring.reasons import (
     REASONS,
     AccountSteps,

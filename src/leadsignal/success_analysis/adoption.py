@@ -14,25 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.accounts import known_ends
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies_to_rows
 from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.writing import json_rows
-from leadsignal.formats import (
-    COLOURS,
-    FAINT,
-    GREY,
-    LABEL,
-    STYLES,
-    axes_of,
-    percent_axis,
-    share_between,
-    share_text,
-    whole_numbers,
-    write_title,
-)
+from leadsignal.formats import share_between, share_text
 from leadsignal.results import Result
 from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.tables import Tables
@@ -53,8 +42,8 @@ OUTCOME_NAMES = {
     "open": "open: not yet due",
 }
 OUTCOME_COLOURS = {
-    "by_milestone": COLOURS[2], "later": COLOURS[4], "left": COLOURS[1], "overdue": COLOURS[5],
-    "open": FAINT,
+    "by_milestone": plots.COLOURS[2], "later": plots.COLOURS[4], "left": plots.COLOURS[1],
+    "overdue": plots.COLOURS[5], "open": plots.FAINT,
 }  # fmt: skip
 
 
@@ -107,24 +96,23 @@ class Adoption(Result):
         """
         names = list(dict.fromkeys(self.frame["process"]))
         if process is None and len(names) > 1:
-            return _plot_processes(self, names, axes_of(ax, (8, 4.4)))
+            return _plot_processes(self, names, plots.axes_of(ax, (8, 4.4)))
         name = names[0] if process is None else process
         if name not in names:
             raise OptionError(f"there is no process {name!r}", one_of(names, name))
-        axes = axes_of(ax, (8, 4.4))
+        axes = plots.axes_of(ax, (8, 4.4))
         mine = self.frame[self.frame["process"] == name]
-        below = np.zeros(len(mine))
-        for outcome in OUTCOMES:
-            height = mine[outcome].to_numpy(dtype=float)
-            axes.bar(mine["start_quarter"], height, bottom=below, width=0.8, edgecolor="white",
-                     color=OUTCOME_COLOURS[outcome], label=OUTCOME_NAMES[outcome])  # fmt: skip
-            below += height
+        parts = [
+            (OUTCOME_NAMES[one], mine[one].to_numpy(dtype=float), OUTCOME_COLOURS[one])
+            for one in OUTCOMES
+        ]
+        plots.stacked_bars(axes, mine["start_quarter"], parts)
         words = name.replace("_", " ")
-        write_title(axes, f"{words}: what became of each quarter's new accounts")
+        plots.write_title(axes, f"{words}: what became of each quarter's new accounts")
         axes.set(xlabel="quarter of the start", ylabel="accounts")
-        whole_numbers(axes.yaxis)
+        plots.whole_numbers(axes.yaxis)
         axes.tick_params(axis="x", rotation=45)
-        axes.legend(frameon=False, fontsize=LABEL, loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(frameon=False, fontsize=plots.LABEL, loc="upper left", bbox_to_anchor=(1, 1))
         return axes
 
     def __repr__(self) -> str:
@@ -155,19 +143,17 @@ def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
         column = "share_ever" if mine["share_by_milestone"].isna().all() else "share_by_milestone"
         words = f"{name.replace('_', ' ')}, {'so far' if column == 'share_ever' else 'in time'}"
         said.append(f"{words} {share_text(total[column][name])}")
-        axes.plot(
-            quarters, mine[column], color=COLOURS[place % len(COLOURS)], marker="o", label=words,
-            linestyle=STYLES[place // len(COLOURS) % len(STYLES)], linewidth=1.8,
-        )  # fmt: skip
-    percent_axis(axes.yaxis)
+        axes.plot(quarters, mine[column], marker="o", label=words, linewidth=1.8,
+                  **plots.line_style(place))  # fmt: skip
+    plots.percent_axis(axes.yaxis)
     axes.set_ylim(0, 1)
     axes.tick_params(axis="x", rotation=45)
     axes.set(
         xlabel=f"quarter of the start, with {MIN_DRAWN} accounts or more",
         ylabel="accounts that adopted the process",
     )
-    write_title(axes, "Adopted: " + "; ".join(said[:2]))
-    axes.legend(frameon=False, fontsize=LABEL)
+    plots.write_title(axes, "Adopted: " + "; ".join(said[:2]))
+    axes.legend(frameon=False, fontsize=plots.LABEL)
     return axes
 
 
@@ -195,25 +181,25 @@ class AdoptionCurves(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the share that had adopted by each day, with intervals and milestones."""
-        axes = axes_of(ax, (8, 4.6))
+        axes = plots.axes_of(ax, (8, 4.6))
         for n, group in enumerate(self.half_by):
             curve = self.curves.of(group, ADOPTED)
-            colour = COLOURS[n % len(COLOURS)]
+            colour = plots.COLOURS[n % len(plots.COLOURS)]
             time = np.concatenate(([0.0], curve.time, [curve.last]))
             steps = [np.concatenate(([0.0], part, part[-1:])) for part in
                      (curve.estimate, curve.lower, curve.upper)]  # fmt: skip
-            axes.step(time, steps[0], where="post", color=colour, linestyle=STYLES[n % len(STYLES)],
-                      linewidth=1.8, label=group.replace("_", " "))  # fmt: skip
-            axes.fill_between(time, steps[1], steps[2], step="post", color=colour, alpha=0.15,
-                              linewidth=0)  # fmt: skip
+            style = plots.STYLES[n % len(plots.STYLES)]
+            axes.step(time, steps[0], where="post", color=colour, linestyle=style, linewidth=1.8,
+                      label=group.replace("_", " "))  # fmt: skip
+            plots.band(axes, time, steps[1], steps[2], colour, 0.15, step="post")
             if group in self.milestones:
                 at = self.milestones[group]
                 axes.plot([at], curve.at([at]), marker="D", color=colour, markeredgecolor="white",
                           markersize=9)  # fmt: skip
         axes.set(xlabel="days since the start", ylabel="share that had adopted", ylim=(0, 1),
                  xlim=(0, None))  # fmt: skip
-        write_title(axes, "How long adoption takes; diamonds are milestones")
-        axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        plots.write_title(axes, "How long adoption takes; diamonds are milestones")
+        axes.axhline(0.5, color=plots.GREY, linewidth=0.8, linestyle=":")
         axes.legend(frameon=False)
         return axes
 

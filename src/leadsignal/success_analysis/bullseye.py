@@ -15,8 +15,8 @@ from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import atomic_write, json_fields
-from leadsignal.formats import BLUES, COLOURS, GREY, LABEL, TITLE, axes_of
 from leadsignal.html_pages import Html, join, page, tag
+from leadsignal.plots import BLUES, COLOURS, GREY, LABEL, TITLE, axes_of
 from leadsignal.success_analysis.interview_kit import MAX_ITEMS, markdown, one_line, wrapped
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal import plots
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
@@ -27,7 +28,6 @@ from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import level_text
 from leadsignal.results import Result
-from leadsignal.success_analysis.plots import plot_customer_fit
 from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
 
@@ -109,7 +109,33 @@ class CustomerFit(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot churn and success by value with intervals, best first, and return the Axes."""
-        return plot_customer_fit(self.frame, self.level, ax)
+        rows = self.frame[self.frame["churn"].notna()].reset_index(drop=True)
+        axes = plots.axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))
+        axes.axvline(1, color=plots.GREY, linewidth=1, linestyle="--", zorder=0)
+        colours = {STAYS: plots.COLOURS[2], LEAVES: plots.COLOURS[1]}
+        several = len(set(self.frame["attribute"])) > 1
+        names = []
+        for n, row in enumerate(rows.to_dict("records")):
+            colour = colours.get(row["verdict"], plots.GREY)
+            limits = plots.reach(row["churn"], row["churn_low"], row["churn_high"])
+            axes.errorbar(row["churn"], n - 0.11, xerr=limits, fmt="s", markersize=6, color=colour,
+                          elinewidth=2)  # fmt: skip
+            plots.write_beside(axes, n, row["verdict"], fontsize=plots.LABEL, color=colour)
+            name = f"{row['attribute']}: {row['value']}" if several else row["value"]
+            names.append(plots.literal(name))
+        if "success" in rows and rows["success"].notna().any():
+            limits = plots.reach(*(rows[f"success{part}"] for part in ("", "_low", "_high")))
+            axes.errorbar(
+                rows["success"], np.arange(len(rows)) + 0.16, xerr=limits, fmt="o", markersize=4.5,
+                color=plots.COLOURS[0], elinewidth=1, markerfacecolor="white",
+                label="getting on target (above 1: more often)",
+            )  # fmt: skip
+        axes.plot([], [], "s", color=plots.GREY, label="churn (below 1: fewer leave)")
+        plots.name_rows(axes, names, 0.45, 0.55)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"relative to the average, {level_text(self.level)} interval, shrunken")
+        plots.legend_above(axes, **plots.CLOSE)
+        return axes
 
 
 def _rates(row: dict[str, Any]) -> str:

@@ -10,23 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write, json_fields
-from leadsignal.formats import (
-    COLOURS,
-    GREY,
-    LABEL,
-    SMALL,
-    axes_of,
-    legend_above,
-    name_rows,
-    share_text,
-    whole_numbers,
-    write_title,
-)
+from leadsignal.formats import share_text
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interview_answers import (
     Agreement,
@@ -417,21 +407,22 @@ def plot_agreement(
     answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
     labels = [wrapped(answer.text.replace("_", " ")) for answer in answers]
     tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
-    axes = axes_of(ax, (8.0, 1.6 + tall))
+    axes = plots.axes_of(ax, (8.0, 1.6 + tall))
     y = np.arange(len(answers))
     for kind, colour in KINDS.items():
         places = [n for n, answer in enumerate(answers) if answer.kind == kind]
         counts = [len(answers[n].accounts) for n in places]
-        axes.barh(y[places], counts, color=COLOURS[colour], height=0.62,
+        axes.barh(y[places], counts, color=plots.COLOURS[colour], height=0.62,
                   label=kind.replace("_", " "))  # fmt: skip
     line = agree * interviews
-    axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
+    axes.axvline(line, color=plots.GREY, linestyle="--", linewidth=1.2)
     axes.annotate(share_text(agree), (line, 1), (3, -2), xycoords=("data", "axes fraction"),
-                  textcoords="offset points", color=GREY, fontsize=SMALL, va="top")  # fmt: skip
-    name_rows(axes, labels, 0.4, 0.6, fontsize=LABEL)
+                  textcoords="offset points", color=plots.GREY, fontsize=plots.SMALL,
+                  va="top")  # fmt: skip
+    plots.name_rows(axes, labels, 0.4, 0.6, fontsize=plots.LABEL)
     axes.set_xlim(0, interviews)
-    whole_numbers(axes.xaxis)
+    plots.whole_numbers(axes.xaxis)
     axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
-    write_title(axes, f"What {interviews} interviews say", room=24)
-    legend_above(axes, ncols=4, borderaxespad=0.1)
+    plots.write_title(axes, f"What {interviews} interviews say", room=24)
+    plots.legend_above(axes, ncols=4, borderaxespad=0.1)
     return axes

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.as_of_context import TOGETHER, AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.errors import OptionError
+from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import json_fields, json_rows
-from leadsignal.formats import COLOURS, LABEL, axes_of, p_phrase, share_text, write_title
+from leadsignal.formats import p_phrase, share_text
 from leadsignal.indicators import Indicator
 from leadsignal.results import Result
 from leadsignal.stats.estimates import Share, auc_of, holm
-from leadsignal.success_analysis.plots import plot_gap_differences
 from leadsignal.success_analysis.successful import current_status
 from leadsignal.tables import Tables
 
@@ -101,7 +101,32 @@ class SuccessGaps(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the differences, smallest p-value first, and return the Axes."""
-        return plot_gap_differences(self.apart, len(self), ax)
+        if not len(self.apart):
+            raise ModelError(
+                "there is nothing to draw: too few accounts with a gap, or without",
+                "See the accounts in frame",
+            )
+        rows = self.apart[self.apart["value"] != ""].head(8)
+        gap, reached, y = rows["gap_share"], rows["reached_share"], np.arange(len(rows))
+        axes = plots.axes_of(ax, (8.2, 1.7 + 0.42 * len(rows)))
+        axes.hlines(y, reached, gap, color=plots.FAINT, linewidth=2.5, zorder=1)
+        axes.scatter(gap, y, s=62, color=plots.COLOURS[1], marker="X", zorder=3,
+                     label="success gap")  # fmt: skip
+        axes.scatter(reached, y, s=48, color=plots.COLOURS[0], zorder=3,
+                     label="does the same, on target")  # fmt: skip
+        names = [f"{row['what']}: {row['value']}" for row in rows.to_dict("records")]
+        plots.name_rows(axes, [*map(plots.literal, names)])
+        axes.spines["left"].set_visible(True)
+        labels = axes.get_yticklabels()
+        for place, p in enumerate(rows["p_holm"]):
+            labels[place].set_fontweight("bold" if p < 0.05 else "normal")
+            plots.write_beside(axes, place, p_phrase(min(p, 1.0)))
+        axes.set_xlim(-0.03, 1.03)
+        plots.percent_axis(axes.xaxis)
+        axes.set_xlabel("share of the group (p corrected for all comparisons)")
+        plots.write_title(axes, f"What sets {len(self)} success gaps apart", room=22)
+        plots.legend_above(axes, **plots.CLOSE)
+        return axes
 
 
 def _difference(row: Mapping[str, Any]) -> str:
@@ -333,13 +358,13 @@ class UnattendedAccounts(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of active accounts with each reason."""
-        axes = axes_of(ax, (7, 2.8))
+        axes = plots.axes_of(ax, (7, 2.8))
         counts = dict(reversed(self.counts().items()))
-        bars = axes.barh(list(counts), list(counts.values()), color=COLOURS[1])
+        bars = axes.barh(list(counts), list(counts.values()), color=plots.COLOURS[1])
         shares = [f"{n:,} ({share_text(n / max(self.active, 1))})" for n in counts.values()]
-        axes.bar_label(bars, labels=shares, padding=4, fontsize=LABEL)
+        axes.bar_label(bars, labels=shares, padding=4, fontsize=plots.LABEL)
         axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
-        write_title(axes, f"Unattended accounts, of {self.active:,} active")
+        plots.write_title(axes, f"Unattended accounts, of {self.active:,} active")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         return axes

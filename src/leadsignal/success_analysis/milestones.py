@@ -23,15 +23,8 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies_to_rows
 from leadsignal.errors import OptionError
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import (
-    COLOURS,
-    LABEL,
-    axes_of,
-    day_text,
-    share_text,
-    whole_numbers,
-    write_title,
-)
+from leadsignal.formats import day_text, share_text
+from leadsignal.plots import COLOURS, LABEL, axes_of, whole_numbers, write_title
 from leadsignal.results import Result
 from leadsignal.sources.parts import literals
 from leadsignal.stats.estimates import wilson_limits

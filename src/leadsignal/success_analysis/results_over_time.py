@@ -13,8 +13,9 @@ from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import COLOURS, GREY, LABEL, axes_of, share_text, write_title
+from leadsignal.formats import share_text
 from leadsignal.panel import adoption_episodes
+from leadsignal.plots import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.results import Result
 from leadsignal.stats.estimates import normal_quantile
 from leadsignal.tables import Tables

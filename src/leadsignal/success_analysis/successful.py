@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from leadsignal import plots
 from leadsignal.accounts import known_ends
 from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import share_between
+from leadsignal.formats import month_text, share_between, share_text
 from leadsignal.indicators import Indicator
 from leadsignal.results import Result
 from leadsignal.stats.estimates import Share, mean_of, normal_quantile
-from leadsignal.success_analysis.plots import plot_criterion as draw_criterion
-from leadsignal.success_analysis.plots import plot_later_retention, plot_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 CRITERIA = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
 TENTH = 0.1
+MAX_ROWS = 12
+"""Maximum number of accounts in a plot; the frame has all."""
+AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -190,7 +192,26 @@ class SuccessfulAccounts(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot how far beyond target the chosen accounts are and since when; return the Axes."""
-        return plot_successful(self.frame, self.as_of_date, ax)
+        rows = self.frame.head(MAX_ROWS)
+        axes = plots.axes_of(ax, (8.0, 1.5 + 0.27 * max(len(rows), 3)))
+        y = np.arange(len(rows))
+        axes.axvline(0, color=plots.GREY, linewidth=1)
+        axes.hlines(y, 0, rows["level"], color=plots.FAINT, linewidth=2, zorder=1)
+        axes.scatter(rows["level"], y, s=42, color=plots.COLOURS[0], zorder=3,
+                     label="last year's mean")  # fmt: skip
+        axes.scatter(rows["mean_gap"], y, s=34, facecolor="white", edgecolor=plots.COLOURS[1],
+                     linewidth=1.5, zorder=3, label="last three results")  # fmt: skip
+        for place, row in enumerate(rows.to_dict("records")):
+            plots.write_beside(axes, place, f"since {month_text(row['since'])}, {row['trend']}")
+        plots.name_rows(axes, list(rows["account_id"].map(plots.literal)), 0.4, 0.6)
+        axes.spines["left"].set_visible(True)
+        axes.set_xlabel("beyond target, as a share of it")
+        plots.percent_axis(axes.xaxis)
+        more = f", the first {MAX_ROWS}" if len(self) > MAX_ROWS else ""
+        title = f"{len(self)} most successful accounts, {self.as_of_date}{more}"
+        plots.write_title(axes, title, room=22)
+        plots.legend_above(axes, **plots.CLOSE)
+        return axes
 
     def plot_criterion(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
         """Plot results against satisfaction or usage, one point per account; return the Axes."""
@@ -198,8 +219,35 @@ class SuccessfulAccounts(Result):
         if not found:
             compared = ", ".join(criterion.name for criterion in self.criteria) or "none"
             raise OptionError(f"{name!r} was not compared", f"Compared here: {compared}")
-        one = found[0]
-        return draw_criterion(one.frame, one.name, one.miss, one.miss_all, ax)
+        return _plot_criterion(found[0], plots.axes_of(ax, (7.4, 4.8)))
+
+
+def _plot_criterion(one: SelectionCriterion, axes: Axes) -> Axes:
+    """Plot results against another criterion, and the accounts that each chooses."""
+    frame = one.frame
+    axes.axhline(0, color=plots.GREY, linewidth=1)
+    x = frame["value"].to_numpy(dtype=float)
+    if one.name == "happiest":  # jitter the scores, which are few whole numbers, reproducibly
+        x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
+    chosen, reached, best = frame["chosen"], frame["on_target"], frame["successful"]
+    blue, red, green = plots.COLOURS[:3]
+    parts: dict[str, tuple[Any, dict[str, Any]]] = {
+        "other accounts": (~chosen, {"facecolor": plots.FAINT, "edgecolor": "none", "s": 20}),
+        "chosen, on target": (chosen & reached, {"color": blue, "s": 36}),
+        "chosen, below target": (chosen & ~reached, {"color": red, "marker": "X", "s": 44}),
+        "best by results": (best, {"s": 95, "facecolor": "none", "edgecolor": green,
+                                   "linewidth": 1.4, "zorder": 3}),
+    }  # fmt: skip
+    for label, (which, style) in parts.items():
+        axes.scatter(x[which], frame.loc[which, "mean_gap"], label=label, **{"zorder": 2, **style})
+    axes.set(xlabel=AXIS_NAMES[one.name], ylabel="beyond target, last three results")
+    plots.percent_axis(axes.yaxis)
+    missed = share_between(one.miss.estimate, *one.miss.interval)
+    finding = f"{missed} of the {one.name} miss their target"
+    plots.write_title(axes, f"{finding};\n{share_text(one.miss_all.estimate)} of all {len(frame)}")
+    axes.legend(frameon=False, fontsize=plots.SMALL, ncols=4, loc="upper left", columnspacing=0.9,
+                bbox_to_anchor=(-0.02, -0.13), handletextpad=0.1)  # fmt: skip
+    return axes
 
 
 @checked
@@ -402,7 +450,19 @@ class LaterRetention(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the share of each list that stayed and return the Axes."""
-        return plot_later_retention(self.frame, len(self.dates), self.follow_days, ax)
+        axes = plots.axes_of(ax, (7.0, 2.6))
+        rows, stayed = self.frame, self.frame["stayed"]
+        limits = plots.reach(stayed, rows["low"], rows["high"])
+        axes.errorbar(stayed, np.arange(len(rows)), xerr=limits, fmt="s", markersize=6,
+                      color=plots.COLOURS[0], elinewidth=1.6)  # fmt: skip
+        plots.name_rows(axes, list(rows["list"].map(plots.literal)))
+        plots.percent_axis(axes.xaxis)
+        axes.set_xlabel(f"contract not ended {self.follow_days} days later")
+        plots.write_title(axes, f"Chosen on {len(self.dates)} past dates")
+        for place, row in enumerate(rows.to_dict("records")):
+            text = f"{share_text(row['stayed'])} of {row['chosen']}"
+            plots.write_beside(axes, place, text, fontsize=plots.LABEL)
+        return axes
 
 
 @checked

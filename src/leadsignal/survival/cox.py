@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.formats import COLOURS, axes_of, level_in_name
+from leadsignal.formats import level_in_name
+from leadsignal.plots import COLOURS, axes_of, forest, numbers_at_risk
 from leadsignal.results import Result
 from leadsignal.stats.estimates import normal_quantile, two_sided_p
 from leadsignal.survival.cox_estimate import (
@@ -33,7 +34,7 @@ from leadsignal.survival.cox_estimate import (
     residuals_of,
 )
 from leadsignal.survival.curves import kaplan_meier
-from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of, forest, numbers_at_risk
+from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
 from leadsignal.survival.newton import maximise
 from leadsignal.survival.partial_likelihood import PartialLikelihood

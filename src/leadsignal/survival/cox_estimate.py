@@ -25,17 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
 from leadsignal.formats import level_text
+from leadsignal.plots import StepLine, coefficient_over_time, step_lines
 from leadsignal.results import Result
 from leadsignal.stats.estimates import normal_quantile
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.estimates import (
-    ArrayResult,
-    ChiSquare,
-    StepLine,
-    coefficient_over_time,
-    fields_of,
-    step_lines,
-)
+from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -446,12 +440,27 @@ class ProportionalityTest(Result):
         if name not in self.names:
             raise OptionError(f"no column {name!r}; there are {', '.join(map(repr, self.names))}")
         column = self.names.index(name)
-        residual, coef = self.scaled_schoenfeld[:, column], float(self.coef[column])
-        return coefficient_over_time(self.time, residual, coef, name, ax)
+        order = np.argsort(self.time, kind="stable")
+        time, residual = self.time[order], self.scaled_schoenfeld[order, column]
+        smooth, coef = _running_mean(time, residual), float(self.coef[column])
+        return coefficient_over_time(time, residual, smooth, coef, name, ax)
 
     def __repr__(self) -> str:
         lines = "\n".join(f"  {test!r}" for test in (*self.tests, self.overall))
         return f"Proportional hazards, time as {self.transform}\n{lines}"
+
+
+def _running_mean(time: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return a running mean over neighbouring events: its times, values and margins of error."""
+    width = max(5, len(time) // 5)
+    if len(time) <= width:
+        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+        margin = normal_quantile(0.95) * np.full(len(time), error)
+        return time, np.full(len(time), values.mean()), margin
+    near = np.lib.stride_tricks.sliding_window_view(values, width)
+    middle = np.lib.stride_tricks.sliding_window_view(time, width).mean(axis=1)
+    error = near.std(axis=1, ddof=1) / np.sqrt(width)
+    return middle, near.mean(axis=1), normal_quantile(0.95) * error
 
 
 def proportionality_of(

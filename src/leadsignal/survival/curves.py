@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.plots import StepLine, numbers_at_risk, step_lines
 from leadsignal.stats.estimates import normal_quantile
-from leadsignal.survival.estimates import ArrayResult, StepLine, numbers_at_risk, step_lines
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,

@@ -18,13 +18,9 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
+from leadsignal.plots import auc_over_time, brier_over_time, calibration_plot
 from leadsignal.stats.estimates import ROUNDING, logit_limits, normal_quantile, wilson_limits
-from leadsignal.survival.estimates import (
-    ArrayResult,
-    auc_over_time,
-    brier_over_time,
-    calibration_plot,
-)
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.formats import level_text
+from leadsignal.plots import auc_over_time
 from leadsignal.stats.estimates import logit_limits
-from leadsignal.survival.estimates import ArrayResult, auc_over_time
+from leadsignal.survival.estimates import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,

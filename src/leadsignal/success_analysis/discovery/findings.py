@@ -16,18 +16,10 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PICTURE, PROCESSES
 from leadsignal.files.writing import atomic_write, json_fields
-from leadsignal.formats import (
-    COLOURS,
-    GREY,
-    SMALL,
-    axes_of,
-    name_rows,
-    p_text,
-    share_text,
-    write_beside,
-)
+from leadsignal.formats import p_text, share_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
+from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
 from leadsignal.results import Result, or_dash, text_table
 from leadsignal.stats.estimates import MIN_CONTROLS, Estimate
 from leadsignal.success_analysis.discovery.at_risk import in_order
