@@ -23,18 +23,19 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
-from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.curves import shrink
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.risk_intervals import (
     RiskIntervals,
+    columns_of,
     follow_from_landmark,
     follow_in_time,
     follow_naively,
+    propensity,
 )
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.errors import ModelError
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats import ClusteredEstimate, Estimate
 from leadsignal.survival import logrank
 
 LANDMARK, HORIZON, LONGEST = 90, 730, 1460
@@ -145,7 +146,7 @@ def one_run(world: World, seed: tuple[int, ...], n: int = 400) -> dict[str, Inte
         "landmark": follow_from_landmark(cohorts, LANDMARK),
         "target_trial": clone_and_weight(cohorts, 1, LANDMARK)[0],
     }
-    X = columns_of(cohorts.covariates)[0] if world.confounding else None
+    X = columns_of(cohorts.covariates) if world.confounding else None
     found: dict[str, Interval] = {}
     for name in ("naive", "time_dependent"):
         ratio, _ = hazard_ratio(follow[name], cohorts, 1)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from leadsignal.cohorts import DatedCohorts
 from leadsignal.cohorts.contrasts import hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_in_time
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate, empirical_null
+from leadsignal.stats import ClusteredEstimate, Estimate, empirical_null
 
 Floats = NDArray[np.float64]
 ACCOUNTS, WEEKS, CONTROLS = 800, 104, 10

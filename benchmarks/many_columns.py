@@ -21,7 +21,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.indicators.declare import Fact, Indicator
-from leadsignal.stats.estimates import auc_of
+from leadsignal.stats import auc_of
 
 HORIZON, HELD_OUT, BEHAVIORS, RESAMPLES = 180, 540, 20, 200
 

@@ -47,9 +47,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import cohort_coverage as law
 import leadsignal as ls
 from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
-from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
+from leadsignal.cohorts.risk_intervals import columns_of, follow_from_landmark, follow_in_time
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.config.project import read_project
 from leadsignal.engine.build import SAMPLE_WEIGHT
@@ -62,7 +61,7 @@ from leadsignal.evaluation.alerts import (
 from leadsignal.evaluation.evaluation_rows import MethodEvaluation, calibrate, measure
 from leadsignal.evaluation.methods import Ranked, cut_offs, fitted, models_to_fit, rules
 from leadsignal.panel import Panel
-from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.stats import ClusteredEstimate
 
 Number = tuple[float, float, float, float, float]
 """Value, error, limits of the interval, and the error that sampling adds (NaN: not known)."""
@@ -102,7 +101,7 @@ def sampled(cohorts: DatedCohorts, share: float, rng: np.random.Generator) -> Da
 
 def of_cohorts(cohorts: DatedCohorts, adjusted: bool) -> Iterator[tuple[str, Number]]:
     """Yield the corrected numbers of a comparison."""
-    X = columns_of(cohorts.covariates, cohorts.weight)[0] if adjusted else None
+    X = columns_of(cohorts.covariates, cohorts.weight) if adjusted else None
     rows = follow_in_time(cohorts)
     ratio, _ = hazard_ratio(rows, cohorts, 1, None if X is None else X[rows.account])
     yield "time-dependent log hazard ratio", _number(ratio, cohorts)

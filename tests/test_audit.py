@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedPairs, MatchedSets, match_ends
-from leadsignal.stats.estimates import holm
+from leadsignal.stats import holm
 
 
 @pytest.fixture(scope="module")

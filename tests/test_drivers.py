@@ -12,7 +12,7 @@ import pytest
 
 import leadsignal as ls
 from hand_panels import indicator, lives, panel_of
-from leadsignal.stats.estimates import shrunken_means
+from leadsignal.stats import shrunken_means
 from leadsignal.survival import fit_cox
 
 STATE = indicator("state", "category", "processes")

@@ -18,7 +18,7 @@ from leadsignal.model.learners import (
     penalty_factors,
 )
 from leadsignal.model.trees import Node, Split
-from leadsignal.stats.estimates import auc_of
+from leadsignal.stats import auc_of
 
 ENDS = np.array([30])
 SIGNAL, NOISE = 3, 100

@@ -29,7 +29,7 @@ from leadsignal.monitoring.realised import (
 from leadsignal.monitoring.shifts import find_comparable, find_shifts, levels_of
 from leadsignal.scoring.batch import tables_of_runs
 from leadsignal.scoring.feeds import check_contacts
-from leadsignal.stats.estimates import Share
+from leadsignal.stats import Share
 
 MONDAY = date(2023, 1, 2)
 WORKDAYS = np.tile([9.0, 10, 11, 10, 9, 0, 0], 104)

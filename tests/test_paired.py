@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadsignal.stats.estimates import auc_of, mean_of
+from leadsignal.stats import auc_of, mean_of
 from leadsignal.survival.horizon_risks import dynamic_auc
 
 

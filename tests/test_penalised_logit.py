@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from leadsignal.model.encoding import IndicatorEncoder
-from leadsignal.stats.penalised_logit import SharedRows, penalised_logit
+from leadsignal.stats import SharedRows, penalised_logit
 
 
 @pytest.mark.parametrize("seed", range(6))

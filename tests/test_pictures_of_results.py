@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import leadsignal as ls
 from leadsignal.cohorts.overview import Line
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 
 
 @pytest.fixture(autouse=True)

@@ -508,7 +508,7 @@ def test_columns_of_reasons_and_steps_are_their_text(business_results: Results) 
 def test_a_step_has_the_effect_that_its_text_tells(
     business_analysis: ls.SuccessAnalysis,
 ) -> None:
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
 
     process = business_analysis.processes[0]
     row: dict[str, Any] = {"account_id": "a", "snapshot_on": pd.Timestamp("2024-01-01")}
@@ -532,7 +532,7 @@ def test_a_step_has_the_effect_that_its_text_tells(
 def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     business_results: Results, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
 
     panel, backtest, scores, found = business_results
     effects = {

@@ -289,7 +289,7 @@ def test_what_is_not_for_the_customer_is_left_out(made: ls.Review) -> None:
     from dataclasses import replace
 
     from leadsignal.scoring.reasons import NextStep
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
 
     risk = Risk(0.184, 0.06, 180, 3, 50, ("results: late",), "m1")
     effect = Estimate(0.41, 0.27, 0.61, 0.001)

@@ -34,7 +34,7 @@ from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_panel
 from leadsignal.scoring.feeds import find_feeds
 from leadsignal.scoring.spark_panel import last_horizon_in_spark, silent_feeds
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 from random_tables import random_case
 from small_business import write_small_business
 from spark_session import connect_session, missing, no_connect, small_session

@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.errors import OptionError
-from leadsignal.stats.estimates import wilson_limits
+from leadsignal.stats import wilson_limits
 
 ANALYSIS = ls.SuccessAnalysis.from_toml("""
 [tracking]

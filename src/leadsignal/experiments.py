@@ -17,7 +17,7 @@ from leadsignal.formats import level_text, share_between, share_text
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.feeds import HELD_OUT, chance_of
 from leadsignal.scoring.scores import Scores
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate, Share, normal_quantile
+from leadsignal.stats import ClusteredEstimate, Estimate, Share, normal_quantile
 from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Floats

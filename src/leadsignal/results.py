@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from leadsignal.errors import OptionError, one_of, quoted
 from leadsignal.files.outputs import check_file
@@ -348,8 +348,37 @@ class Result:
         if not force and check_file(place).exists():
             raise OptionError(f"{quoted(str(path))} exists", "Use another name, or force=True")
         with atomic_write(place, force=force) as part:
-            _write(_with_index(self._table()), part, ending)
+            write_rows(_with_index(self._table()), part, ending)
         return place
+
+
+class ArrayResult(Result):
+    """Base class of dataclasses whose arrays, all of one length, are the columns of a table.
+
+    A subclass names these columns in ``COLUMNS``, or overrides `_table`.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+
+    def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in self.COLUMNS})
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as a plain dictionary, ready for JSON."""
+        return fields_of(self, *self.__dict__)
+
+
+def fields_of(result: object, *names: str) -> dict[str, object]:
+    """Return attributes of a result by name, with arrays and tuples as lists."""
+    return {name: _listed(getattr(result, name)) for name in names}
+
+
+def _listed(value: object) -> object:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _with_index(table: pd.DataFrame) -> pd.DataFrame:
@@ -357,7 +386,8 @@ def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index() if table.index.name else table
 
 
-def _write(table: pd.DataFrame, part: Path, ending: str) -> None:
+def write_rows(table: pd.DataFrame, part: Path, ending: str, sheet: str = "Sheet1") -> None:
+    """Write a table as CSV, Parquet, JSON or a workbook, without text that runs as a formula."""
     import pandas as pd
 
     if ending == ".csv":
@@ -368,7 +398,7 @@ def _write(table: pd.DataFrame, part: Path, ending: str) -> None:
         table.to_json(part, orient="records", date_format="iso", indent=1)
     else:
         with pd.ExcelWriter(part, engine="openpyxl") as book:
-            safe_frame(table).to_excel(book, index=False)
+            safe_frame(table).to_excel(book, index=False, sheet_name=sheet)
 
 
 def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None = MAX_ROWS) -> str:

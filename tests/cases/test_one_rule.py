@@ -17,7 +17,7 @@ from leadsignal.config.project import Project
 from leadsignal.config.success import Process, SuccessAnalysis, Tracking
 from leadsignal.config.table_settings import TableSource
 from leadsignal.files.writing import safe_frame
-from leadsignal.stats.estimates import holm
+from leadsignal.stats import holm
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
 CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leadsignal.cohorts import DatedCohorts, compare_dated
-from leadsignal.cohorts.covariates import gap_at_equal_tenure
+from leadsignal.cohorts.caveats import gap_at_equal_tenure
 from leadsignal.cohorts.risk_intervals import follow_in_time
 
 CAUTION = "cohorts differ at the start in "

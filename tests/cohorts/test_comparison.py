@@ -20,7 +20,7 @@ from leadsignal.cohorts.curves import shrink
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import safe_frame
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate, holm
+from leadsignal.stats import ClusteredEstimate, Estimate, holm
 
 mpl.use("Agg")
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from leadsignal.cohorts.contrasts import groups_of, hazard_ratio
-from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_from_landmark
+from leadsignal.cohorts.risk_intervals import RiskIntervals, columns_of, follow_from_landmark
 from leadsignal.cohorts.side_by_side import _balanced
 from leadsignal.cohorts.trial import clone_and_weight
-from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.stats import ClusteredEstimate
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def estimate(cohorts: DatedCohorts, X: np.ndarray, kind: str) -> ClusteredEstima
 
 @pytest.mark.parametrize("kind", ["landmark", "trial", "trial, adjusted", "ratio, adjusted"])
 def test_influence_is_the_derivative_by_the_weight(weighted: DatedCohorts, kind: str) -> None:
-    X = columns_of(weighted.covariates, weighted.weight)[0]
+    X = columns_of(weighted.covariates, weighted.weight)
     whole = estimate(weighted, X, kind)
     for account in (0, 3, 50, 51, 52, 60, 200):
         moved = []
@@ -60,7 +59,7 @@ def test_influence_is_the_derivative_by_the_weight(weighted: DatedCohorts, kind:
 
 
 def test_weights_are_taken_as_known_with_all_customers(weighted: DatedCohorts) -> None:
-    X = columns_of(weighted.covariates, weighted.weight)[0]
+    X = columns_of(weighted.covariates, weighted.weight)
     everyone = replace(weighted, weight=None)
     for cohorts, known in ((weighted, False), (everyone, True)):
         rows = _balanced(follow_from_landmark(cohorts, 90), cohorts, X, 1)

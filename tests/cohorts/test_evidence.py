@@ -15,8 +15,7 @@ from leadsignal.cohorts import Evidence, Rung, dated_cohorts, weigh_evidence
 from leadsignal.cohorts.curves import expected_ends, shrink
 from leadsignal.cohorts.risk_intervals import in_quarters
 from leadsignal.scoring.scores import proven_effects
-from leadsignal.stats import empirical_null
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate, empirical_null
 
 PROCESS = "weekly_reconciliation"
 

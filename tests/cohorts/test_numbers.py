@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 import leadsignal as ls
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats import ClusteredEstimate, Estimate
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 8, 200])

@@ -12,7 +12,7 @@ import pytest
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
 from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.wording import naive_beside
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 
 RATIOS = (0.15, 0.5, 0.8, 0.97, 1.0, 1.03, 1.3, 2.0, 6.0)
 WIDTHS = (0.02, 0.4)

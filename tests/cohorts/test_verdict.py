@@ -14,7 +14,7 @@ from leadsignal.cohorts.curves import retention_grid, shrink
 from leadsignal.cohorts.overview import compare_segments
 from leadsignal.cohorts.verdict import WIDTH, main_contrasts, ratio_lines
 from leadsignal.errors import ModelError
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 
 RATIOS = (0.15, 0.5, 0.97, 1.0, 1.03, 1.3, 6.0)
 WIDTHS = (0.02, 0.4)

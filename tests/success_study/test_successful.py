@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.as_of_context import results_over_time, standings
-from leadsignal.stats.estimates import Share
+from leadsignal.stats import Share
 from leadsignal.success_analysis.successful import best, spearman
 
 

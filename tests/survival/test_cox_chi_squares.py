@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2
 
 from leadsignal.survival import fit_cox
-from leadsignal.survival.estimates import ChiSquare
+from leadsignal.survival.contrasts import ChiSquare
 
 from .slow_cox import evaluate, risk_sets, slow_cox
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats.estimates import ClusteredEstimate, auc_of, logit_limits, mean_of
+from leadsignal.stats import ClusteredEstimate, auc_of, logit_limits, mean_of
 from leadsignal.survival import (
     Estimates,
     aalen_johansen,

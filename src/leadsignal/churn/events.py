@@ -20,7 +20,7 @@ from leadsignal.errors import OptionError
 from leadsignal.formats import share_between
 from leadsignal.panel import Panel
 from leadsignal.results import Result, text_table, to_html
-from leadsignal.stats.estimates import mean_of
+from leadsignal.stats import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ class Retention(Result):
         return {**settings, "rows": rows}
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the retention of accounts and of revenue by period, over all cohorts.
+        """Draw the retention of accounts and of revenue by period, with gaps where it is unknown.
 
         Parameters
         ----------
@@ -93,7 +93,29 @@ class Retention(Result):
         -------
         Axes
         """
-        return retention_picture(self.total(), self.every, self.unit, ax, self._span)
+        total = self.total()
+        axes = plots.axes_of(ax, (8.4, 4.4))
+        known = [name for name in MEASURES if total[name].notna().any()]
+        at = np.arange(len(total))
+        axes.axhline(1, color=plots.GREY, linewidth=1, linestyle=":", zorder=0)
+        ends = []
+        for number, name in enumerate(known):
+            values = total[name].to_numpy(dtype=float)
+            colour, style = plots.COLOURS[number], plots.STYLES[number]
+            axes.plot(at, values, color=colour, linestyle=style, marker="o", markersize=3.5)
+            last = np.flatnonzero(~np.isnan(values))[-1]
+            what = f"{self.unit}s" if name == "logo" else MEASURES[name]
+            text = f"{what} {share_text(values[last], 1)}"
+            ends.append((float(values[last]), text, colour))
+        step = -(-len(total) // MAX_TICKS)
+        shown = at[::-1][::step][::-1]
+        axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
+        plots.percent_axis(axes.yaxis)
+        axes.set(ylabel=f"kept over the {self._span}", xlabel=self.every)
+        plots.write_title(axes, _title(total, known, self.every, self.unit))
+        low, high = axes.get_ylim()
+        plots.name_ends(axes, ends, 0.05 * (high - low), (4, 0))
+        return axes
 
     @property
     def _span(self) -> str:
@@ -324,38 +346,6 @@ def _with_shares(sums: pd.DataFrame) -> pd.DataFrame:
 MEASURES = {"net": "net revenue", "logo": "accounts", "gross": "gross revenue"}
 MAX_TICKS = 12
 """Maximum number of periods labelled on the axis."""
-
-
-def retention_picture(
-    total: pd.DataFrame, every: str, unit: str, ax: Axes | None = None, span: str | None = None
-) -> Axes:
-    """Draw the retention of accounts and of revenue by period, with gaps where it is unknown.
-
-    ``total`` has one row per period, as returned by `Retention.total`; ``span`` is the time that
-    each row covers, by default the period.
-    """
-    axes = plots.axes_of(ax, (8.4, 4.4))
-    known = [name for name in MEASURES if total[name].notna().any()]
-    at = np.arange(len(total))
-    axes.axhline(1, color=plots.GREY, linewidth=1, linestyle=":", zorder=0)
-    ends = []
-    for number, name in enumerate(known):
-        values = total[name].to_numpy(dtype=float)
-        colour, style = plots.COLOURS[number], plots.STYLES[number]
-        axes.plot(at, values, color=colour, linestyle=style, marker="o", markersize=3.5)
-        last = np.flatnonzero(~np.isnan(values))[-1]
-        what = f"{unit}s" if name == "logo" else MEASURES[name]
-        text = f"{what} {share_text(values[last], 1)}"
-        ends.append((float(values[last]), text, colour))
-    step = -(-len(total) // MAX_TICKS)
-    shown = at[::-1][::step][::-1]
-    axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
-    plots.percent_axis(axes.yaxis)
-    axes.set(ylabel=f"kept over the {span or every}", xlabel=every)
-    plots.write_title(axes, _title(total, known, every, unit))
-    low, high = axes.get_ylim()
-    plots.name_ends(axes, ends, 0.05 * (high - low), (4, 0))
-    return axes
 
 
 def _label(period: object) -> str:

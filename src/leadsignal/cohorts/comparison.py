@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -40,41 +40,11 @@ from leadsignal.files.writing import json_fields
 from leadsignal.formats import count_of, level_text, unbroken
 from leadsignal.ingestion.check_report import DataWarning, warning_lines
 from leadsignal.results import Result, html_table, to_html
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def bootstrapped(
-    cohorts: DatedCohorts,
-    contrasts: Sequence[Contrast],
-    recompute: Callable[[DatedCohorts], tuple[Contrast, ...]],
-    times: int,
-    seed: int,
-    level: float,
-) -> pd.DataFrame:
-    """Return percentile intervals of the contrasts from ``times`` cluster resamples."""
-    rng = np.random.default_rng(seed)
-    resampled: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
-    for sample in _resamples(cohorts, times, rng):
-        try:
-            again = recompute(sample)
-        except ModelError:  # a sample without one of the cohorts has no contrast
-            continue
-        for c in again:
-            if c.hazard_ratio is not None:
-                days = np.nan if c.rmst_days is None else c.rmst_days.estimate
-                resampled.setdefault(_key(c), []).append((c.hazard_ratio.estimate, days))
-    rows = []
-    for c in contrasts:
-        values = np.array(resampled.get(_key(c), [(np.nan, np.nan)]))
-        for place, name in enumerate(("hazard_ratio", "rmst_days")):
-            number = getattr(c, name)
-            if number is not None:
-                rows.append(_beside(c, name, number, values[:, place], level))
-    return pd.DataFrame(rows)
 
 
 def _key(contrast: Contrast) -> tuple[str, str, bool]:
@@ -357,7 +327,25 @@ class Comparison(Result):
         DataFrame
             One row per contrast and quantity.
         """
-        return bootstrapped(self.dated, self.contrasts, self.recompute, times, seed, self.level)
+        rng = np.random.default_rng(seed)
+        resampled: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
+        for sample in _resamples(self.dated, times, rng):
+            try:
+                again = self.recompute(sample)
+            except ModelError:  # a sample without one of the cohorts has no contrast
+                continue
+            for c in again:
+                if c.hazard_ratio is not None:
+                    days = np.nan if c.rmst_days is None else c.rmst_days.estimate
+                    resampled.setdefault(_key(c), []).append((c.hazard_ratio.estimate, days))
+        rows = []
+        for c in self.contrasts:
+            values = np.array(resampled.get(_key(c), [(np.nan, np.nan)]))
+            for place, name in enumerate(("hazard_ratio", "rmst_days")):
+                number = getattr(c, name)
+                if number is not None:
+                    rows.append(_beside(c, name, number, values[:, place], self.level))
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         lines = [*warning_lines(self.warnings), self._head, "", self.verdict, ""]

@@ -17,11 +17,10 @@ from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
 from leadsignal.files.writing import json_fields
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.survival.contrasts import probability_at, restricted_mean
+from leadsignal.stats import ClusteredEstimate, Estimate
+from leadsignal.survival.contrasts import Estimates, probability_at, restricted_mean
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.curves import Curves, aalen_johansen
-from leadsignal.survival.estimates import Estimates
 from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 MIN_ACCOUNTS = 5
@@ -208,13 +207,16 @@ def find_contrast(
     return None
 
 
+def preferred(contrasts: Sequence[Contrast], method: str, cohort: str) -> Contrast | None:
+    """Return the contrast of a method, adjusted if possible; None if there is none."""
+    adjusted = find_contrast(contrasts, method, cohort, adjusted=True)
+    return adjusted or find_contrast(contrasts, method, cohort)
+
+
 def best_of(contrasts: Sequence[Contrast], cohort: str) -> Contrast | None:
     """Return the contrast by the first available method of `CORRECTED`, adjusted if possible."""
-    for method in CORRECTED:
-        for adjusted in (True, False):
-            if found := find_contrast(contrasts, method, cohort, adjusted=adjusted):
-                return found
-    return None
+    found = (preferred(contrasts, method, cohort) for method in CORRECTED)
+    return next((one for one in found if one is not None), None)
 
 
 def cohorts_of(contrasts: Sequence[Contrast]) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.errors import ModelError
 from leadsignal.formats import level_text, share_text
 from leadsignal.results import Result
-from leadsignal.stats.estimates import Estimate, shrunken_rates
+from leadsignal.stats import Estimate, shrunken_rates
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier, nelson_aalen
 from leadsignal.survival.inputs import ArrayValidator, Floats

@@ -16,9 +16,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.formats import count_of
 from leadsignal.results import Result
-from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, ranges
 
 CAUSES = 2
 """The highest code of a cause: 0 still a customer, 1 churn, 2 another end."""
@@ -43,8 +42,7 @@ def rows_of(codes: Ints, size: int, picked: Ints) -> tuple[Ints, Ints]:
     order = np.argsort(codes, kind="stable")
     first = np.searchsorted(codes[order], np.arange(size + 1))
     count = (first[1:] - first[:-1])[picked]
-    before = np.repeat(np.cumsum(count) - count, count)
-    return order[np.repeat(first[picked], count) + np.arange(count.sum()) - before], count
+    return order[ranges(first[picked], count)[1]], count
 
 
 def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
@@ -90,9 +88,8 @@ def checked_accounts(
 
 def _causes(validator: ArrayValidator, cause: ArrayLike) -> Ints:
     causes = validator.causes("cause", cause)
-    _refuse_rows(
-        validator, causes > CAUSES, "cause is none of 0 (here), 1 (churn), 2 (another end)"
-    )
+    wrong = "cause is none of 0 (here), 1 (churn), 2 (another end)"
+    validator.no_rows_where(causes > CAUSES, wrong)
     return causes
 
 
@@ -104,13 +101,17 @@ def checked_changes(
     validator = ArrayValidator(call, len(np.asarray(account)))
     position, states = validator.causes("account", account), validator.causes("state", state)
     days = validator.numbers("day", day, finite=False)
-    _refuse_rows(validator, np.isnan(days), "day is NaN")
-    _refuse_rows(validator, position >= accounts, f"account is not a position among {accounts:,}")
-    _refuse_rows(
-        validator, states >= len(levels), f"state is not a position in levels {tuple(levels)}"
-    )
+    validator.no_rows_where(np.isnan(days), "day is NaN")
+    beyond = f"account is not a position among {accounts:,}"
+    validator.no_rows_where(position >= accounts, beyond)
+    _refuse_states(validator, states, levels)
     validator.close()
     return position, days, states
+
+
+def _refuse_states(validator: ArrayValidator, states: Ints, levels: Sequence[str]) -> None:
+    unknown = f"state is not a position in levels {tuple(levels)}"
+    validator.no_rows_where(states >= len(levels), unknown)
 
 
 def checked_rows(
@@ -127,13 +128,11 @@ def checked_rows(
     before their last row, and invalid values.
     """
     call = "DatedCohorts.from_rows"
-    validator = ArrayValidator(call, length_of(call, "account", account))
+    validator = ArrayValidator.of(call, "account", account)
     labels = validator.labels("account", account)
     stops, starts = validator.times(stop, start)
     causes, states = _causes(validator, cause), validator.causes("state", state)
-    _refuse_rows(
-        validator, states >= len(levels), f"state is not a position in levels {tuple(levels)}"
-    )
+    _refuse_states(validator, states, levels)
     validator.close()
     if labels is None or starts is None:
         raise OptionError(f"{call} needs account and start", "Give both, one value a row")
@@ -177,12 +176,6 @@ MAX_NAMED = 5
 """Maximum number of accounts named in a message per kind of fault."""
 
 
-def _refuse_rows(validator: ArrayValidator, wrong: Bools, what: str) -> None:
-    if count := int(np.count_nonzero(wrong)):
-        rows = count_of(count, "row")
-        validator.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
-
-
 DAYS_A_MONTH = 365.25 / 12
 
 
@@ -214,8 +207,7 @@ class ContractTerms:
         first = np.maximum(1.0, np.ceil(lag / length))
         last = np.ceil((end - day + lag) / length) - 1
         count = np.maximum(last - first + 1, 0).astype(np.int64)
-        row = np.repeat(np.arange(len(day)), count)
-        number = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        row, number = ranges(first, count)
         return ContractTerms(account[row], day[row] + number * length[row] - lag, months[row])
 
 
@@ -346,7 +338,8 @@ class DatedCohorts(Result):
         ids = np.asarray(accounts)
         entries, stops, causes = checked_accounts(ids, entry, stop, cause)
         rows = stretches_between(entries, stops, *checked_changes(levels, len(ids), changes))
-        return cls._of(name, levels, ids, entries, stops, causes, rows, cluster, more)
+        fields = {"entry": entries, "stop": stops, "cause": causes, **more}
+        return cls._of(ids, rows, cluster, name=name, levels=tuple(levels), **fields)
 
     @classmethod
     def from_rows(
@@ -405,25 +398,18 @@ class DatedCohorts(Result):
         """
         ids, ends, rows = checked_rows(levels, account, start, stop, cause, state)
         entry, last = _spans(len(ids), rows.account, rows.start, rows.stop)
-        return cls._of(name, levels, ids, entry, last, ends, rows, cluster, more)
+        fields = {"entry": entry, "stop": last, "cause": ends, **more}
+        return cls._of(ids, rows, cluster, name=name, levels=tuple(levels), **fields)
 
     @classmethod
     def _of(
-        cls,
-        name: str,
-        levels: Sequence[str],
-        ids: NDArray[Any],
-        entry: Floats,
-        stop: Floats,
-        cause: Ints,
-        rows: StateIntervals,
-        cluster: ArrayLike | None,
-        more: Mapping[str, Any],
+        cls, ids: NDArray[Any], rows: StateIntervals, cluster: ArrayLike | None, **fields: Any
     ) -> DatedCohorts:
+        """Return cohorts of these rows; ``fields`` are the fields that do not follow from them."""
         validator = ArrayValidator("DatedCohorts", len(ids))
-        if (weight := more.get("weight")) is not None:
-            more = {**more, "weight": validator.numbers("weight", weight)}
-            if (more["weight"] <= 0).any():
+        if fields.get("weight") is not None:
+            fields["weight"] = validator.numbers("weight", fields["weight"])
+            if (fields["weight"] <= 0).any():
                 validator.refuse("weight is not above 0; it is how many accounts one represents")
         clusters = validator.labels("accounts", ids)
         if cluster is not None:
@@ -431,8 +417,8 @@ class DatedCohorts(Result):
         validator.close()
         codes = np.arange(len(ids)) if clusters is None else clusters.codes
         cohorts = cls(
-            name, tuple(levels), ids, codes, entry, stop, cause, rows.account,
-            rows.start, rows.stop, rows.state, **more,
+            accounts=ids, cluster=codes, row_account=rows.account, row_start=rows.start,
+            row_stop=rows.stop, row_state=rows.state, **fields,
         )  # fmt: skip
         return cohorts.with_levels_present()
 

@@ -13,7 +13,6 @@ import pandas as pd
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.contrasts import hazard_ratio
-from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.from_tables import (
     cohorts_from_changes,
@@ -22,13 +21,18 @@ from leadsignal.cohorts.from_tables import (
     lasting_controls,
 )
 from leadsignal.cohorts.named_comparisons import Changes, changes_of
-from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
+from leadsignal.cohorts.risk_intervals import (
+    RiskIntervals,
+    columns_of,
+    follow_in_time,
+    within_quarters,
+)
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import json_fields
 from leadsignal.results import Result
-from leadsignal.stats.estimates import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
+from leadsignal.stats import MIN_CONTROLS, ClusteredEstimate, Estimate, empirical_null
 from leadsignal.survival.inputs import Floats, Ints
 from leadsignal.tables import Tables
 
@@ -511,7 +515,7 @@ def _columns(cohorts: DatedCohorts, adjust: Names, rows: RiskIntervals) -> Float
             f"Choose from {', '.join(cohorts.covariates) or 'none'}",
         )
     values = {name: cohorts.covariates[name] for name in adjust}
-    return columns_of(values, cohorts.weight)[0][rows.account] if values else None
+    return columns_of(values, cohorts.weight)[rows.account] if values else None
 
 
 def _early_and_late(

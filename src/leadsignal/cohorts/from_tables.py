@@ -210,32 +210,17 @@ def _flags(tables: Tables) -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Lives:
-    """All accounts: days of start and of known end, cause, customer, and baseline covariates."""
-
-    ids: NDArray[np.str_]
-    started: Floats
-    over: Floats
-    cause: Ints
-    customer: NDArray[np.str_]
-    covariates: dict[str, NDArray[Any]]
-
-
-def _lives(context: AsOfContext) -> _Lives:
-    """Return the lifetimes of all accounts."""
+def _lives(context: AsOfContext) -> Accounts:
+    """Return all accounts from their start to their known end (NaN: none is known)."""
     frame = context.accounts
     ends = known_ends(context.tables, frame)
     over = _days(ends["known_on"])
     customer = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
-    return _Lives(
-        frame["account_id"].to_numpy(dtype=object).astype(str),
-        _days(frame["started_on"]),
-        over,
-        np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END)),
-        customer.to_numpy(dtype=object).astype(str),
-        _covariates(context.tables, frame),
-    )
+    cause = np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END))
+    columns = (frame["account_id"], customer)
+    ids, cluster = (one.to_numpy(dtype=object).astype(str) for one in columns)
+    started, covariates = _days(frame["started_on"]), _covariates(context.tables, frame)
+    return Accounts(ids, cluster, started, started, over, cause, covariates, None)
 
 
 def _accounts(
@@ -243,7 +228,7 @@ def _accounts(
 ) -> tuple[Accounts, list[str]]:
     tables = context.tables
     lives = context.once(("lives",), lambda: _lives(context))
-    ids, started, over, cause = lives.ids, lives.started, lives.over, lives.cause
+    ids, started, over, cause = lives.ids, lives.started, lives.stop, lives.cause
     as_of = float(day_number(tables.as_of_date))
     stop = np.fmin(over, as_of)
     first = started.copy()  # the first day on which the account is observed
@@ -265,7 +250,7 @@ def _accounts(
         )
     known &= stop > first
     at_risk = Accounts(
-        ids[known], lives.customer[known], started[known],
+        ids[known], lives.cluster[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
         {name: values[known] for name, values in lives.covariates.items()},
         None if tables.sample is None else tables.sample.weight_of(ids[known]),

@@ -28,7 +28,7 @@ from leadsignal.files.writing import json_fields
 from leadsignal.formats import how_often, p_phrase, p_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.results import Result, to_html
-from leadsignal.stats.estimates import Estimate, holm
+from leadsignal.stats import Estimate, holm
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Rows at risk for each method: which account, from when to when, in which group.
+"""Rows at risk for each method, with their covariates and weights.
 
 ``naive`` assigns an account's whole time to the cohort in which it ends up; ``time_dependent``
 splits it at the event; ``landmark`` takes the accounts at risk on day L by their state on it;
@@ -22,11 +22,13 @@ and 94.8 % (trial), and otherwise 92.0 and 93.3 %.
 
 The log weight of a row depends on the linear predictors η (accounts × k) of its account, and these
 on q parameters. `WeightSlopes` has the derivatives by η, `WeightModel` those of η.
+
+
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +37,7 @@ from numpy.typing import NDArray
 
 from leadsignal.cohorts.dated import DAYS_A_MONTH, ContractTerms, DatedCohorts, rows_of
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival.inputs import Bools, Floats, Ints, sums_by_code
+from leadsignal.survival.inputs import Bools, Floats, Ints, ranges, sums_by_code
 
 METHODS = ("naive", "time_dependent", "landmark", "target_trial", "at_renewals")
 
@@ -151,10 +153,7 @@ def in_quarters(
     edges = _quarter_days(float(since.min()), float(until.max()))
     first = np.searchsorted(edges, since, side="right") - 1
     last = np.searchsorted(edges, until, side="left") - 1
-    count = np.maximum(last - first + 1, 1)
-    row = np.repeat(np.arange(len(account)), count)
-    before = np.repeat(np.cumsum(count) - count, count)
-    place = np.repeat(first, count) + np.arange(len(row)) - before
+    row, place = ranges(first, np.maximum(last - first + 1, 1))
     mine = zero[account[row]]
     begins = np.maximum(start[row], edges[place] - mine)
     ends = np.minimum(stop[row], edges[place + 1] - mine)
@@ -429,3 +428,117 @@ def hazard_influence(
     counted = happened[:, None] & (until[:, None] <= moments)
     found: Floats = own[:, None] * (counted * inverse[at][:, None] - risk[:, None] * expected)
     return found
+
+
+KNOTS = 5
+"""Number of spline knots."""
+RIDGE = 1e-3
+"""Penalty on the coefficients of a propensity."""
+MIN_ACCOUNTS = 10
+"""Values with fewer accounts are pooled."""
+
+
+def columns_of(covariates: Mapping[str, NDArray[Any]], weight: Floats | None = None) -> Floats:
+    """Return a matrix (n × p) of all covariates.
+
+    With sampling weights (n), knots are placed at the quantiles of all accounts.
+    """
+    blocks = [
+        _spline(values, weight) if values.dtype.kind in "fiu" else _indicators(values)
+        for values in covariates.values()
+    ]
+    return np.hstack(blocks) if blocks else np.zeros((0, 0))
+
+
+def _spline(values: NDArray[Any], weight: Floats | None) -> Floats:
+    """Return a restricted cubic spline (Harrell 2015, §2.4.5), with a column for missing values."""
+    x = values.astype(np.float64)
+    known = np.isfinite(x)
+    if len(np.unique(x[known])) < 2 * KNOTS:
+        return _indicators(np.where(known, values.astype(str), ""))
+    middle, spread = np.median(x[known]), x[known].std()
+    z = np.where(known, (x - middle) / spread, 0.0)
+    shares, own = np.linspace(0.05, 0.95, KNOTS), None if weight is None else weight[known]
+    knots = np.unique(_quantiles(z[known], shares, own))
+    columns = [z]
+    if len(knots) > 2:
+        last, before = knots[-1], knots[-2]
+        for knot in knots[:-2]:
+            tail = _cube(z - before) * (last - knot) - _cube(z - last) * (before - knot)
+            columns.append((_cube(z - knot) - tail / (last - before)) / (last - knots[0]) ** 2)
+    if known.sum() <= len(x) - MIN_ACCOUNTS:
+        columns.append((~known).astype(np.float64))
+    return np.column_stack(columns)
+
+
+def _quantiles(values: Floats, shares: Floats, weight: Floats | None) -> Floats:
+    if weight is None:
+        return np.asarray(np.quantile(values, shares), dtype=np.float64)
+    order = np.argsort(values)
+    middles = np.cumsum(weight[order]) - weight[order] / 2
+    return np.asarray(np.interp(shares * weight.sum(), middles, values[order]), dtype=np.float64)
+
+
+def _cube(x: Floats) -> Floats:
+    return np.maximum(x, 0.0) ** 3
+
+
+def _indicators(values: NDArray[Any]) -> Floats:
+    import pandas as pd
+
+    # Number the texts before sorting them, which is slow for many texts.
+    code, found = pd.factorize(values, use_na_sentinel=False)
+    text = np.array(["" if v is None or v != v else str(v) for v in found.tolist()])
+    names, place = np.unique(text, return_inverse=True)
+    codes = place[code]
+    counts = np.bincount(codes, minlength=len(names))
+    often = np.flatnonzero(counts >= MIN_ACCOUNTS)
+    base = often[np.argmax(counts[often])] if len(often) else -1
+    listed = [code for code in often.tolist() if code != base]
+    if (rest := counts[counts < MIN_ACCOUNTS].sum()) > 0 and rest >= MIN_ACCOUNTS:
+        codes = np.where(np.isin(codes, often), codes, len(names))
+        listed.append(len(names))
+    columns: Floats = (codes[:, None] == np.array(listed, dtype=int)).astype(np.float64)
+    return columns
+
+
+def propensity(
+    X: Floats, treated: NDArray[np.bool_], ridge: float = RIDGE, weight: Floats | None = None
+) -> Floats:
+    """Return P(treated | X) by logistic regression with a small ridge penalty (n).
+
+    Fitted by Newton's method; the ridge keeps coefficients finite if a column separates the
+    groups. ``weight`` (n) is the number of accounts that each row represents.
+    """
+    own = np.ones(len(X)) if weight is None else weight
+    design = np.column_stack((np.ones(len(X)), X))
+    beta, penalty = np.zeros(design.shape[1]), np.full(design.shape[1], ridge)
+    penalty[0] = 0.0
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+        information = (design * (own * p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(information, design.T @ (own * (treated - p)) - penalty * beta)
+        beta += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+
+
+def slopes_of_propensity(
+    X: Floats, treated: NDArray[np.bool_], p: Floats, weight: Floats, account: Ints
+) -> WeightSlopes:
+    """Return how weights 1/p and 1/(1 − p) of rows depend on the propensity model.
+
+    ``X`` (accounts × p) has the covariates of all accounts; ``treated``, ``p``, ``weight`` and
+    ``account`` (n) belong to the rows that the model was fitted to.
+    """
+    design = np.column_stack((np.ones(len(X)), X))
+    rows = design[account]
+    information = (rows * (weight * p * (1 - p))[:, None]).T @ rows
+    scores = np.zeros_like(design)
+    np.add.at(scores, account, rows * (weight * (treated - p))[:, None])
+    information += RIDGE * np.eye(len(information))
+    influence = np.linalg.solve(information, scores.T).T.astype(np.float64, copy=False)
+    model = WeightModel(influence, 1, lambda by: design.T @ by[:, 0])
+    zero = np.zeros(len(account))
+    return WeightSlopes(zero.astype(np.intp), np.where(treated, p - 1, p), zero, model)

@@ -26,7 +26,6 @@ from leadsignal.cohorts.contrasts import (
     median_day,
     rate,
 )
-from leadsignal.cohorts.covariates import columns_of, propensity, slopes_of_propensity
 from leadsignal.cohorts.curves import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG
@@ -35,16 +34,19 @@ from leadsignal.cohorts.risk_intervals import (
     RiskIntervals,
     chosen_covariates,
     chosen_methods,
+    columns_of,
     compared_in_time,
     follow_from_landmark,
     follow_from_renewals,
     follow_in_time,
     follow_naively,
+    propensity,
+    slopes_of_propensity,
     with_states_of,
 )
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate, without_rounding
+from leadsignal.stats import ClusteredEstimate, Estimate, without_rounding
 from leadsignal.survival.contrasts import logrank
 from leadsignal.survival.inputs import Floats
 
@@ -135,7 +137,7 @@ def compare_dated(
     """
     chosen = chosen_methods(cohorts, methods)
     values, later = chosen_covariates(cohorts, tuple(adjust), tuple(mediators), chosen)
-    X = columns_of(values, cohorts.weight)[0] if adjust else None
+    X = columns_of(values, cohorts.weight) if adjust else None
     day = cohorts.landmark if landmark is None else landmark
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
@@ -252,7 +254,7 @@ def _at_landmark(design: Design) -> list[Floats]:
     """Return the states of the mediators on the day of the landmark, as columns (n × p)."""
     dated = [design.cohorts.dated_covariates[name] for name in design.mediators]
     states = [one.state_at(design.landmark) for one in dated]
-    return [columns_of({"state": state.astype(str)})[0] for state in states]
+    return [columns_of({"state": state.astype(str)}) for state in states]
 
 
 def _balanced(rows: RiskIntervals, cohorts: DatedCohorts, X: Floats, k: int) -> RiskIntervals:

@@ -196,15 +196,12 @@ class Weighting:
 
     ``by_day`` (n) is F(L) of each account in the trial. ``effective`` is the effective number of
     accounts after L in each arm (not by L, by L), ``highest`` the highest weight divided by the
-    mean weight there. ``accounts`` counts the accounts in the trial, ``events`` the events by day
-    L.
+    mean weight there.
     """
 
     by_day: Floats
     effective: tuple[float, float]
     highest: tuple[float, float]
-    accounts: int
-    events: int
 
 
 def clone_and_weight(
@@ -237,11 +234,12 @@ def clone_and_weight(
         )
     )
     until = np.minimum(event, stop)  # the clone has no event before this day
+    start = np.full(len(seen), float(day))
     parts = [
         _waiting(seen, until, stop, cause, day, cuts, weights.without, 0),
-        _after_without(seen, event, stop, cause, day, weights.after),
+        _rest(seen, (event > day) & (stop > day), start, stop, cause, weights.after, 0),
         _waiting(seen, until, stop, cause, day, cuts, weights.waiting, level),
-        _with_event(seen, event, stop, cause, weights.started, level),
+        _rest(seen, event < stop, event, stop, cause, weights.started, level),
     ]
     account, start, end, ended, group, weight = (
         np.concatenate(column) for column in list(zip(*parts, strict=True))[:6]
@@ -252,7 +250,7 @@ def clone_and_weight(
     )  # fmt: skip
     after = clones.where(clones.stop > day)
     after = after.weighted(after.weight * cohorts.weights[after.account])
-    weighting = _diagnosed(after, level, weights.by_day, event)
+    weighting = _diagnosed(after, level, weights.by_day)
     return clones.where(clones.weight > 0), weighting
 
 
@@ -401,32 +399,18 @@ def _waiting(
     return seen[account], begin[piece], end, ended, groups, weight[account, piece], piece
 
 
-def _after_without(
-    seen: Ints, event: Floats, stop: Floats, cause: Ints, day: float, weight: Floats
+def _rest(
+    seen: Ints, mine: Bools, start: Floats, stop: Floats, cause: Ints, weight: Floats, group: int
 ) -> Part:
-    """Return rows after L of clones without an event by then."""
-    mine = np.flatnonzero((event > day) & (stop > day))
-    start = np.full(len(mine), float(day))
-    zero = np.zeros(len(mine), dtype=np.intp)
-    return seen[mine], start, stop[mine], cause[mine], zero, weight[mine], zero
+    """Return the rows of some clones from a day on until they end."""
+    zero = np.zeros(int(mine.sum()), dtype=np.intp)
+    return seen[mine], start[mine], stop[mine], cause[mine], zero + group, weight[mine], zero
 
 
-def _with_event(
-    seen: Ints, event: Floats, stop: Floats, cause: Ints, weight: Floats, group: int
-) -> Part:
-    """Return rows of clones from their event on, if it occurs by L."""
-    mine = np.flatnonzero(event < stop)
-    groups, zero = np.full(len(mine), group), np.zeros(len(mine), dtype=np.intp)
-    return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine], zero
-
-
-def _diagnosed(after: RiskIntervals, level: int, by_day: Floats, event: Floats) -> Weighting:
+def _diagnosed(after: RiskIntervals, level: int, by_day: Floats) -> Weighting:
     effective, highest = [], []
     for group in (0, level):
         weight = after.weight[after.group == group]
         effective.append(float(weight.sum() ** 2 / (weight @ weight)))
         highest.append(float(weight.max() / weight.mean()))
-    return Weighting(
-        by_day, (effective[0], effective[1]), (highest[0], highest[1]), len(by_day),
-        int(np.isfinite(event).sum()),
-    )  # fmt: skip
+    return Weighting(by_day, (effective[0], effective[1]), (highest[0], highest[1]))

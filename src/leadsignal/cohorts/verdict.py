@@ -15,14 +15,21 @@ from leadsignal.cohorts.contrasts import (
     best_of,
     cohorts_of,
     find_contrast,
+    preferred,
 )
 from leadsignal.cohorts.curves import YEARS, SmallGroup, SmallGroups, curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import CLAIM_LAG, Evidence, Rung
-from leadsignal.cohorts.wording import aligned, bias_of_naive, opposite_of, share_there
+from leadsignal.cohorts.wording import (
+    aligned,
+    bias_of_naive,
+    how_compared,
+    opposite_of,
+    share_there,
+)
 from leadsignal.errors import ModelError
 from leadsignal.formats import how_often, how_often_between, share_text
-from leadsignal.stats.estimates import Estimate
+from leadsignal.stats import Estimate
 
 MAX_ROWS = 4
 """Maximum number of contrasts shown with the verdict; the details list all of them."""
@@ -105,8 +112,7 @@ def _of_one(
     checks = next((one for one in evidence if one.cohort == cohort), None)
     if reason := _disagreement(contrasts, best, ratio, checks):
         return f"No direction is claimed of {pair}: {reason}"
-    how = ", compared at renewals" if best.method == "at_renewals" else ""
-    how += f", adjusted for {', '.join(best.adjusted_for)}" if best.adjusted_for else ""
+    how = how_compared(best)
     if ratio.excludes(1.0):
         text = f"{pair}{how}: accounts leave {often(ratio)}"
         text += "" if checks is None else SUPPORT[checks.rung]
@@ -180,7 +186,9 @@ def main_contrasts(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     """
     cohorts = cohorts_of(contrasts)
     if len(cohorts) == 1:
-        return _by_methods(contrasts, cohorts[0], ("naive", *CORRECTED))[:MAX_ROWS]
+        by_method = [find_contrast(contrasts, "naive", cohorts[0])]
+        by_method += [preferred(contrasts, method, cohorts[0]) for method in CORRECTED]
+        return tuple(one for one in by_method if one is not None)[:MAX_ROWS]
     if len(cohorts) == 2:
         return tuple(
             one
@@ -191,19 +199,6 @@ def main_contrasts(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     quoted = [best for cohort in cohorts if (best := best_of(contrasts, cohort)) is not None]
     first = sorted(quoted, key=lambda c: 1.0 if c.hazard_ratio is None else c.hazard_ratio.p)
     return tuple(one for one in quoted if one in first[:MAX_ROWS])
-
-
-def _by_methods(
-    contrasts: Sequence[Contrast], cohort: str, methods: Sequence[str]
-) -> tuple[Contrast, ...]:
-    found = []
-    for method in methods:
-        adjusted = find_contrast(contrasts, method, cohort, adjusted=True)
-        one = adjusted if adjusted and method != "naive" else find_contrast(
-            contrasts, method, cohort
-        )  # fmt: skip
-        found += [one] if one is not None else []
-    return tuple(found)
 
 
 def method_words(contrast: Contrast, landmark: int) -> str:

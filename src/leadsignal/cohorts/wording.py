@@ -22,9 +22,10 @@ from leadsignal.cohorts.contrasts import (
 )
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import COMPARISON
-from leadsignal.files.writing import atomic_write, safe_frame, safe_text
+from leadsignal.files.writing import atomic_write, safe_text
 from leadsignal.formats import share_text
-from leadsignal.stats.estimates import Estimate
+from leadsignal.results import write_rows
+from leadsignal.stats import Estimate
 
 QUANTITIES = ("hazard ratio", "difference in mean days", "ratio of mean days", "immortal-time bias")
 """Headings of the numbers of a contrast."""
@@ -45,9 +46,8 @@ def explanation_of(contrasts: Sequence[Contrast]) -> str:
 
 
 def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> str:
-    how = ", compared at renewals" if best.method == "at_renewals" else ""
-    how += f", adjusted for {', '.join(best.adjusted_for)}" if best.adjusted_for else ""
-    text = f"{best.cohort} against {best.against}: churn at {ratio} times the rate{how}"
+    text = f"{best.cohort} against {best.against}: churn at {ratio} times the rate"
+    text += how_compared(best)
     other = opposite_of(contrasts, best, ratio)
     text += f"{_finding(ratio, other)}."
     naive = find_contrast(contrasts, "naive", best.cohort)
@@ -60,6 +60,13 @@ def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -
     if other or raw is None or raw.hazard_ratio is None or raw.shrinkage_of != "hazard ratio":
         return text
     return f"{text} {naive_beside(naive.hazard_ratio, raw.hazard_ratio, raw.shrinkage)}".rstrip()
+
+
+def how_compared(contrast: Contrast) -> str:
+    """Return how cohorts were compared, as a part of a sentence: at renewals, adjusted, or both."""
+    how = ", compared at renewals" if contrast.method == "at_renewals" else ""
+    adjusted = ", ".join(contrast.adjusted_for)
+    return f"{how}, adjusted for {adjusted}" if adjusted else how
 
 
 def opposite_of(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> Contrast | None:
@@ -244,26 +251,19 @@ def _row(contrast: Contrast) -> dict[str, Any]:
     return row
 
 
-def _cells(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
-    rows = []
-    for c in contrasts:
-        cells = [f"fewer than {MIN_ACCOUNTS}", *[""] * len(QUANTITIES)]
-        if not c.suppressed:
-            cells = [f"{c.accounts[0]:,} / {c.accounts[1]:,}", *numbers_of(c)]
-        # Text pasted into a spreadsheet can run as a formula, just as text in a file can.
-        names = map(safe_text, (c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for)))
-        rows.append((*names, *cells))
-    return rows
-
-
 def markdown_of(
     contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str], above: Sequence[str] = ()
 ) -> str:
     """Return lines ``above``, the contrasts as a Markdown table, the verdict and the cautions."""
     lines = [part for line in above for part in (_escaped(line), "")]
     lines += [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    for row in _cells(contrasts):
-        lines.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
+    for c in contrasts:
+        # Text pasted into a spreadsheet can run as a formula, just as text in a file can.
+        names = map(safe_text, (c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for)))
+        cells = [f"fewer than {MIN_ACCOUNTS}", *[""] * len(QUANTITIES)]
+        if not c.suppressed:
+            cells = [f"{c.accounts[0]:,} / {c.accounts[1]:,}", *numbers_of(c)]
+        lines.append(f"| {' | '.join(map(_escaped, (*names, *cells)))} |")
     notes = [f"- {_escaped(caution)}" for caution in cautions]
     paragraphs = [_escaped(line) for line in verdict.splitlines()]
     return "\n".join([*lines, "", *paragraphs, "", *notes]) + "\n"
@@ -287,13 +287,10 @@ def write_table(
     if ending == ".xlsx":
         _require_openpyxl()
     with atomic_write(place, COMPARISON, force=force) as part:
-        if ending == ".csv":
-            safe_frame(frame).to_csv(part, index=False, lineterminator="\n")
-        elif ending == ".xlsx":
-            with pd.ExcelWriter(part, engine="openpyxl") as book:
-                safe_frame(frame).to_excel(book, index=False, sheet_name="cohorts")
-        else:
+        if ending == ".md":
             part.write_text(markdown, encoding="utf-8")
+        else:
+            write_rows(frame, part, ending, "cohorts")
     return place
 
 

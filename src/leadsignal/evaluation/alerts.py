@@ -20,7 +20,7 @@ from leadsignal.engine.duckdb import in_order
 from leadsignal.formats import share_between
 from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash
-from leadsignal.stats.estimates import mean_of
+from leadsignal.stats import mean_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

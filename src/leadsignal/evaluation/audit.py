@@ -36,7 +36,7 @@ from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash, text_table
-from leadsignal.stats.estimates import holm, normal_quantile, without_rounding
+from leadsignal.stats import holm, normal_quantile, without_rounding
 from leadsignal.workers import Progress
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from leadsignal.evaluation.alerts import (
 )
 from leadsignal.evaluation.methods import Ranked
 from leadsignal.panel import Panel
-from leadsignal.stats.estimates import RowEstimate, auc_of, mean_of
+from leadsignal.stats import RowEstimate, auc_of, mean_of
 from leadsignal.survival.horizon_risks import Calibration, brier, calibration, dynamic_auc
 from leadsignal.survival.ranking import concordance
 

@@ -23,7 +23,7 @@ from leadsignal.files.writing import json_rows
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
-from leadsignal.stats.estimates import mean_of, normal_quantile
+from leadsignal.stats import mean_of, normal_quantile
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
 

@@ -33,7 +33,7 @@ from leadsignal.evaluation.alerts import on_grid
 from leadsignal.evaluation.methods import risks_in_parts, thinned
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.panel import Panel
-from leadsignal.stats.estimates import normal_quantile
+from leadsignal.stats import normal_quantile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -21,7 +21,7 @@ from leadsignal.model.learners import estimator_name
 from leadsignal.model.provenance import Recipe
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
-from leadsignal.stats.estimates import mean_of
+from leadsignal.stats import mean_of
 from leadsignal.workers import Progress, each
 
 Floats = NDArray[np.float64]

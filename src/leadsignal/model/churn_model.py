@@ -335,7 +335,7 @@ class ChurnModel(EstimatorBase):
                 " churned within them; an AUC needs rows that did and rows that did not",
                 "Give a panel with a longer history",
             )
-        from leadsignal.stats.estimates import auc_of  # loads SciPy
+        from leadsignal.stats import auc_of  # loads SciPy
 
         return auc_of(churned, self.predict(rows).risk).estimate
 

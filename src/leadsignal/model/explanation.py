@@ -24,7 +24,7 @@ from leadsignal.model.reasons import known_value, moving_parts, parts_of
 from leadsignal.model.shapley import typical_row
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
-from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, write_title
+from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, percent_axis, write_title
 from leadsignal.results import MAX_ROWS, Result, rounded, to_html
 from leadsignal.workers import each
 
@@ -327,8 +327,6 @@ class RiskBands(Result):
 
     def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
         """Plot the ``most`` riskiest accounts with their bands."""
-        from leadsignal.plots import COLOURS, SMALL, axes_of, percent_axis, write_title
-
         top = self._table().nlargest(most, "risk").iloc[::-1]
         axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))
         at = np.arange(len(top))
@@ -359,7 +357,7 @@ def risk_bands(
     together). ``panel`` must be the one the model was fitted on. Raises OptionError for fewer than
     10 resamples, a level outside (0, 1), or a panel that is a sample of rows.
     """
-    from leadsignal.stats.estimates import normal_quantile
+    from leadsignal.stats import normal_quantile
 
     panel.refuse_sample("a risk band")
     if resamples < MIN_RESAMPLES or not 0 < level < 1:

@@ -24,7 +24,7 @@ from leadsignal.model.trees import Binned, Growth, grown_trees
 from leadsignal.workers import one_thread
 
 if TYPE_CHECKING:
-    from leadsignal.stats.penalised_logit import LogitFit, SharedRows
+    from leadsignal.stats import LogitFit, SharedRows
 
     Ints = NDArray[np.int64]
 
@@ -236,7 +236,7 @@ class LinearColumns:
 
     def fit_shared(self, rows: Floats, owner: NDArray[np.int64]) -> SharedRows:
         """Fit the scales; return a constant, timing columns, and indicators shared by owner."""
-        from leadsignal.stats.penalised_logit import SharedRows
+        from leadsignal.stats import SharedRows
 
         own = np.column_stack([np.ones(len(rows)), self._when(rows)])
         _, first, among = np.unique(owner, return_index=True, return_inverse=True)
@@ -307,7 +307,7 @@ class Logistic:
 
     def fit(self, training: TrainingData) -> Logistic:
         """Fit the hazard of a step."""
-        from leadsignal.stats.penalised_logit import penalised_logit
+        from leadsignal.stats import penalised_logit
 
         self.columns = training.prepared.columns
         with one_thread():

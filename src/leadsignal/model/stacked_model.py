@@ -350,7 +350,7 @@ def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
     Across steps, many pairs would be easy to rank by the step alone: few accounts end in the first
     months after a snapshot at which no notice had been given.
     """
-    from leadsignal.stats.estimates import auc_of  # loads SciPy
+    from leadsignal.stats import auc_of  # loads SciPy
 
     steps = [training.start == begin for begin in np.unique(training.start)]
     both = [rows for rows in steps if 0 < training.ended[rows].sum() < rows.sum()]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from leadsignal.errors import ModelError
 from leadsignal.formats import level_in_name
 from leadsignal.model.cox_design import NO_VALUE, Column, Design, with_careful_errors
-from leadsignal.stats.estimates import holm, normal_quantile, shrunken_means, two_sided_p
+from leadsignal.stats import holm, normal_quantile, shrunken_means, two_sided_p
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Floats
 

@@ -48,7 +48,7 @@ from leadsignal.results import Result, to_html
 from leadsignal.scoring.feeds import HELD_OUT, check_contacts
 from leadsignal.scoring.record import FindingKind as Kind
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
-from leadsignal.stats.estimates import normal_quantile
+from leadsignal.stats import normal_quantile
 from leadsignal.tables import Tables
 from leadsignal.workers import log_warnings
 

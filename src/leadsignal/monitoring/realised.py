@@ -17,7 +17,7 @@ from leadsignal.evaluation.evaluation_rows import by_quarter
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import share_between, share_text
 from leadsignal.scoring.feeds import HELD_OUT
-from leadsignal.stats.estimates import Share, mean_of
+from leadsignal.stats import Share, mean_of
 from leadsignal.survival.horizon_risks import calibration
 from leadsignal.tables import Tables
 

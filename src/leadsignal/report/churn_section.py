@@ -34,7 +34,7 @@ from leadsignal.report.summary_types import (
     share_text,
     span,
 )
-from leadsignal.stats.estimates import p_value
+from leadsignal.stats import p_value
 
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
     (("unexpected_accounts",), "unexpected", "bad"),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from leadsignal.config.success import Process
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.scores import Scores
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
     from leadsignal.tables import Tables
 
 WINDOW = 90

@@ -19,7 +19,7 @@ from leadsignal.report.summary_types import Summary, by_name, indicator_text
 from leadsignal.scoring.call_list import on_list
 from leadsignal.scoring.feeds import HELD_OUT
 from leadsignal.scoring.reasons import LAG, reason_texts
-from leadsignal.stats.estimates import Share
+from leadsignal.stats import Share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from leadsignal.config.success import Process
     from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
 
 
 REASONS = 3

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from leadsignal.config.success import SuccessAnalysis
     from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
     from leadsignal.tables import Tables
 
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from leadsignal.config.project import Behaviors, Project
     from leadsignal.config.success import Process
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.stats.estimates import Estimate
+    from leadsignal.stats import Estimate
 
 
 ROWS_AT_ONCE = 50_000

@@ -19,10 +19,10 @@ from leadsignal import plots
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
-from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.curves import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.cohorts.risk_intervals import columns_of
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.writing import json_fields
@@ -337,7 +337,7 @@ def _of_attribute(
 def _relative(cohorts: DatedCohorts, adjust: tuple[str, ...], level: float) -> SmallGroups:
     """Return the shrunken ratio of observed to expected events by level of the attribute."""
     n = len(cohorts.levels)
-    X = columns_of({name: cohorts.covariates[name] for name in adjust})[0] if adjust else None
+    X = columns_of({name: cohorts.covariates[name] for name in adjust}) if adjust else None
     ended = np.bincount(cohorts.row_state, cohorts.row_cause == CHURN, n).astype(int)
     counts = [len(np.unique(cohorts.row_account[cohorts.row_state == k])) for k in range(n)]
     expected = expected_ends(cohorts, X)

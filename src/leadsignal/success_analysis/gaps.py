@@ -19,7 +19,7 @@ from leadsignal.files.writing import json_fields, json_rows
 from leadsignal.formats import p_phrase, share_text
 from leadsignal.indicators import Indicator
 from leadsignal.results import Result
-from leadsignal.stats.estimates import Share, auc_of, holm
+from leadsignal.stats import Share, auc_of, holm
 from leadsignal.success_analysis.successful import current_status
 from leadsignal.tables import Tables
 

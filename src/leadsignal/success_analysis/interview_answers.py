@@ -22,7 +22,7 @@ from leadsignal.config.toml_files import a_day, a_duration, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError, near
 from leadsignal.files.writing import json_fields, json_ready
 from leadsignal.results import Result
-from leadsignal.stats.estimates import Share
+from leadsignal.stats import Share
 from leadsignal.success_analysis.interview_kit import (
     BEGIN,
     MAX_ITEMS,

@@ -27,7 +27,7 @@ from leadsignal.formats import day_text, share_text
 from leadsignal.plots import COLOURS, LABEL, axes_of, whole_numbers, write_title
 from leadsignal.results import Result
 from leadsignal.sources.parts import literals
-from leadsignal.stats.estimates import wilson_limits
+from leadsignal.stats import wilson_limits
 from leadsignal.tables import Tables, queried
 
 if TYPE_CHECKING:

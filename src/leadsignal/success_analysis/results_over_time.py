@@ -17,7 +17,7 @@ from leadsignal.formats import share_text
 from leadsignal.panel import adoption_episodes
 from leadsignal.plots import COLOURS, GREY, LABEL, axes_of, write_title
 from leadsignal.results import Result
-from leadsignal.stats.estimates import normal_quantile
+from leadsignal.stats import normal_quantile
 from leadsignal.tables import Tables
 from leadsignal.targets import own_results
 

@@ -20,7 +20,7 @@ from leadsignal.files.writing import json_fields
 from leadsignal.formats import month_text, share_between, share_text
 from leadsignal.indicators import Indicator
 from leadsignal.results import Result
-from leadsignal.stats.estimates import Share, mean_of, normal_quantile
+from leadsignal.stats import Share, mean_of, normal_quantile
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -1,3 +1,6 @@
+from .contrasts import ChiSquare as ChiSquare
+from .contrasts import Contrast as Contrast
+from .contrasts import Estimates as Estimates
 from .contrasts import LogRank as LogRank
 from .contrasts import logrank as logrank
 from .contrasts import probability_at as probability_at
@@ -19,9 +22,6 @@ from .curves import aalen_johansen as aalen_johansen
 from .curves import kaplan_meier as kaplan_meier
 from .curves import nelson_aalen as nelson_aalen
 from .curves import simon_makuch as simon_makuch
-from .estimates import ChiSquare as ChiSquare
-from .estimates import Contrast as Contrast
-from .estimates import Estimates as Estimates
 from .horizon_risks import BrierScore as BrierScore
 from .horizon_risks import Calibration as Calibration
 from .horizon_risks import DynamicAuc as DynamicAuc

@@ -1,8 +1,7 @@
 """Cox regression on start/stop rows: fit, tests, summary, and checks with lifelines.
 
-The likelihood is in ``partial_likelihood``, its maximisation in ``newton``, residuals in
-``residuals``, the baseline and predictions in ``baseline``, the proportional hazards test in
-``proportionality``, and the comparison with lifelines in ``with_lifelines``.
+The likelihood is in ``partial_likelihood``, its maximisation in ``newton``, and what follows from
+the estimate in ``cox_estimate``: baseline, residuals, and the test of proportional hazards.
 """
 
 from __future__ import annotations
@@ -20,22 +19,12 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.formats import level_in_name
 from leadsignal.plots import COLOURS, axes_of, forest, numbers_at_risk
-from leadsignal.results import Result
-from leadsignal.stats.estimates import normal_quantile, two_sided_p
-from leadsignal.survival.cox_estimate import (
-    Baseline,
-    CoxEstimate,
-    CoxRows,
-    ProportionalityTest,
-    Residuals,
-    baseline_of,
-    exp_of,
-    proportionality_of,
-    residuals_of,
-)
+from leadsignal.results import ArrayResult, Result, fields_of
+from leadsignal.stats import normal_quantile, two_sided_p
+from leadsignal.survival.contrasts import ChiSquare
+from leadsignal.survival.cox_estimate import CoxEstimate, CoxRows, exp_of
 from leadsignal.survival.curves import kaplan_meier
-from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
-from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, one_label
 from leadsignal.survival.newton import maximise
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
@@ -196,7 +185,7 @@ def plot_kaplan_meier(
     """
     from lifelines import KaplanMeierFitter
 
-    validator = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
+    validator = ArrayValidator.of("plot_kaplan_meier", "stop", stop)
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
     case_weights = validator.weights(weights)
     groups = validator.labels("group", group) or one_label(validator.rows)
@@ -267,7 +256,7 @@ def fit_aft(
     """
     import lifelines
 
-    validator = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
+    validator = ArrayValidator.of("fit_aft", "stop", stop)
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
     case_weights = validator.weights(weights)
     if not validator.faults and (stops <= 0).any():
@@ -370,20 +359,6 @@ class CoxFit(CoxEstimate, Result):
         validator.close()
         return values @ self.coef
 
-    def baseline(self) -> Baseline:
-        """Return the baseline hazard of each stratum, and predictions from it."""
-        return baseline_of(self)
-
-    def residuals(self) -> Residuals:
-        """Return martingale, Schoenfeld and score residuals."""
-        return residuals_of(self)
-
-    def test_proportionality(
-        self, transform: str = "km", terms: Sequence[object] | None = None
-    ) -> ProportionalityTest:
-        """Test proportional hazards by column (or by term), and globally."""
-        return proportionality_of(self, transform, terms)
-
     def cross_check(self) -> CrossCheck:
         """Fit the same rows with ``lifelines.CoxTimeVaryingFitter``, and compare."""
         return cross_check(self)
@@ -485,8 +460,7 @@ def fit_cox(
     >>> round(float(fit.coef[0]), 4), round(fit.loglik, 4)
     (-0.9406, -2.87)
     """
-    rows = length_of("fit_cox", "stop", stop)
-    validator = ArrayValidator("fit_cox", rows)
+    validator = ArrayValidator.of("fit_cox", "stop", stop)
     stops, starts = validator.times(stop, start)
     events = validator.flags("event", event)
     case_weights = validator.weights(weights)
@@ -505,7 +479,7 @@ def fit_cox(
     with one_thread():
         sets = RiskSets.of(stops, events, starts, stratum)
         likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron", ridges)
-        labels = one_label(rows) if stratum is None else stratum
+        labels = one_label(validator.rows) if stratum is None else stratum
         checked = CoxRows(
             matrix, starts, stops, events, case_weights, offsets, labels, clusters, likelihood
         )

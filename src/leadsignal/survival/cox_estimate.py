@@ -26,17 +26,17 @@ from numpy.typing import ArrayLike, NDArray
 from leadsignal.errors import OptionError
 from leadsignal.formats import level_text
 from leadsignal.plots import StepLine, coefficient_over_time, step_lines
-from leadsignal.results import Result
-from leadsignal.stats.estimates import normal_quantile
+from leadsignal.results import ArrayResult, Result, fields_of
+from leadsignal.stats import normal_quantile
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.estimates import ArrayResult, ChiSquare, fields_of
+from leadsignal.survival.contrasts import ChiSquare
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
     Floats,
     Ints,
     Labels,
-    length_of,
+    ranges,
     snapped,
     sums_by_code,
 )
@@ -117,6 +117,82 @@ class CoxEstimate:
     def terms(self) -> GroupTerms | RiskSetTerms:
         """Risk-set sums at ``coef``, used for residuals and the baseline."""
         return self.rows.likelihood.terms(self.coef)
+
+    def baseline(self) -> Baseline:
+        """Return the baseline hazard of each stratum, and predictions from it."""
+        likelihood, terms, sets = self.rows.likelihood, self.terms, self.rows.likelihood.sets
+        centre = np.zeros(len(self.coef)) if likelihood.centre is None else likelihood.centre
+        reference = likelihood.event_X.mean(axis=0)
+        # The steps are at the centre of the covariates; shift them to the reference.
+        move = float(reference @ self.coef)
+        cov = self.cov if self.robust_cov is None else self.robust_cov
+        return Baseline(
+            self.names, self.coef, cov, self.rows.strata.names, sets.first, sets.time,
+            reference=centre + reference, log_hazard=terms.log_step + move,
+            log_variance=terms.log_square + 2 * move, mean=terms.step_mean - reference,
+        )  # fmt: skip
+
+    def residuals(self) -> Residuals:
+        """Return martingale, Schoenfeld and score residuals."""
+        likelihood, terms = self.rows.likelihood, self.terms
+        sets = likelihood.sets
+        weights = self.rows.weights
+        expected = likelihood.hazards(terms)
+        martingale: Floats = self.rows.event - np.divide(
+            expected, weights, out=np.zeros_like(expected), where=weights > 0
+        )
+        score = np.empty((self.n_rows, len(self.coef)))
+        for block, part in likelihood.score_residuals(terms):
+            score[block] = part
+        schoenfeld = likelihood.event_X - terms.mean_covariate[sets.group]
+        scaled = self.coef + len(sets.events) * schoenfeld @ self.cov
+        return Residuals(
+            self.names, martingale, score, score @ self.cov, schoenfeld, scaled, sets.events,
+            event_time=sets.time[sets.group], event_weight=weights[sets.events],
+        )  # fmt: skip
+
+    def test_proportionality(
+        self, transform: str = "km", terms: Sequence[object] | None = None
+    ) -> ProportionalityTest:
+        """Test whether hazard ratios are constant over time.
+
+        ``transform`` of time: ``"km"`` (one minus Kaplan-Meier before the event), ``"rank"``,
+        ``"identity"`` or ``"log"``; ``terms`` (p), one label per column, tests columns of the same
+        term together, such as the indicators of a factor. Raises OptionError for an unknown
+        transform, or for ``"log"`` if an event is at time 0 or earlier.
+
+        >>> from leadsignal.survival import fit_cox
+        >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])
+        >>> fit.test_proportionality("identity").overall
+        GLOBAL: chi-square 0.08226 on 1 df, p = 0.774
+        """
+        likelihood, sets = self.rows.likelihood, self.rows.likelihood.sets
+        g = _transformed(self, transform)
+        weights = np.bincount(
+            sets.group, weights=self.rows.weights[sets.events], minlength=len(sets)
+        )
+        g = g - np.average(g, weights=weights)
+        residuals = likelihood.event_X - self.terms.mean_covariate[sets.group]
+        score = (self.rows.weights[sets.events] * g[sets.group]) @ residuals
+        plain, cross, squared = (
+            likelihood.weighted_information(self.terms, power)
+            for power in (np.ones_like(g), g, g * g)
+        )
+        # With a ridge, the score of the original columns is ridge · coef rather than 0, so the
+        # prior's information is added to them; otherwise a large coefficient would look like a
+        # change.
+        information = np.block([[plain + np.diag(self.ridge), cross], [cross, squared]])
+        labels = _terms(self, terms)
+        tests = [
+            _score_test(str(label), information, score, np.flatnonzero(labels.codes == code))
+            for code, label in enumerate(labels.names)
+        ]
+        overall = _score_test("GLOBAL", information, score, np.arange(len(score)))
+        return ProportionalityTest(
+            transform, tuple(tests), overall, self.names, self.coef, sets.time[sets.group],
+            _transformed(self, transform)[sets.group],
+            self.coef + len(sets.events) * residuals @ self.cov,
+        )  # fmt: skip
 
 
 CERTAIN = 300.0  # log hazard above which survival is 0; exp(2 × 300) still fits a double
@@ -201,7 +277,7 @@ class Baseline(ArrayResult):
         upper = np.searchsorted(time, snapped(stops, time), side="right")
         paths = paths - self.reference
         # Intervals do not overlap, so each event time is in at most one of them.
-        spell, at = _inside(lower, upper)
+        spell, at = ranges(lower, np.maximum(upper - lower, 0))
         at += part.start
         risk = (paths @ self.coef)[spell]
         step = np.exp(np.minimum(risk + self.log_hazard[at], CERTAIN))
@@ -256,7 +332,7 @@ class Baseline(ArrayResult):
     def _checked(
         self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
     ) -> tuple[Floats, Floats, Floats]:
-        validator = ArrayValidator("along", length_of("along", "stop", stop))
+        validator = ArrayValidator.of("along", "stop", stop)
         stops, starts = validator.times(stop, start)
         paths = validator.matrix("X", X, self.names).astype(np.float64, copy=False)
         validator.no_gaps(paths, self.names)
@@ -305,39 +381,11 @@ class PathPrediction(ArrayResult):
         )
 
 
-def baseline_of(fit: CoxEstimate) -> Baseline:
-    """Return the baseline of a fit."""
-    likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
-    centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre
-    reference = likelihood.event_X.mean(axis=0)
-    # The steps are at the centre of the covariates; shift them to the reference.
-    move = float(reference @ fit.coef)
-    cov = fit.cov if fit.robust_cov is None else fit.robust_cov
-    return Baseline(
-        fit.names, fit.coef, cov, fit.rows.strata.names, sets.first, sets.time,
-        reference=centre + reference, log_hazard=terms.log_step + move,
-        log_variance=terms.log_square + 2 * move, mean=terms.step_mean - reference,
-    )  # fmt: skip
-
-
 def exp_of(logs: Floats) -> Floats:
     """Return exp of ``logs``, infinite without a warning where it overflows."""
     with np.errstate(over="ignore"):
         values: Floats = np.exp(logs)
     return values
-
-
-def _inside(lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
-    """Return interval number and position for every position in the ranges [lower, upper).
-
-    >>> _inside(np.array([0, 4]), np.array([2, 5]))
-    (array([0, 0, 1]), array([0, 1, 4]))
-    """
-    counts = np.maximum(upper - lower, 0)
-    interval = np.repeat(np.arange(len(lower)), counts)
-    return interval, np.arange(len(interval)) + np.repeat(
-        lower - (np.cumsum(counts) - counts), counts
-    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -377,26 +425,6 @@ class Residuals(ArrayResult):
             f"Cox residuals: {len(self.martingale):,} rows, {len(self.event_row):,} events, "
             f"columns {', '.join(self.names)}"
         )
-
-
-def residuals_of(fit: CoxEstimate) -> Residuals:
-    """Return the residuals of a fit."""
-    likelihood, terms = fit.rows.likelihood, fit.terms
-    sets = likelihood.sets
-    weights = fit.rows.weights
-    expected = likelihood.hazards(terms)
-    martingale: Floats = fit.rows.event - np.divide(
-        expected, weights, out=np.zeros_like(expected), where=weights > 0
-    )
-    score = np.empty((fit.n_rows, len(fit.coef)))
-    for block, part in likelihood.score_residuals(terms):
-        score[block] = part
-    schoenfeld = likelihood.event_X - terms.mean_covariate[sets.group]
-    scaled = fit.coef + len(sets.events) * schoenfeld @ fit.cov
-    return Residuals(
-        fit.names, martingale, score, score @ fit.cov, schoenfeld, scaled, event_row=sets.events,
-        event_time=sets.time[sets.group], event_weight=weights[sets.events],
-    )  # fmt: skip
 
 
 TRANSFORMS = ("km", "rank", "identity", "log")
@@ -461,46 +489,6 @@ def _running_mean(time: Floats, values: Floats) -> tuple[Floats, Floats, Floats]
     middle = np.lib.stride_tricks.sliding_window_view(time, width).mean(axis=1)
     error = near.std(axis=1, ddof=1) / np.sqrt(width)
     return middle, near.mean(axis=1), normal_quantile(0.95) * error
-
-
-def proportionality_of(
-    fit: CoxEstimate, transform: str = "km", terms: Sequence[object] | None = None
-) -> ProportionalityTest:
-    """Test whether hazard ratios are constant over time.
-
-    ``transform`` of time: ``"km"`` (one minus Kaplan-Meier before the event), ``"rank"``,
-    ``"identity"`` or ``"log"``; ``terms`` (p), one label per column, tests columns of the same term
-    together, such as the indicators of a factor. Raises OptionError for an unknown transform, or
-    for ``"log"`` if an event is at time 0 or earlier.
-
-    >>> from leadsignal.survival import fit_cox
-    >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])
-    >>> fit.test_proportionality("identity").overall
-    GLOBAL: chi-square 0.08226 on 1 df, p = 0.774
-    """
-    likelihood, sets = fit.rows.likelihood, fit.rows.likelihood.sets
-    g = _transformed(fit, transform)
-    weights = np.bincount(sets.group, weights=fit.rows.weights[sets.events], minlength=len(sets))
-    g = g - np.average(g, weights=weights)
-    residuals = likelihood.event_X - fit.terms.mean_covariate[sets.group]
-    score = (fit.rows.weights[sets.events] * g[sets.group]) @ residuals
-    plain, cross, squared = (
-        likelihood.weighted_information(fit.terms, power) for power in (np.ones_like(g), g, g * g)
-    )
-    # With a ridge, the score of the original columns is ridge · coef rather than 0, so the prior's
-    # information is added to them; otherwise a large coefficient would look like a change.
-    information = np.block([[plain + np.diag(fit.ridge), cross], [cross, squared]])
-    labels = _terms(fit, terms)
-    tests = [
-        _score_test(str(label), information, score, np.flatnonzero(labels.codes == code))
-        for code, label in enumerate(labels.names)
-    ]
-    overall = _score_test("GLOBAL", information, score, np.arange(len(score)))
-    return ProportionalityTest(
-        transform, tuple(tests), overall, fit.names, fit.coef, sets.time[sets.group],
-        _transformed(fit, transform)[sets.group],
-        fit.coef + len(sets.events) * residuals @ fit.cov,
-    )  # fmt: skip
 
 
 def _score_test(name: str, information: Floats, score: Floats, columns: np.ndarray) -> ChiSquare:

@@ -16,17 +16,9 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.plots import StepLine, numbers_at_risk, step_lines
-from leadsignal.stats.estimates import normal_quantile
-from leadsignal.survival.estimates import ArrayResult
-from leadsignal.survival.inputs import (
-    ArrayValidator,
-    Bools,
-    Floats,
-    Ints,
-    length_of,
-    one_label,
-    snapped,
-)
+from leadsignal.results import ArrayResult
+from leadsignal.stats import normal_quantile
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, one_label, snapped
 from leadsignal.survival.risk_sets import Steps, variance_at_steps
 
 if TYPE_CHECKING:
@@ -327,12 +319,8 @@ def nelson_aalen(
         hazard = np.cumsum(events / at_risk)
         error = np.sqrt(np.cumsum(events / at_risk**2))
         spread = np.exp(normal_quantile(level) * error / hazard)
-        curves.append(
-            Curve(
-                steps.groups[g], 0, "cumulative hazard", steps.time[part], at_risk, events, hazard,
-                error, hazard / spread, hazard * spread, steps.origin, steps.last[g],
-            )
-        )  # fmt: skip
+        limits = hazard / spread, hazard * spread
+        curves.append(_curve(steps, g, 0, "cumulative hazard", events, hazard, error, limits))
     return Curves(tuple(curves), level, steps)
 
 
@@ -390,13 +378,9 @@ def aalen_johansen(
             error = _errors(steps, g, k, bands)
             # The log(−log(1 − F)) scale keeps limits between 0 and 1.
             lower, upper = _limits(1 - estimate, error, "log-log", level)
-            curves.append(
-                Curve(
-                    steps.groups[g], code, "probability of an end", steps.time[part],
-                    steps.at_risk[part], steps.events[k, part], estimate, error,
-                    1 - upper, 1 - lower, steps.origin, steps.last[g],
-                )
-            )  # fmt: skip
+            what, events = "probability of an end", steps.events[k, part]
+            limits = 1 - upper, 1 - lower
+            curves.append(_curve(steps, g, code, what, events, estimate, error, limits))
     return Curves(tuple(curves), level, steps)
 
 
@@ -443,7 +427,7 @@ def simon_makuch(
     >>> curves.of("no").estimate, curves.of("yes").estimate
     (array([0.]), array([0.5, 0. ]))
     """
-    validator = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
+    validator = ArrayValidator.of("simon_makuch", "stop", stop)
     stops, starts = validator.times(stop, start)
     events, states = validator.flags("event", event), validator.labels("state", state)
     clusters = validator.labels("cluster", cluster)
@@ -484,7 +468,7 @@ def _steps(
     **by: ArrayLike | None,
 ) -> Steps:  # fmt: skip
     """Return the steps of checked rows; ``by`` holds start, weights, group and cluster."""
-    validator = ArrayValidator(call, length_of(call, "stop", stop))
+    validator = ArrayValidator.of(call, "stop", stop)
     stops, starts = validator.times(stop, by["start"])
     causes: Ints | Bools
     if call == "aalen_johansen":
@@ -515,15 +499,20 @@ def _survival_curves(steps: Steps, scale: str, level: float, bands: bool = True)
     for g, part in steps.parts():
         estimate = steps.survival[part]
         error = _errors(steps, g, None, bands)
-        lower, upper = _limits(estimate, error, scale, level)
-        curves.append(
-            Curve(
-                steps.groups[g], 0, "survival", steps.time[part], steps.at_risk[part],
-                steps.events[:, part].sum(axis=0), estimate, error, lower, upper,
-                steps.origin, steps.last[g],
-            )
-        )  # fmt: skip
+        limits = _limits(estimate, error, scale, level)
+        events = steps.events[:, part].sum(axis=0)
+        curves.append(_curve(steps, g, 0, "survival", events, estimate, error, limits))
     return Curves(tuple(curves), level, steps)
+
+
+def _curve(
+    steps: Steps, g: int, cause: int, quantity: str, events: Floats, estimate: Floats,
+    error: Floats, limits: tuple[Floats, Floats],
+) -> Curve:  # fmt: skip
+    """Return the curve of a group (and cause) at the steps of that group."""
+    part = slice(steps.first[g], steps.first[g + 1])
+    return Curve(steps.groups[g], cause, quantity, steps.time[part], steps.at_risk[part], events,
+                 estimate, error, *limits, steps.origin, steps.last[g])  # fmt: skip
 
 
 def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[Floats, Floats]:

@@ -19,17 +19,9 @@ from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
 from leadsignal.plots import auc_over_time, brier_over_time, calibration_plot
-from leadsignal.stats.estimates import ROUNDING, logit_limits, normal_quantile, wilson_limits
-from leadsignal.survival.estimates import ArrayResult
-from leadsignal.survival.inputs import (
-    ArrayValidator,
-    Floats,
-    Ints,
-    Labels,
-    length_of,
-    snapped,
-    sums_by_label,
-)
+from leadsignal.results import ArrayResult
+from leadsignal.stats import ROUNDING, logit_limits, normal_quantile, wilson_limits
+from leadsignal.survival.inputs import ArrayValidator, Floats, Ints, Labels, snapped, sums_by_label
 from leadsignal.survival.risk_sets import Censoring, from_the_first
 
 if TYPE_CHECKING:
@@ -376,7 +368,7 @@ class _Rows:
         **by: ArrayLike | None,
     ) -> _Rows:  # fmt: skip
         """Return checked rows; ``by`` holds cluster and weights."""
-        validator = ArrayValidator(call, length_of(call, "stop", stop))
+        validator = ArrayValidator.of(call, "stop", stop)
         (stops, _), causes = validator.times(stop), validator.causes("event", event)
         if not validator.faults and (stops < 0).any():
             validator.refuse("stop is negative; it is how long a row was followed")
@@ -399,12 +391,10 @@ class _Rows:
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
         labels = None if self.cluster is None else self.cluster.at(order)
-        stop, cause, censoring = (
-            self.stop[order],
-            self.cause[order],
-            self.censoring.reordered(order),
+        stop, censoring = self.stop[order], self.censoring.reordered(order)
+        return replace(
+            self, stop=stop, cause=self.cause[order], cluster=labels, censoring=censoring
         )
-        return replace(self, stop=stop, cause=cause, cluster=labels, censoring=censoring)
 
     def by_time(self, name: str, raw: ArrayLike) -> Floats:
         """Return one value per row (n × 1), or per row and horizon (n × k)."""

@@ -53,6 +53,23 @@ class ArrayValidator:
     rows: int = 0
     faults: list[str] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, call: str, name: str, raw: ArrayLike) -> ArrayValidator:
+        """Return a validator of arrays as long as ``raw``, which is a vector with a row or more.
+
+        Raises OptionError if it is not.
+        """
+        try:
+            shape = np.shape(raw)
+        except (TypeError, ValueError):
+            lengths = f"{call}: {name} is not a vector: its rows differ in length"
+            raise OptionError(lengths) from None
+        if len(shape) != 1 or shape[0] == 0:
+            raise OptionError(
+                f"{call}: {name} has shape {shape}; it must be a vector with at least one row"
+            )
+        return cls(call, int(shape[0]))
+
     def refuse(self, fault: str) -> None:
         """Record a fault."""
         self.faults.append(fault)
@@ -112,7 +129,7 @@ class ArrayValidator:
         if self._has_other_shape(name, values, "value"):
             return np.zeros(self.rows)
         if finite:
-            self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
+            self.no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
         return values
 
     def rising(self, name: str, raw: ArrayLike, at_least: int = 1) -> Floats:
@@ -177,7 +194,7 @@ class ArrayValidator:
     def flags(self, name: str, raw: ArrayLike) -> Bools:
         """Return a Boolean vector from True/False or 1/0."""
         values = self.numbers(name, raw)
-        self._no_rows_where(
+        self.no_rows_where(
             (values != 0) & (values != 1) & np.isfinite(values), f"{name} is neither 0 nor 1"
         )
         set_flags: Bools = values == 1
@@ -187,7 +204,7 @@ class ArrayValidator:
         """Return cause codes: non-negative integers, 0 for censored."""
         values = self.numbers(name, raw)
         codes = (values >= 0) & (values <= LARGEST_CODE) & (values == np.floor(values))
-        self._no_rows_where(
+        self.no_rows_where(
             ~codes & np.isfinite(values), f"{name} is not a whole number of 0 or more"
         )
         return np.where(codes, values, 0).astype(np.intp)
@@ -197,7 +214,7 @@ class ArrayValidator:
         if raw is None:
             return np.ones(self.rows)
         values = self.numbers("weights", raw)
-        self._no_rows_where(values < 0, "weights is negative")
+        self.no_rows_where(values < 0, "weights is negative")
         if not self.faults and not (values > 0).any():
             self.refuse("weights is 0 in every row; a row of weight 0 counts as absent")
         return values
@@ -213,11 +230,11 @@ class ArrayValidator:
         if start is None:
             return (stops if self.faults else same_times(stops)[0]), None
         starts = self.numbers("start", start)
-        self._no_rows_where(starts >= stops, "start is not before stop (a row must last)")
+        self.no_rows_where(starts >= stops, "start is not before stop (a row must last)")
         if self.faults:
             return stops, starts
         stops, starts = same_times(stops, starts)
-        self._no_rows_where(starts >= stops, "start equals stop up to rounding (a row must last)")
+        self.no_rows_where(starts >= stops, "start equals stop up to rounding (a row must last)")
         return stops, starts
 
     def labels(self, name: str, raw: ArrayLike | None) -> Labels | None:
@@ -233,7 +250,7 @@ class ArrayValidator:
             return None
         missing = missing_in(values)
         if missing.any():
-            self._no_rows_where(missing, f"{name} is NaN")
+            self.no_rows_where(missing, f"{name} is NaN")
             return None
         try:
             return Labels.of(values)
@@ -247,7 +264,8 @@ class ArrayValidator:
             self.refuse(f"{name} has shape {values.shape}; {must}")
         return other
 
-    def _no_rows_where(self, wrong: Bools, what: str) -> None:
+    def no_rows_where(self, wrong: Bools, what: str) -> None:
+        """Record a fault if a condition holds in any row; ``what`` is the message's wording."""
         count = int(np.count_nonzero(wrong))
         if count:
             rows = count_of(count, "row")
@@ -422,22 +440,19 @@ def sums_by_code(codes: Ints, values: Floats | None, size: int) -> Floats:
     return np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
 
 
+def ranges(first: NDArray[Any], count: Ints) -> tuple[Ints, NDArray[Any]]:
+    """Return, for each number of ``count`` ranges from ``first`` on, its range and the number.
+
+    >>> ranges(np.array([0, 4]), np.array([2, 1]))
+    (array([0, 0, 1]), array([0, 1, 4]))
+    """
+    which = np.repeat(np.arange(len(count)), count)
+    return which, (first - np.cumsum(count) + count)[which] + np.arange(len(which))
+
+
 def one_label(rows: int) -> Labels:
     """Return labels that put all rows in one group named ``all``."""
     return Labels(("all",), np.zeros(rows, dtype=np.intp))
-
-
-def length_of(call: str, name: str, raw: ArrayLike) -> int:
-    """Return the number of rows; raise OptionError unless ``raw`` is a non-empty vector."""
-    try:
-        shape = np.shape(raw)
-    except (TypeError, ValueError):
-        raise OptionError(f"{call}: {name} is not a vector: its rows differ in length") from None
-    if len(shape) != 1 or shape[0] == 0:
-        raise OptionError(
-            f"{call}: {name} has shape {shape}; it must be a vector with at least one row"
-        )
-    return int(shape[0])
 
 
 def sums_by_label(labels: Labels, values: Floats) -> Floats:

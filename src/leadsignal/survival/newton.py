@@ -77,7 +77,9 @@ class Separation:
         """Return how ``direction`` ranks the rows."""
         tree, sets = self.likelihood.tree, self.likelihood.sets
         value = self.Z @ direction
-        first, last = _extremes(value, sets.events, sets.offsets)
+        # The event rows with the smallest and the largest value in each group.
+        order = sets.events[np.lexsort((value[sets.events], sets.group))]
+        first, last = order[sets.offsets[:-1]], order[sets.offsets[1:] - 1]
         others = tree.largest(value)
         best = np.where(np.append(value, -np.inf)[others] > value[last], others, last)
         lowest = tree.largest(-value)
@@ -134,13 +136,6 @@ def _polished(direction: Floats, conditions: Floats) -> Floats:
     if len(tight):
         polished[parts] -= np.linalg.lstsq(tight, tight @ direction[parts], rcond=1e-9)[0]
     return polished
-
-
-def _extremes(value: Floats, events: Ints, offsets: Ints) -> tuple[Ints, Ints]:
-    """Return the event rows with the smallest and the largest value in each group."""
-    group = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((value[events], group))
-    return events[order[offsets[:-1]]], events[order[offsets[1:] - 1]]
 
 
 MAX_STEPS = 200  # steps of Newton's method

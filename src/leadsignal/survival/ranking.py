@@ -12,15 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from leadsignal.errors import ModelError
 from leadsignal.formats import level_text
 from leadsignal.plots import auc_over_time
-from leadsignal.stats.estimates import logit_limits
-from leadsignal.survival.estimates import ArrayResult
+from leadsignal.results import ArrayResult
+from leadsignal.stats import logit_limits
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
     Floats,
     Ints,
     Labels,
-    length_of,
     snapped,
     sums_by_code,
     sums_by_label,
@@ -143,7 +142,7 @@ def concordance(
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     concordance 0.8000 (95 % 0.2475 to 0.9799), 5 pairs
     """
-    validator = ArrayValidator("concordance", length_of("concordance", "stop", stop))
+    validator = ArrayValidator.of("concordance", "stop", stop)
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
     scores = validator.numbers("score", score)
     case_weights = validator.weights(weights)
@@ -208,7 +207,7 @@ def incident_auc(
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """
-    validator = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
+    validator = ArrayValidator.of("incident_auc", "stop", stop)
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
     scores = validator.numbers("score", score)
     clusters = validator.labels("cluster", cluster)

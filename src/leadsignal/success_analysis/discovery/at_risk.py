@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.arguments import days_in
-from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.risk_intervals import columns_of
 from leadsignal.config.success import Process
 from leadsignal.errors import OptionError, one_of
 from leadsignal.indicators.declare import Indicator
@@ -351,7 +351,7 @@ def _adjusters(
         values["arr"] = _plain(rows["arr"], "number", log=True)
     if not values or not len(rows):
         return np.zeros((len(rows), 0)), ()
-    matrix, _ = columns_of(values)
+    matrix = columns_of(values)
     spread = matrix.std(axis=0)
     common = (spread > 0) & ((matrix != 0).mean(axis=0) >= ONCE_IN)
     matrix = (matrix[:, common] - matrix[:, common].mean(axis=0)) / spread[common]

@@ -26,9 +26,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.risk_intervals import columns_of
 from leadsignal.panel import Panel
-from leadsignal.stats.estimates import normal_quantile
+from leadsignal.stats import normal_quantile
 from leadsignal.success_analysis.discovery.at_risk import (
     LAGGED,
     LIGHT_RIDGE,
@@ -91,7 +91,7 @@ def measured_results(
     if frame["account"].nunique() < MIN_ACCOUNTS:
         return None
     group = pd.factorize(frame["group"])[0].astype(np.int64)
-    Z, _ = columns_of({name: frame[name].to_numpy(dtype=float) for name in _adjusted(panel)})
+    Z = columns_of({name: frame[name].to_numpy(dtype=float) for name in _adjusted(panel)})
     Z = _within(Z, group)
     Z = Z[:, Z.std(axis=0) > 1e-9]
     value = _within(frame["value"].to_numpy()[:, None], group)

@@ -21,7 +21,7 @@ from leadsignal.ingestion.check_report import DataWarning, affecting, warning_li
 from leadsignal.panel import Panel
 from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
 from leadsignal.results import Result, or_dash, text_table
-from leadsignal.stats.estimates import MIN_CONTROLS, Estimate
+from leadsignal.stats import MIN_CONTROLS, Estimate
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.evidence import (
     ENOUGH_ACCOUNTS,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from leadsignal.stats.estimates import (
+from leadsignal.stats import (
     MIN_CONTROLS,
     EmpiricalNull,
     Estimate,
