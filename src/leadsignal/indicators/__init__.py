@@ -7,6 +7,8 @@ from leadsignal.indicators.account import (
     ACCOUNT_CHANGE_COLUMNS,
     declare_context,
     declare_contract,
+    declare_results,
+    declare_satisfaction,
     declare_tickets,
     declare_usage,
 )
@@ -18,7 +20,6 @@ from leadsignal.indicators.processes import (
     declare_processes,
     declare_tracking,
 )
-from leadsignal.indicators.results import declare_results, declare_satisfaction
 from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (

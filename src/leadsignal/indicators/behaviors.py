@@ -129,52 +129,43 @@ def declare_behaviors(available: AvailableData) -> list[Indicator]:
     return found
 
 
+def quantity(where: Where, days: int) -> Trailing:
+    """Return the rule for the quantity of behaviours in a number of days."""
+    return Trailing(BEHAVIORS, "occurred_at", days, where, total="quantity")
+
+
+def users(where: Where, days: int) -> Trailing:
+    """Return the rule for the number of users with behaviours in a number of days."""
+    return Trailing(BEHAVIORS, "occurred_at", days, where, users=True)
+
+
+def last(where: Where) -> DaysSince:
+    """Return the rule for the days since the last behaviour."""
+    return DaysSince(BEHAVIORS, "occurred_at", where)
+
+
 def _of_behavior(prefix: str, what: str, where: Where, available: AvailableData) -> list[Indicator]:
-    def events(days: int) -> Trailing:
-        return Trailing("behaviors", "occurred_at", days, where, total="quantity")
-
-    def users(days: int) -> Trailing:
-        return Trailing("behaviors", "occurred_at", days, where, users=True)
-
     def indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
         return _behavior(f"{prefix}_{name}", unit, meaning, rule)
 
-    found = [
-        indicator(
-            f"events_{days}d", "events", f"quantity of {what} in the last {days} days", events(days)
-        )
-        for days in EVENT_WINDOWS
-    ]
+    found = []
+    for days in EVENT_WINDOWS:
+        meaning = f"quantity of {what} in the last {days} days"
+        found.append(indicator(f"events_{days}d", "events", meaning, quantity(where, days)))
+    relative = RelativeRate(quantity(where, LATELY), quantity(where, LONGER))
+    meaning = f"{what} a day in the last {LATELY} days over that in the {LONGER - LATELY} before"
     found += [
-        indicator(
-            "days_since",
-            "days",
-            f"days since the last {what}",
-            DaysSince("behaviors", "occurred_at", where),
-        ),
-        indicator(
-            "relative",
-            "times normal",
-            f"{what} a day in the last {LATELY} days over that in the {LONGER - LATELY} before",
-            RelativeRate(events(LATELY), events(LONGER)),
-        ),
+        indicator("days_since", "days", f"days since the last {what}", last(where)),
+        indicator("relative", "times normal", meaning, relative),
     ]
-    if available.has("behaviors", "user_id"):
-        found += [
-            indicator(
-                f"users_{days}d", "users", f"users with {what} in the last {days} days", users(days)
-            )
-            for days in USER_WINDOWS
-        ]
-        found.append(
-            indicator(
-                "events_per_user",
-                "events per user",
-                f"quantity of {what} per user in the last 90 days",
-                Ratio(events(90), users(90)),
-            )
-        )
-    return found
+    if not available.has("behaviors", "user_id"):
+        return found
+    for days in USER_WINDOWS:
+        meaning = f"users with {what} in the last {days} days"
+        found.append(indicator(f"users_{days}d", "users", meaning, users(where, days)))
+    meaning = f"quantity of {what} per user in the last 90 days"
+    each = Ratio(quantity(where, 90), users(where, 90))
+    return [*found, indicator("events_per_user", "events per user", meaning, each)]
 
 
 _activity = Family("activity", "lagging")
@@ -186,25 +177,12 @@ def declare_activity(available: AvailableData) -> list[Indicator]:
         return []
     indicators, where = [], ((IN_PROCESS, ("no",)),)
     for days in (30, 90):
-        events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
-        indicators.append(
-            _activity(
-                f"activity_events_{days}d",
-                "events",
-                f"quantity of key behaviours outside the processes in the last {days} days",
-                events,
-            )
-        )
+        lately = f"outside the processes in the last {days} days"
+        name, meaning = f"activity_events_{days}d", f"quantity of key behaviours {lately}"
+        indicators.append(_activity(name, "events", meaning, quantity(where, days)))
         if available.has("behaviors", "user_id"):
-            users = Trailing("behaviors", "occurred_at", days, where, users=True)
-            indicators.append(
-                _activity(
-                    f"activity_users_{days}d",
-                    "users",
-                    f"users with any key behaviour outside the processes in the last {days} days",
-                    users,
-                )
-            )
+            name, meaning = f"activity_users_{days}d", f"users with any key behaviour {lately}"
+            indicators.append(_activity(name, "users", meaning, users(where, days)))
     return indicators
 
 
@@ -258,14 +236,14 @@ def _metric_rule(metric: BehaviorMetric, *, dated: bool) -> Rule:
     where, within = _where(metric.behaviors), metric.within or 1
     match metric.measure:
         case "ratio":
-            return Ratio(_quantity(where, within), _quantity(_where(metric.per_behavior), within))
+            return Ratio(quantity(where, within), quantity(_where(metric.per_behavior), within))
         case "rate":
-            return Ratio(_quantity(where, within), _per(metric, where, within, dated))
+            return Ratio(quantity(where, within), _per(metric, where, within, dated))
         case "change":
-            longer = _quantity(where, within + (metric.before or within))
-            return RelativeRate(_quantity(where, within), longer)
+            longer = quantity(where, within + (metric.before or within))
+            return RelativeRate(quantity(where, within), longer)
         case "days since":
-            return DaysSince("behaviors", "occurred_at", where)
+            return last(where)
         case _:
             return FirstBy(Early("behaviors", "occurred_at", metric.by_day or 1, where))
 
@@ -274,26 +252,17 @@ def _where(behaviors: tuple[str, ...]) -> Where:
     return (("behavior", behaviors),)
 
 
-def _quantity(where: Where, days: int) -> Trailing:
-    return Trailing("behaviors", "occurred_at", days, where, total="quantity")
-
-
 def _per(metric: BehaviorMetric, where: Where, days: int, dated: bool) -> Measure:
     """Return the denominator of a rate."""
     if metric.per == "user":
-        return Trailing("behaviors", "occurred_at", days, where, users=True)
+        return users(where, days)
     return Fact(metric.per) if metric.per in PER_FACT else Attribute(metric.per, dated)
 
 
 def _metric_unit(metric: BehaviorMetric) -> str:
-    units = {
-        "ratio": "events per event",
-        "rate": f"events per {_divisor(metric)}",
-        "change": "times normal",
-        "days since": "days",
-        "first by": "0 or 1",
-    }
-    return units[metric.measure]
+    per = "event" if metric.measure == "ratio" else _divisor(metric)
+    units = {"change": "times normal", "days since": "days", "first by": "0 or 1"}
+    return units.get(metric.measure, f"events per {per}")
 
 
 def _divisor(metric: BehaviorMetric) -> str:
@@ -306,10 +275,9 @@ def _metric_meaning(metric: BehaviorMetric) -> str:
     """Return the meaning of the indicator; reasons show only the part before the colon."""
     what, lately = " or ".join(metric.behaviors), f"{metric.name} in the last {metric.within} days"
     meanings = {
-        "ratio": f"{lately}: quantity of {what} per {_divisor(metric)}",
-        "rate": f"{lately}: quantity of {what} per {_divisor(metric)}",
         "change": f"{lately}: {what} a day over that in the {metric.before} days before",
         "days since": f"days since the last {what}",
         "first by": f"{metric.name} in the first {metric.by_day} days: whether {what} was done",
     }
-    return meanings[metric.measure]
+    rate = f"{lately}: quantity of {what} per {_divisor(metric)}"
+    return meanings.get(metric.measure, rate)

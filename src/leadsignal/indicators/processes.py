@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from leadsignal.config.success import Process
+from leadsignal.indicators.behaviors import last, quantity, users
 from leadsignal.indicators.declare import (
     AdoptedShare,
     AvailableData,
     DaysInState,
-    DaysSince,
     Difference,
     Family,
     Indicator,
@@ -54,86 +54,42 @@ def declare_processes(available: AvailableData) -> list[Indicator]:
 
 
 def _of(process: Process, available: AvailableData) -> list[Indicator]:
-    name, window = process.name, process.within
-    state, days_in_state, quantity, days_since, people, *_ = process_columns(name)
+    name, within = process.name, f"in the last {process.within} days"
     where = (("behavior", process.behaviors),)
-    events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
-    indicators = [
-        _process(
-            state,
-            "state",
-            f"{name}: adopted, lapsed, overdue, pending, unknown or not applicable",
-            ProcessState(name),
-            kind="category",
-        ),
-        _process(
-            days_in_state,
-            "days",
-            f"days since {name} was adopted, lapsed, fell due, or since the start",
-            DaysInState(name),
-        ),
-        _process(
-            quantity,
-            "events",
-            f"quantity of {name} in the last {window} days",
-            events,
-            expected_sign=1,
-        ),
-        _process(
-            days_since,
-            "days",
-            f"days since the last event of {name}",
-            DaysSince("behaviors", "occurred_at", where),
-            expected_sign=-1,
-        ),
-    ]
-    if available.has("behaviors", "user_id"):
-        users = Trailing("behaviors", "occurred_at", window, where, users=True)
-        indicators.append(
-            _process(
-                people,
-                "users",
-                f"users who did {name} in the last {window} days",
-                users,
-                expected_sign=1,
-            )
-        )
-    return [*indicators, *_memory(name)]
-
-
-def _memory(name: str) -> list[Indicator]:
-    """Declare the share of recent months in which a process was adopted, and its lapses."""
-    columns = dict(zip(PROCESS_PARTS, process_columns(name), strict=True))
 
     def indicator(part: str, unit: str, meaning: str, rule: Rule, sign: Sign = 0) -> Indicator:
-        return _process(columns[part], unit, meaning, rule, expected_sign=sign)
+        return _process(f"{name}_{part}", unit, meaning, rule, expected_sign=sign)
 
-    shares = [AdoptedShare(name, days) for days in SHARE_WINDOWS]
+    states = f"{name}: adopted, lapsed, overdue, pending, unknown or not applicable"
+    in_state = f"days since {name} was adopted, lapsed, fell due, or since the start"
+    done = f"days since the last event of {name}"
+    events = quantity(where, process.within)
     found = [
-        indicator(
-            f"adopted_share_{share.window}d",
-            "share",
-            f"share of the last {share.window} days on which {name} was adopted",
-            share,
-            sign=1,
-        )
-        for share in shares
+        _process(f"{name}_state", "state", states, ProcessState(name), kind="category"),
+        indicator("days_in_state", "days", in_state, DaysInState(name)),
+        indicator("events", "events", f"quantity of {name} {within}", events, sign=1),
+        indicator("days_since", "days", done, last(where), sign=-1),
     ]
-    first, last = shares[0], shares[-1]
+    if available.has("behaviors", "user_id"):
+        people = users(where, process.within)
+        found.append(indicator("users", "users", f"users who did {name} {within}", people, sign=1))
+    shares = [AdoptedShare(name, days) for days in SHARE_WINDOWS]
+    for share in shares:
+        adopted = f"share of the last {share.window} days on which {name} was adopted"
+        found.append(indicator(f"adopted_share_{share.window}d", "share", adopted, share, sign=1))
+    first, longest = shares[0], shares[-1]
     trend = f"share of the last {first.window} days on which {name} was adopted, less that of"
-    trend += f" the last {last.window}"
+    trend += f" the last {longest.window}"
     lapses = f"lapses of {name} in the last {LAPSES_WINDOW} days"
     return [
         *found,
-        indicator("adopted_trend", "share", trend, Difference(first, last)),
+        indicator("adopted_trend", "share", trend, Difference(first, longest)),
         indicator(f"lapses_{LAPSES_WINDOW}d", "lapses", lapses, Lapses(name, LAPSES_WINDOW)),
     ]
 
 
-PLANS = "plans"
-COMMITMENTS = "commitments"
-_plan = Family(PLANS, "leading")
-_commitment = Family(COMMITMENTS, "leading")
+_plan = Family("plans", "leading")
+_commitment = Family("commitments", "leading")
 
 COMMITMENT_COLUMNS = {
     "kept": (
@@ -145,31 +101,20 @@ COMMITMENT_COLUMNS = {
 
 def declare_plans(available: AvailableData) -> list[Indicator]:
     """Declare open and overdue plans, and open, overdue and kept commitments by owner."""
-    indicators = _plans(available) if available.has("plans") else []
+    indicators = []
+    if available.has("plans"):
+        agreed = Standing("plans", "agreed_on", "closed_on")
+        indicators.append(
+            _plan("plans_open", "plans", "success plans agreed and not closed", agreed)
+        )
+    if available.has("plans", "target_on"):
+        late = Standing("plans", "target_on", "closed_on")
+        indicators.append(
+            _plan("plans_overdue", "plans", "open plans past their target date", late)
+        )
     if available.has("commitments", "completed_on"):
         for owner in ("customer", "vendor"):
             indicators += _commitments(owner)
-    return indicators
-
-
-def _plans(available: AvailableData) -> list[Indicator]:
-    indicators = [
-        _plan(
-            "plans_open",
-            "plans",
-            "success plans agreed and not closed",
-            Standing("plans", "agreed_on", "closed_on"),
-        )
-    ]
-    if available.has("plans", "target_on"):
-        indicators.append(
-            _plan(
-                "plans_overdue",
-                "plans",
-                "open plans past their target date",
-                Standing("plans", "target_on", "closed_on"),
-            )
-        )
     return indicators
 
 
@@ -182,38 +127,20 @@ def _commitments(owner: str) -> list[Indicator]:
             Trailing("commitments", "due_on", days, where),
         )
 
+    def indicator(part: str, unit: str, meaning: str, rule: Rule) -> Indicator:
+        return _commitment(f"{owner}_commitments_{part}", unit, meaning, rule)
+
+    promised = Standing("commitments", "agreed_on", "completed_on", where)
+    due = Standing("commitments", "due_on", "completed_on", where)
+    of, share = f"commitments of the {owner}", f"share of the {owner}'s commitments"
+    done = f"{share} due in the last {{}} days done by their date"
+    trend = f"{share} kept in the last 180 days, less that in the last 365"
     return [
-        _commitment(
-            f"{owner}_commitments_open",
-            "commitments",
-            f"commitments of the {owner} not yet done",
-            Standing("commitments", "agreed_on", "completed_on", where),
-        ),
-        _commitment(
-            f"{owner}_commitments_overdue",
-            "commitments",
-            f"commitments of the {owner} past their date and not done",
-            Standing("commitments", "due_on", "completed_on", where),
-        ),
-        _commitment(
-            f"{owner}_commitments_kept_180d",
-            "share",
-            f"share of the {owner}'s commitments due in the last 180 days done by their date",
-            kept(180),
-        ),
-        _commitment(
-            f"{owner}_commitments_kept_365d",
-            "share",
-            f"share of the {owner}'s commitments due in the last 365 days done by their date",
-            kept(365),
-        ),
-        _commitment(
-            f"{owner}_commitments_kept_trend",
-            "share",
-            f"share of the {owner}'s commitments kept in the last 180 days, less that in the last"
-            " 365",
-            Difference(kept(180), kept(365)),
-        ),
+        indicator("open", "commitments", f"{of} not yet done", promised),
+        indicator("overdue", "commitments", f"{of} past their date and not done", due),
+        indicator("kept_180d", "share", done.format(180), kept(180)),
+        indicator("kept_365d", "share", done.format(365), kept(365)),
+        indicator("kept_trend", "share", trend, Difference(kept(180), kept(365))),
     ]
 
 
@@ -230,20 +157,10 @@ def declare_tracking(available: AvailableData) -> list[Indicator]:
         behaviors = getattr(tracking, kind)
         if not behaviors:
             continue
-        where = (("behavior", behaviors),)
-        what = " or ".join(behaviors)
+        where, what = (("behavior", behaviors),), " or ".join(behaviors)
+        lately = f"quantity of {what} in the last 90 days"
         indicators += [
-            _tracked(
-                f"{kind}_days_since",
-                "days",
-                f"days since the last {what}",
-                DaysSince("behaviors", "occurred_at", where),
-            ),
-            _tracked(
-                f"{kind}_events_90d",
-                "events",
-                f"quantity of {what} in the last 90 days",
-                Trailing("behaviors", "occurred_at", 90, where, total="quantity"),
-            ),
+            _tracked(f"{kind}_days_since", "days", f"days since the last {what}", last(where)),
+            _tracked(f"{kind}_events_90d", "events", lately, quantity(where, 90)),
         ]
     return indicators
