@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import cached_property
+from datetime import date
 from typing import Any, Protocol
 
 from leadsignal.arguments import checked, refuse_name
-from leadsignal.config.project import Behaviors, Project, with_options
+from leadsignal.config.project import Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day
 from leadsignal.engine.recipe import (
     NOT_A_NUMBER,
     Rule,
     account_rules,
+    attribute_kinds,
+    counted_faults,
     misnamed,
     options_of_files,
     repeat_rules,
@@ -35,11 +36,10 @@ from leadsignal.engine.warehouse_sql import (
 )
 from leadsignal.errors import Fault, OptionError, SourceError, TablesError
 from leadsignal.ingestion.cells import sql_type
-from leadsignal.ingestion.check_report import Coverage, DataWarning, Loaded
+from leadsignal.ingestion.check_report import AttributeKind, CheckedTables, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
-from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
-from leadsignal.results import to_html
+from leadsignal.ingestion.table_reader import day_after_the_latest, settled
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES, Column
 from leadsignal.sources.parts import Part, literal, quoted
 from leadsignal.tables import Tables, cut_at
@@ -135,7 +135,7 @@ def history(
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class WarehouseTables:
+class WarehouseTables(CheckedTables):
     """Checked tables in a warehouse as they were known at midnight of ``as_of_date``.
 
     Used by `build_panel`, `panel_sql` and `create_panel`. ``dialect`` is that of the warehouse.
@@ -156,34 +156,11 @@ class WarehouseTables:
         """Return the tables as they were known at midnight of another day."""
         return replace(self, as_of_date=a_day(t))
 
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that were found in the warehouse."""
-        loaded = self.places[name].loaded
-        return (*loaded.columns, *loaded.extras)
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the distinct texts in a column over all rows, whenever they became known."""
-        if column not in self.columns(table):
-            return frozenset()
-        return self._texts(table, column, "TRUE")
-
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
         """Return the number of accounts by text in a column, for rows known on ``as_of_date``."""
         counted = f"SELECT {column}, COUNT(DISTINCT account_id) FROM ({self.history(table)}) AS h"
         where = f"WHERE superseded_on IS NULL AND {column} IS NOT NULL"
         return {str(text): int(n) for text, n in self.query(f"{counted} {where} GROUP BY {column}")}
-
-    def with_behaviors(self, behaviors: Behaviors | None) -> WarehouseTables:
-        """Return the tables with indicators of their own for these behaviours."""
-        return replace(self, project=replace(self.project, behaviors=behaviors))
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an account attribute, at the start or later."""
-        values = self.values("accounts", attribute)
-        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
-            return values
-        later = f"attribute = {literal(attribute)}"
-        return values | self._texts("account_changes", "value", later)
 
     def history(self, name: str) -> str:
         """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
@@ -205,46 +182,40 @@ class WarehouseTables:
         rows = with_accounts(self.places[name], self.places["accounts"])
         return [int(count or 0) for count in self.query(f"SELECT {sums} FROM {rows}")[0]]
 
-    def latest(self, name: str, today: date) -> tuple[date | None, ...]:
-        """Return the latest day of each kind of fact in a table."""
-        place = self.places[name]
-        days = ", ".join(f"MAX({day})" for day in fact_days(place.loaded, today))
-        return self.query(f"SELECT {days} FROM ({self._rows(name)}) AS t")[0]
+    def latest(self, days: Mapping[str, list[str]]) -> Iterator[date | None]:
+        """Yield the largest value of SQL columns, given by table."""
+        for name, of in days.items():
+            listed = ", ".join(f"MAX({day})" for day in of)
+            yield from self.query(f"SELECT {listed} FROM ({self._rows(name)}) AS t")[0]
 
     def commit(self) -> None:
         """Commit the transaction, so that others see the tables."""
         if hasattr(self._connection, "commit"):
             self._connection.commit()
 
-    @cached_property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the number of visible rows and the dates between which it is complete."""
-        return {name: self._coverage(name) for name in self.names}
+    def _table(self, name: str) -> Loaded:
+        return self.places[name].loaded
 
-    def _coverage(self, name: str) -> Coverage:
+    def _counted(self, name: str) -> tuple[int, date | None]:
         counted = "SUM(CASE WHEN superseded_on IS NULL THEN 1 ELSE 0 END)"
         ((rows, first),) = self.query(
             f"SELECT {counted}, MIN(known_on) FROM ({self.history(name)}) AS h"
         )
-        source = self.project.tables.get(name)
-        stated = source.complete_from if source else None
-        assumed = None if name == "accounts" else first
-        through = source.complete_through if source else None
-        return Coverage(int(rows or 0), stated or assumed, through)
+        return int(rows or 0), first
 
     def _rows(self, name: str) -> str:
         return rows_inside(self.places[name], self.places["accounts"])
 
-    def _texts(self, table: str, column: str, where: str) -> frozenset[str]:
+    def _texts(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
         rows = f"SELECT DISTINCT {quoted(column)} FROM ({self._rows(table)}) AS c"
-        found = self.query(f"{rows} WHERE {where}")
+        only = f"{quoted(where[0])} = {literal(where[1])}" if where else "TRUE"
+        found = self.query(f"{rows} WHERE {only}")
         return frozenset(str(text) for (text,) in found if text is not None)
 
     def __repr__(self) -> str:
         return f"WarehouseTables in {self.dialect} as of {self.as_of_date}: {', '.join(self.names)}"
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self))
 
     def __getattr__(self, name: str) -> Any:
         refuse_name(self, name, Tables)
@@ -343,11 +314,15 @@ def read_warehouse_tables(
     read = WarehouseTables(
         project, date.max, names, {}, (), dialect, places, in_warehouse, connection
     )
-    read = replace(read, attributes=_attribute_kinds(read))
+    extras = places["accounts"].loaded.extras
+    kinds = attribute_kinds(project, lambda name: name in extras and _all_numbers(read, name))
+    read = replace(read, attributes=kinds)
     if found := [fault for name in names for fault in _faults(read, places[name])]:
         raise TablesError(found, {})
     warnings = [notice for name in names for notice in _left_out(read, places[name])]
-    return replace(read, warnings=tuple(warnings), as_of_date=project.as_of or _default_day(read))
+    loaded = {name: place.loaded for name, place in places.items()}
+    day = project.as_of or day_after_the_latest(project, loaded, read.latest) or date.max
+    return replace(read, warnings=tuple(warnings), as_of_date=day)
 
 
 def in_sql(place: str, spelling: Spelling) -> str:
@@ -399,16 +374,14 @@ def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
     if name != "accounts":
         rules += account_rules(loaded, place.outside == "fault")
     counts = tables.count_rows(name, [rule.condition for rule in rules])
-    for rule, count in zip(rules, counts, strict=True):
-        if count:
-            yield rule.fault(name, count)
+    yield from counted_faults(name, rules, counts)
     rows = f"({place.cells()}) AS t"
     if summed := summed_columns(loaded):
         sums = ", ".join(f"CAST(SUM(ABS({one.name})) AS DOUBLE)" for one in summed)
         yield from total_faults(loaded, tables.query(f"SELECT {sums} FROM {rows}")[0])
     for repeat in repeat_rules(loaded):
         by = ", ".join(map(quoted, repeat.by))
-        groups = f"SELECT {by} FROM {rows} WHERE {repeat.where} GROUP BY {by}"
+        groups = f"SELECT {by} FROM {rows} WHERE {repeat.condition} GROUP BY {by}"
         having = f"HAVING COUNT({repeat.counted}) > 1"
         if count := tables.query(f"SELECT COUNT(*) FROM ({groups} {having}) AS g")[0][0]:
             yield repeat.fault(name, count)
@@ -430,30 +403,6 @@ def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
     before, after = tables.count_rows(name, outside_life(place.loaded.table.time))
     if before or after:
         yield DataWarning("reading", name, outside_message(name, before, after))
-
-
-def _default_day(tables: WarehouseTables) -> date:
-    """Return the day after the latest fact of any table, as `read_tables` uses it."""
-    for today in (day_of_the_run(tables.project), date.max):
-        days = [day for name in tables.names for day in tables.latest(name, today) if day]
-        if days:
-            return max(days) + timedelta(days=1)
-    return date.max
-
-
-def _attribute_kinds(tables: WarehouseTables) -> dict[str, AttributeKind]:
-    """Return the kind of each attribute: declared, from the schema, or by its values."""
-    source = tables.project.tables.get("accounts", TableSource())
-    ours, extras = BY_NAME["accounts"].by_column, tables.places["accounts"].loaded.extras
-    kinds: dict[str, AttributeKind] = {}
-    for name in source.attributes:
-        number = source.attribute_kinds.get(name) == "number"
-        if name in ours:
-            number = ours[name].kind in ("number", "decimal", "integer")
-        elif name in extras and name not in source.attribute_kinds:
-            number = _all_numbers(tables, name)
-        kinds[name] = "number" if number else "text"
-    return kinds
 
 
 def _all_numbers(tables: WarehouseTables, attribute: str) -> bool:

@@ -5,18 +5,18 @@ A data frame can also be read and checked against tables that are already in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, FaultKind, TablesError, one_of
-from leadsignal.ingestion.check_report import Loaded
+from leadsignal.ingestion.check_report import AttributeKind, Loaded
 from leadsignal.ingestion.checks import check_rows
 from leadsignal.ingestion.contracts import (
     derive_from_contracts,
@@ -39,7 +39,6 @@ from leadsignal.sources.parts import Part, UnreadableError, literal, open_frame,
 if TYPE_CHECKING:
     import pandas as pd
 
-AttributeKind = Literal["text", "number"]
 DEPENDENT = frozenset(table.name for table in TABLES if table.name != "accounts")
 """The tables whose rows belong to accounts."""
 
@@ -256,23 +255,36 @@ class TableReader:
 
     def latest(self) -> date | None:
         """Return the day after the latest fact of any table; future dates are plans, not facts."""
-        for today in (day_of_the_run(self.project), date.max):
-            days = [
-                f"SELECT max({day}) AS day FROM {name}"
-                for name, loaded in self.intake.loaded.items()
-                if not loaded.derived and name != "exchange_rates"
-                for day in fact_days(loaded, today)
+        given = {
+            name: loaded
+            for name, loaded in self.intake.loaded.items()
+            if not loaded.derived and name != "exchange_rates"
+        }
+
+        def latest(days: Mapping[str, list[str]]) -> Iterable[date | None]:
+            listed = [
+                f"SELECT max({day}) AS day FROM {name}" for name, of in days.items() for day in of
             ]
-            union = " UNION ALL ".join(days)
-            latest: date | None = self.store.query(f"SELECT max(day) FROM ({union})")[0][0]
-            if latest is not None:
-                return latest + timedelta(days=1)
-        return None
+            return self.store.query(f"SELECT max(day) FROM ({' UNION ALL '.join(listed)})")[0]
+
+        return day_after_the_latest(self.project, given, latest)
 
 
-def day_of_the_run(project: Project) -> date:
-    """Return today's date in the project's time zone."""
-    return datetime.now(ZoneInfo(project.timezone)).date()
+def day_after_the_latest(
+    project: Project,
+    loaded: Mapping[str, Loaded],
+    latest: Callable[[Mapping[str, list[str]]], Iterable[date | None]],
+) -> date | None:
+    """Return the day after the latest fact of any table; None without one.
+
+    ``latest`` returns the largest values of SQL columns, given by table.
+    """
+    today = datetime.now(ZoneInfo(project.timezone)).date()
+    for until in (today, date.max):
+        days = {name: fact_days(one, until) for name, one in loaded.items()}
+        if found := [day for day in latest(days) if day is not None]:
+            return max(found) + timedelta(days=1)
+    return None
 
 
 def fact_days(loaded: Loaded, today: date) -> list[str]:
