@@ -12,8 +12,16 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.engine.build import KEY_COLUMNS, Recipe, panel_steps
 from leadsignal.engine.grid import Step
 from leadsignal.engine.recipe import panel_recipe
-from leadsignal.engine.warehouse_sql import WAREHOUSE, identifier, script, spelling_of
-from leadsignal.engine.warehouse_tables import Place, WarehouseTables, history, in_sql
+from leadsignal.engine.warehouse_sql import (
+    WAREHOUSE,
+    Place,
+    history,
+    identifier,
+    in_sql,
+    script,
+    spelling_of,
+)
+from leadsignal.engine.warehouse_tables import WarehouseTables
 from leadsignal.errors import OptionError, one_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import quoted

@@ -27,22 +27,18 @@ from leadsignal.engine.recipe import (
     unknown_attributes,
 )
 from leadsignal.engine.warehouse_sql import (
-    RAW,
     WAREHOUSE,
-    Spelling,
     Translator,
     spelling_of,
-    text_of,
 )
 from leadsignal.errors import Fault, OptionError, SourceError, TablesError
-from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.check_report import AttributeKind, CheckedTables, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
-from leadsignal.ingestion.table_reader import day_after_the_latest, settled
-from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES, Column
+from leadsignal.ingestion.table_reader import day_after_the_latest
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES
 from leadsignal.sources.parts import Part, literal, quoted
-from leadsignal.tables import Tables, cut_at
+from leadsignal.tables import Tables
 
 
 class Cursor(Protocol):
@@ -67,71 +63,6 @@ class Connection(Protocol):
 
     def cursor(self) -> Cursor:
         """Return a new cursor."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """One table in a warehouse, with the names of our columns there."""
-
-    loaded: Loaded
-    theirs: Mapping[str, str]
-    outside: str
-
-    def cells(self) -> str:
-        """Return SQL for the rows, with columns named and typed as in the schema."""
-        listed = [
-            f"{_cell(self.loaded.table.by_column.get(ours), quoted(theirs))} AS {quoted(ours)}"
-            for ours, theirs in self.theirs.items()
-        ]
-        return f"SELECT {', '.join(listed)} FROM {RAW}{self.loaded.table.name} AS raw"
-
-
-def _cell(column: Column | None, cell: str) -> str:
-    if column is None or column.kind in ("id", "text"):
-        return text_of(cell)
-    if column.kind == "decimal":
-        cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
-    return f"CAST({cell} AS {sql_type(column)})"
-
-
-def newest_accounts(accounts: Place) -> str:
-    """Return SQL for start and end of each account as last recorded."""
-    columns = accounts.loaded.columns
-    ended = "ended_on" if "ended_on" in columns else "CAST(NULL AS DATE) AS ended_on"
-    latest = "recorded_at DESC NULLS LAST" if "recorded_at" in columns else "started_on"
-    numbered = f"ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY {latest}) AS nth"
-    rows = f"SELECT account_id, started_on, {ended}, {numbered} FROM ({accounts.cells()}) AS c"
-    return f"SELECT account_id, started_on, ended_on FROM ({rows}) AS n WHERE nth = 1"
-
-
-def with_accounts(place: Place, accounts: Place) -> str:
-    """Return SQL for a table as ``t``, joined to the account of each row as ``a``."""
-    rows = f"({place.cells()}) AS t"
-    if place.loaded.table.name == "accounts":
-        return rows
-    return f"{rows} LEFT JOIN ({newest_accounts(accounts)}) AS a ON t.account_id = a.account_id"
-
-
-def rows_inside(place: Place, accounts: Place) -> str:
-    """Return SQL for a table's typed rows, without those dropped as outside their lifetime."""
-    if place.loaded.table.name == "accounts" or place.outside != "exclude":
-        return place.cells()
-    early, late = outside_life(place.loaded.table.time)
-    listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
-    return (
-        f"SELECT {listed} FROM {with_accounts(place, accounts)}"
-        f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
-    )
-
-
-def history(
-    place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
-) -> str:
-    """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
-    columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
-    rows = f"({rows_inside(place, accounts)}) AS r"
-    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM {rows}"
-    return f"SELECT {', '.join(columns)} FROM ({rows}) AS s WHERE {known}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -323,21 +254,6 @@ def read_warehouse_tables(
     loaded = {name: place.loaded for name, place in places.items()}
     day = project.as_of or day_after_the_latest(project, loaded, read.latest) or date.max
     return replace(read, warnings=tuple(warnings), as_of_date=day)
-
-
-def in_sql(place: str, spelling: Spelling) -> str:
-    """Return a table's name as given; raises OptionError if it is anything else."""
-    from sqlglot import ParseError, exp, parse_one
-
-    try:
-        table = parse_one(place, into=exp.Table, read=spelling.name)
-    except (ParseError, TypeError, AttributeError):
-        table = None
-    parts = {"this", "db", "catalog"}
-    if table is None or any(value and key not in parts for key, value in table.args.items()):
-        problem = f"{place!r} is not the name of a table in {spelling.name}"
-        raise OptionError(problem, "Write it as in the warehouse's SQL, for example crm.accounts")
-    return place
 
 
 def _places(
