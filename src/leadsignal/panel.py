@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from leadsignal.config.project import Project
     from leadsignal.engine.spark import TablesInSpark
-    from leadsignal.engine.warehouse_tables import WarehouseTables
+    from leadsignal.engine.warehouse import WarehouseTables
 
 MAX_KEPT = 2**30
 """Maximum size, in bytes, of a panel that is kept for the session."""
@@ -315,7 +315,7 @@ def build_panel(
     """
     step = tables.project.every if every is None else days_in(every)
     if not isinstance(tables, Tables):
-        from leadsignal.engine.warehouse_tables import WarehouseTables
+        from leadsignal.engine.warehouse import WarehouseTables
 
         if isinstance(tables, WarehouseTables):
             if (engine, session) != (None, None):
@@ -451,7 +451,7 @@ def _built_on_spark(
 
 
 def _built_in_warehouse(tables: WarehouseTables, analysis: SuccessAnalysis, every: int) -> Panel:
-    from leadsignal.engine.warehouse_panel import warehouse_rows
+    from leadsignal.engine.warehouse import warehouse_rows
 
     recipe, rows = warehouse_rows(tables, analysis, every)
     return _of_rows_elsewhere(tables, analysis, every, recipe, in_order(rows))
@@ -489,8 +489,7 @@ def without_rows_of(
 
 def _ended_elsewhere(tables: TablesInSpark | WarehouseTables) -> pd.DataFrame:
     """Return the accounts with a known end, from Spark or a warehouse."""
-    from leadsignal.engine.warehouse_panel import ended_accounts
-    from leadsignal.engine.warehouse_tables import WarehouseTables
+    from leadsignal.engine.warehouse import WarehouseTables, ended_accounts
 
     if isinstance(tables, WarehouseTables):
         return ended_accounts(tables)
