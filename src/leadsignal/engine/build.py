@@ -11,12 +11,13 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.counts import (
     counts_step,
     last_rows_step,
+    latest_step,
     rows_steps,
     users_steps,
     users_together,
 )
 from leadsignal.engine.episodes import NAME as MEMORY
-from leadsignal.engine.episodes import batches, episodes_steps, memory_steps
+from leadsignal.engine.episodes import batches, best_usage_steps, episodes_steps, memory_steps
 from leadsignal.engine.expressions import (
     COUNTED,
     TOLD,
@@ -41,7 +42,6 @@ from leadsignal.engine.grid import (
     outcome_columns,
     spine_steps,
 )
-from leadsignal.engine.latest import best_usage_steps, latest_step
 from leadsignal.indicators.declare import (
     AdoptedShare,
     Attribute,

@@ -279,12 +279,16 @@ def day_after_the_latest(
 
     ``latest`` returns the largest values of SQL columns, given by table.
     """
-    today = datetime.now(ZoneInfo(project.timezone)).date()
-    for until in (today, date.max):
+    for until in (day_of_the_run(project), date.max):
         days = {name: fact_days(one, until) for name, one in loaded.items()}
         if found := [day for day in latest(days) if day is not None]:
             return max(found) + timedelta(days=1)
     return None
+
+
+def day_of_the_run(project: Project) -> date:
+    """Return today's date in the project's time zone."""
+    return datetime.now(ZoneInfo(project.timezone)).date()
 
 
 def fact_days(loaded: Loaded, today: date) -> list[str]:
