@@ -314,6 +314,11 @@ def message(name: str, /, **values: object) -> str:
     return str(_WARNINGS["messages"][name]).format(**values)
 
 
+def warning(kind: str, table: str, column: str | None = None, **values: object) -> DataWarning:
+    """Return a warning of a kind, with its message filled in."""
+    return DataWarning(kind, table, message(kind, **values), column)
+
+
 @dataclass(frozen=True)
 class CheckedRows:
     """Rows in a store that have passed all checks, judged as of midnight of ``as_of_date``."""

@@ -6,13 +6,14 @@ Suspicious are also rows that exist because an account churned: added later, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby
 from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.formats import count_of, share_text
-from leadsignal.ingestion.check_report import CheckedRows, DataWarning, message
+from leadsignal.ingestion.check_report import CheckedRows, DataWarning, message, warning
+from leadsignal.ingestion.feed_health import late_rows, old_accounts
 from leadsignal.package_data import packaged_queries
 from leadsignal.sources.parts import literal, quoted
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from leadsignal.ingestion.check_report import Loaded
-    from leadsignal.ingestion.feed_health import FeedHealth
 
 
 MIN_CHURNED = 5
@@ -88,10 +88,6 @@ def _lives(rows: CheckedRows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bo
     return started, ended, np.array([row[3] for row in lives], dtype=bool)
 
 
-def _warning(kind: str, table: str, column: str | None = None, **values: object) -> DataWarning:
-    return DataWarning(kind, table, message(kind, **values), column)
-
-
 def about_churn(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     """Yield warnings about the rows of an events table that exist because accounts churned."""
     if "ended_on" not in rows.loaded["accounts"].columns:
@@ -124,7 +120,7 @@ def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWa
         return
     many, have = count_of(len(found), "account"), "has" if len(found) == 1 else "have"
     counts = {"accounts": many, "have": have, "late": LATE, "gone": gone, "usual": usual}
-    yield _warning("recorded_by_survivors", loaded.table.name, "recorded_at", **counts)
+    yield warning("recorded_by_survivors", loaded.table.name, "recorded_at", **counts)
 
 
 def _only_churned(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
@@ -143,7 +139,7 @@ def _only_churned(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         others = f"and {count_of(there, 'other')}" if there else "and no other"
         many, at = count_of(gone, "account"), column if value is not None else None
         said = {"what": what, "accounts": many, "others": others}
-        yield _warning("only_churned_accounts", name, at, **said)
+        yield warning("only_churned_accounts", name, at, **said)
 
 
 def _first_rows(
@@ -202,8 +198,6 @@ def poisson_tail(count: int, mean: float) -> float:
     return float(gammainc(count, mean)) if count > 0 else 1.0
 
 
-OLD = 365
-"""Days without a record above which a table is old, if it covers a shorter time than that."""
 SAMPLED = 2_000_000
 """Number of rows above which repeated rows are searched for on a sample of days only."""
 
@@ -214,7 +208,7 @@ def find_warnings(rows: CheckedRows) -> tuple[DataWarning, ...]:
     for name, loaded in rows.loaded.items():
         found += hidden_rows(rows.store.query, loaded, rows.as_of_date)
         found += (
-            [*about_accounts(rows), *_old_accounts(rows)]
+            [*about_accounts(rows), *old_accounts(rows)]
             if name == "accounts"
             else _about_events(rows, loaded)
         )
@@ -225,63 +219,12 @@ def _about_events(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
     if not rows.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
         yield DataWarning("no_rows", loaded.table.name, "exists but has no rows")
         return
-    yield from _late(rows, loaded)
+    yield from late_rows(rows, loaded)
     yield from _repeated(rows, loaded)
     if loaded.table.name == "usage" and "series" in loaded.columns:
         for said in _about_series(rows):
             yield DataWarning("usage_series", "usage", said, "series")
     yield from about_churn(rows, loaded)
-
-
-def _late(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
-    """Warn if a table is old, or has fallen silent by the rule of monitoring and scoring."""
-    name = loaded.table.name
-    source = rows.project.tables.get(name)
-    if source and source.complete_through:
-        return
-    first, health = _health(
-        rows, name, f"SELECT CAST({loaded.known_on} AS DATE) AS day FROM {name}"
-    )
-    if first is None or health is None or health.last_record is None:
-        return
-    as_of, last = rows.as_of_date, health.last_record
-    silent = (as_of - last).days
-    if health.stopped:
-        usual = count_of(health.usual_days or 0, "day")
-        problem = f"usually they follow within {usual}"
-    elif silent > max(OLD, (last - first).days):
-        problem = "the table is much older than the others"
-    else:
-        return
-    said = {"last": last, "silent": silent, "as_of": as_of, "problem": problem}
-    yield _warning("feed_stopped", name, loaded.table.time, **said)
-
-
-def _old_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
-    """Warn if the latest starts and ends of accounts are much older than the events."""
-    columns = rows.loaded["accounts"].columns
-    dates = [name for name in ("started_on", "ended_on") if name in columns]
-    days = " UNION ALL ".join(f"SELECT {name} AS day FROM accounts" for name in dates)
-    _, health = _health(rows, "accounts", days)
-    if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
-        return
-    as_of, last = rows.as_of_date, health.last_record
-    silent, later = (as_of - last).days, last + timedelta(days=1)
-    said = message("old_accounts", last=last, silent=silent, as_of=as_of, next=later)
-    yield DataWarning("feed_stopped", "accounts", said, "started_on")
-
-
-def _health(rows: CheckedRows, name: str, days: str) -> tuple[date | None, FeedHealth | None]:
-    """Return the first of the days (SQL) with records, and the health of a feed with them."""
-    from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts
-
-    counted = rows.store.query(
-        f"SELECT day, count(*) FROM ({days}) WHERE {rows.before('day')} GROUP BY day ORDER BY day"
-    )
-    first, counts = daily_counts(counted, rows.as_of_date)
-    if first is None:
-        return None, None
-    return first, assess_feed(name, first, counts, chance_of_silence(len(rows.loaded) - 1))
 
 
 def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
@@ -300,7 +243,7 @@ def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
         more = int(repeated) - int(groups)
         many, repeat = count_of(more, "row"), "repeats" if more == 1 else "repeat"
         said = {"rows": many, "among": among, "repeat": repeat}
-        yield _warning("repeated_rows", loaded.table.name, **said)
+        yield warning("repeated_rows", loaded.table.name, **said)
 
 
 def _about_series(rows: CheckedRows) -> Iterator[str]:
@@ -400,7 +343,7 @@ def _zero_days(rows: CheckedRows) -> Iterator[DataWarning]:
     )
     if zero:
         many = count_of(zero, "account")
-        yield _warning("zero_days", "accounts", "ended_on", accounts=many)
+        yield warning("zero_days", "accounts", "ended_on", accounts=many)
 
 
 def _piled(rows: CheckedRows) -> Iterator[DataWarning]:
@@ -413,9 +356,9 @@ def _piled(rows: CheckedRows) -> Iterator[DataWarning]:
     if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
         share = share_text(alike / ends)
         said = {"alike": alike, "ends": count_of(ends, "end"), "share": share, "day": day}
-        yield _warning("ends_on_one_day", "accounts", "ended_on", **said)
+        yield warning("ends_on_one_day", "accounts", "ended_on", **said)
     if not active:
-        yield _warning("no_active_account", "accounts", "ended_on", as_of=rows.as_of_date)
+        yield warning("no_active_account", "accounts", "ended_on", as_of=rows.as_of_date)
 
 
 def _too_many_alike(alike: int, second: int, ends: int) -> bool:
@@ -447,7 +390,7 @@ def _survivors(rows: CheckedRows) -> Iterator[DataWarning]:
     missed, chance = _expected_before(starts, stops, seen, weight, begin, first)
     if chance <= (OF_FEW if FEW <= weight[seen].sum() <= missed else NO_END_BEFORE):
         said = {"accounts": count_of(before, "account"), "first": first, "missed": missed}
-        yield _warning("survivors", "accounts", "ended_on", **said)
+        yield warning("survivors", "accounts", "ended_on", **said)
 
 
 def _expected_before(
@@ -482,7 +425,7 @@ def _arr_known(rows: CheckedRows) -> Iterator[DataWarning]:
     if known < accounts:
         many = count_of(accounts, "account")
         said = {"known": known, "accounts": many, "known_left": known_left, "left": left}
-        yield _warning("arr_partly_known", "accounts", "arr", **said)
+        yield warning("arr_partly_known", "accounts", "arr", **said)
 
 
 def _leaks(rows: CheckedRows) -> Iterator[DataWarning]:
