@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.table_settings import Notation
 from leadsignal.errors import Fault, OptionError, WriteError
-from leadsignal.files.locks import clean_orphans, hold, uncut
-from leadsignal.files.writing import remedy_for
+from leadsignal.files.writing import clean_orphans, hold, remedy_for, uncut
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted, too_large
