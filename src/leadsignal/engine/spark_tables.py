@@ -126,14 +126,11 @@ class SparkTables(TablesInSpark):
 
     def collect(self) -> Tables:
         """Collect all rows on this machine and return them as ordinary tables, checked again."""
+        fields = (
+            "attributes", "attribute_kinds", "complete_from", "complete_through", "outside",
+        )  # fmt: skip
         kept = {
-            name: TableSource(
-                attributes=source.attributes,
-                attribute_kinds=source.attribute_kinds,
-                complete_from=source.complete_from,
-                complete_through=source.complete_through,
-                outside=source.outside,
-            )
+            name: TableSource(**{field: getattr(source, field) for field in fields})
             for name, source in self.project.tables.items()
         }
         rows = {
@@ -280,7 +277,11 @@ def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> 
         yield from _account_faults(loaded, _outside(project, name) == "fault", rows)
     # Columns whose values cannot be summed exactly.
     yield from total_faults(loaded, found[len(rules) :])
-    yield from _repeats(loaded, frame)
+    for rule in repeat_rules(loaded):
+        groups = frame.where(rule.condition).groupBy(*rule.by)
+        counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
+        if count := counted.where("counted > 1").count():
+            yield rule.fault(name, count)
 
 
 def _account_faults(
@@ -334,19 +335,10 @@ def _leave_out_outside(
 def _newest_accounts(accounts: DataFrame) -> DataFrame:
     """Return start and end of each account as last recorded."""
     ended = "ended_on" if "ended_on" in accounts.columns else "CAST(NULL AS DATE) AS ended_on"
-    rows = accounts.selectExpr("account_id", "started_on", ended)
+    columns = ["account_id", "started_on", ended]
+    rows = accounts.selectExpr(*columns)
     if "recorded_at" in accounts.columns:
         newest = "PARTITION BY account_id ORDER BY recorded_at DESC NULLS LAST"
-        rows = accounts.selectExpr(
-            "account_id", "started_on", ended, f"row_number() OVER ({newest}) AS nth"
-        ).where("nth = 1")
+        nth = f"row_number() OVER ({newest}) AS nth"
+        rows = accounts.selectExpr(*columns, nth).where("nth = 1")
     return rows.dropDuplicates(["account_id"])
-
-
-def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
-    """Yield repeated keys, keys shared by two accounts, and repeated rows."""
-    for rule in repeat_rules(loaded):
-        groups = frame.where(rule.condition).groupBy(*rule.by)
-        counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
-        if count := counted.where("counted > 1").count():
-            yield rule.fault(loaded.table.name, count)

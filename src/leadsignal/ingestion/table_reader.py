@@ -175,12 +175,13 @@ class TableReader:
 
     def _drop(self, name: str, rows: list[int]) -> set[str]:
         """Delete rows and return the accounts that are then missing from accounts."""
-        names_accounts = name in ("accounts", "contracts")
-        before = self._account_ids(name) if names_accounts else set()
+        before = self._account_ids(name)
         self.store.delete(name, rows)
-        return before - self._account_ids(name) if names_accounts else set()
+        return before - self._account_ids(name)
 
     def _account_ids(self, name: str) -> set[str]:
+        if name not in ("accounts", "contracts"):
+            return set()
         found = self.store.query(f"SELECT account_id FROM {name} WHERE account_id IS NOT NULL")
         return {account for (account,) in found}
 
