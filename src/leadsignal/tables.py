@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_sample import (
@@ -390,14 +391,9 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
+    stated = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
     with timed("read tables"):
-        read = _read(
-            source,
-            project,
-            {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-            {"attributes": attributes, "columns": columns, "options": options},
-            drop_bad_rows,
-        )
+        read = _read(source, project, drop_bad_rows, stated, attributes, columns, options)
     if not isinstance(read, Tables):
         raise TablesError(read.faults, read.more)
     return read
@@ -425,13 +421,8 @@ def check_tables(
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
     False
     """
-    read = _read(
-        source,
-        project,
-        {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-        {"attributes": attributes, "columns": columns, "options": options},
-        drop_bad_rows,
-    )
+    stated = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
+    read = _read(source, project, drop_bad_rows, stated, attributes, columns, options)
     return _checked(read)[0]
 
 
@@ -450,8 +441,7 @@ def check_and_read(
     source: str | Path, project: Project, drop_bad_rows: bool = False
 ) -> tuple[CheckReport, Tables | None]:
     """Check tables, and return them if they have no faults."""
-    naming = {"attributes": None, "columns": None}
-    return _checked(_read(source, project, {}, naming, drop_bad_rows))
+    return _checked(_read(source, project, drop_bad_rows))
 
 
 def _checked(read: Tables | TableReader) -> tuple[CheckReport, Tables | None]:
@@ -472,9 +462,11 @@ def _checked(read: Tables | TableReader) -> tuple[CheckReport, Tables | None]:
 def _read(
     source: str | Path | Mapping[str, Any],
     project: Project | None,
-    options: Mapping[str, Any],
-    naming: Mapping[str, Any],
     drop_bad_rows: bool,
+    stated: Mapping[str, Any] = MappingProxyType({}),
+    attributes: Any = None,
+    columns: Any = None,
+    options: Any = None,
 ) -> Tables | TableReader:
     """Return the tables, or the reader that found faults in them.
 
@@ -485,9 +477,8 @@ def _read(
     from leadsignal.ingestion.table_reader import TableReader
 
     project, frames = _project_of(source, project)
-    naming = dict(naming)
-    project = with_table_options(project.replace(**options), naming.pop("options", None))
-    project = with_options(project, **naming)
+    project = with_table_options(project.replace(**stated), options)
+    project = with_options(project, attributes, columns)
     note_project(project, source)
     settings = settings_file(source) if isinstance(source, str | Path) else None
     if frames is not None or project.folder is None:

@@ -49,12 +49,11 @@ def batches(processes: Iterable[Process]) -> list[Batch]:
     """
     found: list[list[Process]] = []
     for process in processes:
-        alike = (batch for batch in found if _fits(process, batch))
-        batch = next(alike, None)
-        if batch is None:
+        alike = next((batch for batch in found if _fits(process, batch)), None)
+        if alike is None:
             found.append([process])
         else:
-            batch.append(process)
+            alike.append(process)
     return [*found]
 
 
@@ -320,21 +319,17 @@ def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[
     for measure in measures:
         when = f"process = {grid.dialect.literal(measure.process)}"
         if isinstance(measure, Lapses):
+            came, left = Moment("lapsed"), Moment("lapsed", measure.window)
             changes[memory_column("lapses", measure)] = [
-                (Moment("lapsed"), "1", when, 1),
-                (Moment("lapsed", measure.window), "1", when, -1),
+                (came, "1", when, 1),
+                (left, "1", when, -1),
             ]
             continue
         for days_ago in (0, measure.window):
             begins, ends = Moment("adopted", days_ago), Moment("lapsed", days_ago)
-            changes[memory_column("open", measure, days_ago)] = [
-                (begins, "1", when, 1),
-                (ends, "1", when, -1),
-            ]
-            changes[memory_column("sums", measure, days_ago)] = [
-                (begins, "adopted", when, 1),
-                (ends, "lapsed", when, -1),
-            ]
+            for what, adopted, lapsed in (("open", "1", "1"), ("sums", "adopted", "lapsed")):
+                column = memory_column(what, measure, days_ago)
+                changes[column] = [(begins, adopted, when, 1), (ends, lapsed, when, -1)]
     deltas = [
         Delta(number, *change)
         for number, listed in enumerate(changes.values())

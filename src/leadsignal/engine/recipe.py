@@ -296,13 +296,8 @@ def panel_recipe(
     dialect = dialect or DuckDB()
     check_fits(tables, analysis)
     project, kept = tables.project, kept_behaviors(tables)
-    available = AvailableData(
-        {table: frozenset(tables.columns(table)) for table in tables.names},
-        tables.attributes,
-        analysis,
-        project.usage_low,
-        kept,
-    )
+    columns = {table: frozenset(tables.columns(table)) for table in tables.names}
+    available = AvailableData(columns, tables.attributes, analysis, project.usage_low, kept)
     covered = {name for process in analysis.processes for name in process.behaviors}
     added = {**ROW_COLUMNS, "behaviors": row_columns(kept, covered, dialect.among)}
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}

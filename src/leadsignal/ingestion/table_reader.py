@@ -211,40 +211,30 @@ class TableReader:
         if accounts is None:
             return
         for name in source.attributes:
+            stated = source.attribute_kinds.get(name)
             if name in accounts.extras:
-                self.attributes[name] = self._kind(name, source.attribute_kinds.get(name))
+                number = stated == "number" if stated else self._is_numeric(name)
             elif name in accounts.columns:
-                kind = accounts.table.by_column[name].kind
-                numeric = kind in ("number", "decimal", "integer")
-                self.attributes[name] = "number" if numeric else "text"
+                number = accounts.table.by_column[name].kind in ("number", "decimal", "integer")
             elif self._dated(name):
-                stated_kind = source.attribute_kinds.get(name)
-                self.attributes[name] = "number" if stated_kind == "number" else "text"
+                number = stated == "number"
             else:
-                part = accounts.parts[0][0] if accounts.parts else None
-                offered = part.columns if part and part.on_demand else ()
+                part = accounts.parts[0][0] if accounts.parts else Part("accounts", None, {})
+                offered = part.columns if part.on_demand else ()
                 choices = [*accounts.unread, *accounts.extras, *accounts.columns, *offered]
-                self.faults.append(
-                    Fault(
-                        part.file if part else None,
-                        "accounts",
-                        part.header_line if part else None,
-                        name,
-                        None,
-                        "is declared as an attribute but is no column of accounts",
-                        f"{one_of(choices, name)}.",
-                    )
-                )
+                problem = "is declared as an attribute but is no column of accounts"
+                place = (part.file, "accounts", part.header_line, name, None)
+                self.faults.append(Fault(*place, problem, f"{one_of(choices, name)}."))
+                continue
+            self.attributes[name] = "number" if number else "text"
 
-    def _kind(self, name: str, stated: str | None) -> AttributeKind:
-        if stated is not None:
-            return "number" if stated == "number" else "text"
+    def _is_numeric(self, name: str) -> bool:
         cell = quoted(name)
         ((values, numbers),) = self.store.query(
             f"SELECT count({cell}), count(*) FILTER "
             f"(WHERE abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}) FROM accounts"
         )
-        return "number" if values and values == numbers else "text"
+        return bool(values and values == numbers)
 
     def _dated(self, attribute: str) -> bool:
         if "account_changes" not in self.intake.loaded:
