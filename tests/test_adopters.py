@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.indicators.behaviors import behavior_columns
-from leadsignal.indicators.processes import process_columns
+from leadsignal.indicators.behaviors import behavior_columns, process_columns
 from leadsignal.model.explanation import MIN_ADOPTERS
 
 

@@ -26,8 +26,7 @@ from leadsignal.evaluation.backtest import (
     last_horizon_of_panel,
 )
 from leadsignal.ingestion.check_report import AFFECTS, RESULTS, DataWarning, affecting
-from leadsignal.ingestion.churn_leaks import poisson_tail
-from leadsignal.ingestion.plausibility import _too_many_alike
+from leadsignal.ingestion.plausibility import _too_many_alike, poisson_tail
 from leadsignal.report.churn_page import report_page
 from leadsignal.report.summary import summarise
 from leadsignal.scoring.batch import counts

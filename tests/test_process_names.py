@@ -13,8 +13,8 @@ import leadsignal as ls
 from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
+from leadsignal.indicators.behaviors import PROCESS_PARTS, process_columns
 from leadsignal.indicators.declare import AvailableData
-from leadsignal.indicators.processes import PROCESS_PARTS, process_columns
 from leadsignal.model.explanation import MIN_ADOPTERS
 from leadsignal.model.features import Features
 from leadsignal.model.hazard_ratios import one_of_each

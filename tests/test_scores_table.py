@@ -18,7 +18,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.credentials import Source
-from leadsignal.files.locks import exclusive_lock
+from leadsignal.files.writing import exclusive_lock
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
 from leadsignal.sources.parts import quoted

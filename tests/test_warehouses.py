@@ -19,8 +19,8 @@ import pytest
 import leadsignal as ls
 from engine_cases import CASES, OTHERS, WIDE, case_of
 from leadsignal.config.success import KEYS_OF, Process, SuccessAnalysis
+from leadsignal.engine.warehouse import run
 from leadsignal.engine.warehouse_sql import WAREHOUSE, Translator, spelling_of
-from leadsignal.engine.warehouse_tables import run
 from small_business import write_small_business
 from warehouses import connected, missing, put, rows_of
 

@@ -17,8 +17,15 @@ import pytest
 
 from leadsignal.errors import BusyError, OptionError, WriteError
 from leadsignal.files import writing as writing
-from leadsignal.files.locks import clean_orphans, exclusive_lock, hold
-from leadsignal.files.writing import atomic_write, restore_folder, whole_files, whole_folder
+from leadsignal.files.writing import (
+    atomic_write,
+    clean_orphans,
+    exclusive_lock,
+    hold,
+    restore_folder,
+    whole_files,
+    whole_folder,
+)
 
 CALLS = ("open", "fsync", "rename", "replace", "link")
 """The calls to the operating system that writing makes, each of which may fail."""
@@ -194,7 +201,7 @@ def test_the_loser_is_told_who_writes(tmp_path: Path) -> None:
 RACER = """
 import sys, time
 from leadsignal.errors import BusyError
-from leadsignal.files.locks import exclusive_lock
+from leadsignal.files.writing import exclusive_lock
 for place in sys.stdin:
     place = place.strip()
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.toml_files import a_day
 from leadsignal.errors import OptionError
+from leadsignal.files.writing import json_fields
 from leadsignal.ingestion.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -70,12 +71,7 @@ class AccountSample:
 
     def to_dict(self) -> dict[str, float]:
         """Return the counts, ready for JSON."""
-        return {
-            "share": self.share,
-            "customers": self.customers,
-            "of": self.of,
-            "churned": self.churned,
-        }
+        return json_fields(self, "share", "customers", "of", "churned")
 
 
 def day_to_cut(t: date | str, sample: AccountSample | None) -> date:

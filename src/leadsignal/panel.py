@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from leadsignal.config.project import Project
     from leadsignal.engine.spark import TablesInSpark
-    from leadsignal.engine.warehouse_tables import WarehouseTables
+    from leadsignal.engine.warehouse import WarehouseTables
 
 MAX_KEPT = 2**30
 """Maximum size, in bytes, of a panel that is kept for the session."""
@@ -314,17 +314,19 @@ def build_panel(
     28
     """
     step = tables.project.every if every is None else days_in(every)
+    analysis = analysis or SuccessAnalysis(())
     if not isinstance(tables, Tables):
-        from leadsignal.engine.warehouse_tables import WarehouseTables
+        from leadsignal.engine.warehouse import WarehouseTables, warehouse_rows
 
         if isinstance(tables, WarehouseTables):
             if (engine, session) != (None, None):
                 problem = "engine and session cannot be used with tables in a warehouse"
                 raise OptionError(problem, "Leave them out")
-            return _built_in_warehouse(tables, analysis or SuccessAnalysis(()), step)
+            recipe, rows = warehouse_rows(tables, analysis, step)
+            return _of_rows_elsewhere(tables, analysis, step, recipe, in_order(rows))
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
-        return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
-    settings = (step, (analysis or SuccessAnalysis(())).to_toml())
+        return _built_on_spark(tables, analysis, step, session)
+    settings = (step, analysis.to_toml())
     kept: tuple[object, Panel] | None = recalled(tables, "panel")
     if kept is not None and kept[0] == settings:
         if progress:
@@ -450,13 +452,6 @@ def _built_on_spark(
     return _of_rows_elsewhere(tables, analysis, every, recipe, frame, whole=draw is None)
 
 
-def _built_in_warehouse(tables: WarehouseTables, analysis: SuccessAnalysis, every: int) -> Panel:
-    from leadsignal.engine.warehouse_panel import warehouse_rows
-
-    recipe, rows = warehouse_rows(tables, analysis, every)
-    return _of_rows_elsewhere(tables, analysis, every, recipe, in_order(rows))
-
-
 def _of_rows_elsewhere(
     tables: Tables | TablesInSpark | WarehouseTables,
     analysis: SuccessAnalysis,
@@ -489,8 +484,7 @@ def without_rows_of(
 
 def _ended_elsewhere(tables: TablesInSpark | WarehouseTables) -> pd.DataFrame:
     """Return the accounts with a known end, from Spark or a warehouse."""
-    from leadsignal.engine.warehouse_panel import ended_accounts
-    from leadsignal.engine.warehouse_tables import WarehouseTables
+    from leadsignal.engine.warehouse import WarehouseTables, ended_accounts
 
     if isinstance(tables, WarehouseTables):
         return ended_accounts(tables)

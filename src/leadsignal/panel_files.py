@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.config.project import Project
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.engine.build import Recipe, panel_steps
+from leadsignal.engine.build import panel_steps
 from leadsignal.engine.duckdb import PanelRows, as_frame, portions_of
 from leadsignal.engine.grid import Grid, outcome_columns, without_rows_notes
 from leadsignal.engine.in_memory import measured_rows
@@ -33,7 +33,6 @@ from leadsignal.tables import Tables
 from leadsignal.workers import Progress, threads
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
@@ -115,7 +114,9 @@ def write_panel(
     with atomic_write(path, PANEL, force=force) as part, ParquetRows(part) as written:
         for number, portion in enumerate(portions):
             report = _portion_progress(progress, number, len(portions))
-            _write_portion(tables.connection, portion, written, report)
+            with measured_rows(tables.connection, panel_steps(portion), report) as (_, batches):
+                for batch in batches(None):
+                    written.write(_with_moments(batch.to_arrow()))
     return PanelWritten(
         Path(path), written.rows, len(written.accounts), written.events, tables.as_of_date, step,
         recipe.indicators, without_rows_notes(without_rows_of(tables, recipe, written.accounts)),
@@ -155,17 +156,6 @@ class ParquetRows:
         self.rows += len(rows)
         self.events += int(rows["event"].to_numpy().sum())
         self._accounts.append(rows["account_id"].unique().to_pandas())
-
-
-def _write_portion(
-    connection: duckdb.DuckDBPyConnection,
-    recipe: Recipe,
-    written: ParquetRows,
-    progress: Progress | None,
-) -> None:
-    with measured_rows(connection, panel_steps(recipe), progress) as (_, rows):
-        for some in rows(None):
-            written.write(_with_moments(some.to_arrow()))
 
 
 def _with_moments(rows: pa.Table) -> pa.Table:
@@ -315,9 +305,7 @@ def read_rows(folder: Path, kept: Kept, *, only_as_of: bool = False) -> pd.DataF
         names = connection.sql("FROM rows LIMIT 0").columns
         has_notice = "notice" in connection.sql(f"FROM {accounts} LIMIT 0").columns
         notice = "CAST(COALESCE(notice < t, FALSE) AS BOOLEAN)" if has_notice else "notice_given"
-        own = [
-            quoted(n) for n in names if n not in ("account_id", "snapshot_on", "notice_given", "t")
-        ]
+        own = [quoted(name) for name in names if name not in BEFORE]
         outcome = outcome_columns(grid, kept.causes, kept.not_churn)
         where = f"WHERE t = {kept.as_of}" if only_as_of else ""
         rows = connection.sql(

@@ -24,7 +24,7 @@ from leadsignal.engine.build import PanelSteps, Recipe, panel_steps
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED, measured_rows
-from leadsignal.engine.recipe import CheckedTables, panel_recipe
+from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.resumed import (
     BELOW,
     VALUES,
@@ -43,7 +43,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import FolderKind, shown
 from leadsignal.files.writing import atomic_write, whole_folder
 from leadsignal.formats import count_of
-from leadsignal.ingestion.check_report import Coverage
+from leadsignal.ingestion.check_report import CheckedTables, Coverage
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel
 from leadsignal.panel_files import (

@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_sample import (
@@ -20,7 +21,6 @@ from leadsignal.account_sample import (
 )
 from leadsignal.arguments import checked
 from leadsignal.config.project import (
-    Behaviors,
     Project,
     read_project,
     settings_file,
@@ -31,9 +31,10 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, OptionError, TablesError, one_of
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.check_report import (
+    AttributeKind,
     CheckedRows,
+    CheckedTables,
     CheckReport,
-    Coverage,
     DataWarning,
     Loaded,
     warning_lines,
@@ -51,11 +52,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leadsignal.ingestion.table_cache import TableCache
-    from leadsignal.ingestion.table_reader import AttributeKind, TableReader
+    from leadsignal.ingestion.table_reader import TableReader
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Tables:
+class Tables(CheckedTables):
     """Checked tables as they were known at midnight of ``as_of_date``.
 
     The rows are in a store shared by all views of the same data, so that copies are free.
@@ -162,11 +163,6 @@ class Tables:
         return self._store.connection
 
     @cached_property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the number of visible rows and the dates between which it is complete."""
-        return {name: self._coverage(name) for name in self.names}
-
-    @cached_property
     def warnings(self) -> tuple[DataWarning, ...]:
         """Data warnings in the order of the tables, found on first access and then cached."""
         from leadsignal.ingestion.plausibility import find_warnings
@@ -197,26 +193,16 @@ class Tables:
         """Return ``hidden`` as one line of text, empty if nothing is hidden."""
         return f"hidden: {'; '.join(map(str, self.hidden))}" if self.hidden else ""
 
-    def _coverage(self, name: str) -> Coverage:
-        rows = self._store.query(f"SELECT count(*) FROM ({self.sql(name)})")[0][0]
-        source = self.project.tables.get(name)
-        stated = source.complete_from if source else None
-        assumed = None if name == "accounts" else self._first_known(name)
-        return Coverage(rows, stated or assumed, source.complete_through if source else None)
+    def _counted(self, name: str) -> tuple[int, date | None]:
+        ((rows,),) = self._store.query(f"SELECT count(*) FROM ({self.sql(name)})")
+        of_all = replace(self, _members="").history(name)
+        ((first,),) = self._store.query(f"SELECT min(known_on) FROM ({of_all})")
+        return rows, first
 
-    def _first_known(self, name: str) -> date | None:
-        rows = replace(self, _members="").history(name)
-        first: date | None = self._store.query(f"SELECT min(known_on) FROM ({rows})")[0][0]
-        return first
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that its source has and that were read."""
-        loaded = self._table(name)
-        return (*loaded.columns, *loaded.extras)
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the distinct texts in a column over all rows, whenever they became known."""
-        return self._store.values(table, column) if column in self.columns(table) else frozenset()
+    def _texts(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
+        return self._store.values(table, column, where)
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
         """Return the number of accounts by text in a column, for rows known on ``as_of_date``.
@@ -227,19 +213,6 @@ class Tables:
         counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({rows}) GROUP BY 1"
         found = once_for(self, ("accounts with", counted), partial(self._store.query, counted))
         return {str(text): n for text, n in found if text is not None}
-
-    def with_behaviors(self, behaviors: Behaviors | None) -> Tables:
-        """Return the tables with indicators of their own for these behaviours."""
-        return replace(self, project=replace(self.project, behaviors=behaviors))
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an account attribute, at the start or later."""
-        later = (
-            self._store.values("account_changes", "value", ("attribute", attribute))
-            if ("account_changes" in self.names and "value" in self.columns("account_changes"))
-            else frozenset()
-        )
-        return self.values("accounts", attribute) | later
 
     def unread(self, name: str) -> tuple[str, ...]:
         """Return the columns of a table that were not read because they are not declared."""
@@ -418,14 +391,9 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
+    stated = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
     with timed("read tables"):
-        read = _read(
-            source,
-            project,
-            {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-            {"attributes": attributes, "columns": columns, "options": options},
-            drop_bad_rows,
-        )
+        read = _read(source, project, drop_bad_rows, stated, attributes, columns, options)
     if not isinstance(read, Tables):
         raise TablesError(read.faults, read.more)
     return read
@@ -453,13 +421,8 @@ def check_tables(
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
     False
     """
-    read = _read(
-        source,
-        project,
-        {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-        {"attributes": attributes, "columns": columns, "options": options},
-        drop_bad_rows,
-    )
+    stated = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
+    read = _read(source, project, drop_bad_rows, stated, attributes, columns, options)
     return _checked(read)[0]
 
 
@@ -478,8 +441,7 @@ def check_and_read(
     source: str | Path, project: Project, drop_bad_rows: bool = False
 ) -> tuple[CheckReport, Tables | None]:
     """Check tables, and return them if they have no faults."""
-    naming = {"attributes": None, "columns": None}
-    return _checked(_read(source, project, {}, naming, drop_bad_rows))
+    return _checked(_read(source, project, drop_bad_rows))
 
 
 def _checked(read: Tables | TableReader) -> tuple[CheckReport, Tables | None]:
@@ -500,9 +462,11 @@ def _checked(read: Tables | TableReader) -> tuple[CheckReport, Tables | None]:
 def _read(
     source: str | Path | Mapping[str, Any],
     project: Project | None,
-    options: Mapping[str, Any],
-    naming: Mapping[str, Any],
     drop_bad_rows: bool,
+    stated: Mapping[str, Any] = MappingProxyType({}),
+    attributes: Any = None,
+    columns: Any = None,
+    options: Any = None,
 ) -> Tables | TableReader:
     """Return the tables, or the reader that found faults in them.
 
@@ -513,9 +477,8 @@ def _read(
     from leadsignal.ingestion.table_reader import TableReader
 
     project, frames = _project_of(source, project)
-    naming = dict(naming)
-    project = with_table_options(project.replace(**options), naming.pop("options", None))
-    project = with_options(project, **naming)
+    project = with_table_options(project.replace(**stated), options)
+    project = with_options(project, attributes, columns)
     note_project(project, source)
     settings = settings_file(source) if isinstance(source, str | Path) else None
     if frames is not None or project.folder is None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.sources.parts import literal, quoted
-from leadsignal.tables import Tables
+from leadsignal.tables import Tables, queried
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,7 @@ def _with_distances(tables: Tables, account: str | None = None) -> pd.DataFrame:
 
     columns = {"beyond": BEYOND, "gap": SHARE, **{c: ROW_COLUMNS[c] for c in ("better", "met")}}
     columns_sql = ", ".join(f"{rule} AS {quoted(name)}" for name, rule in columns.items())
-    rows = _query(
+    rows = queried(
         tables,
         f"SELECT *, {columns_sql} FROM ({tables.sql('results')}) AS r{_only(account)}"
         " ORDER BY account_id, measured_on,"
@@ -310,11 +310,6 @@ def newest_known(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     frame = frame.drop_duplicates([*by, "on"], keep="last")
     newest = frame["place"] == frame.groupby(by)["place"].cummax()
     return frame[newest].reset_index(drop=True)
-
-
-def _query(tables: Tables, sql: str) -> pd.DataFrame:
-    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
-    return frame
 
 
 def _rows(tables: Tables, sql: str) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.credentials import Source
 from leadsignal.errors import BusyError
-from leadsignal.files.locks import exclusive_lock
+from leadsignal.files.writing import exclusive_lock
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
 from postgres_server import Server

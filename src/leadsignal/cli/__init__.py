@@ -31,7 +31,7 @@ from leadsignal.errors import (
     WriteError,
     meant,
 )
-from leadsignal.files.locks import SIGNALS, came, interruptible
+from leadsignal.files.writing import SIGNALS, came, interruptible
 
 
 class Parser(argparse.ArgumentParser):

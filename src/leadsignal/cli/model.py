@@ -85,7 +85,7 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from leadsignal.files.locks import exclusive_lock
+    from leadsignal.files.writing import exclusive_lock
     from leadsignal.ingestion.check_report import warning_lines
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.model.saved_models import save_model
@@ -153,7 +153,7 @@ def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from leadsignal.files.locks import exclusive_lock
+    from leadsignal.files.writing import exclusive_lock
     from leadsignal.model.saved_models import load_model
 
     project = read_options(options)

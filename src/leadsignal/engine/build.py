@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leadsignal.account_sample import hashed_below
@@ -11,12 +11,13 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.counts import (
     counts_step,
     last_rows_step,
+    latest_step,
     rows_steps,
     users_steps,
     users_together,
 )
 from leadsignal.engine.episodes import NAME as MEMORY
-from leadsignal.engine.episodes import batches, episodes_steps, memory_steps
+from leadsignal.engine.episodes import batches, best_usage_steps, episodes_steps, memory_steps
 from leadsignal.engine.expressions import (
     COUNTED,
     TOLD,
@@ -41,7 +42,6 @@ from leadsignal.engine.grid import (
     outcome_columns,
     spine_steps,
 )
-from leadsignal.engine.latest import best_usage_steps, latest_step
 from leadsignal.indicators.declare import (
     AdoptedShare,
     Attribute,
@@ -154,9 +154,8 @@ class PanelSteps:
     def select(self) -> str:
         """The SELECT of the panel's rows, unordered."""
         joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in self.measured)
-        next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
-        if self.one_day:
-            next_t = "CAST(NULL AS INTEGER) AS next_t"
+        along = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
+        next_t = "CAST(NULL AS INTEGER) AS next_t" if self.one_day else along
         return self.select_from(
             f"(SELECT *, {next_t} FROM grid JOIN spine USING (account_no) {joins}) AS joined"
         )
@@ -183,14 +182,16 @@ def panel_steps(recipe: Recipe) -> PanelSteps:
     if recipe.accounts.versioned:
         steps.append(facts_step(recipe.grid, recipe.attributes))
         created.append("facts")
-    for table, source in recipe.sources.items():
-        here = [m for m in columns if getattr(m, "table", None) == table]
-        if table == "results":
-            continue
-        table_steps, tables = _table_steps(source, recipe.grid, here, columns)
+    by_table = {
+        table: [m for m in columns if getattr(m, "table", None) == table]
+        for table in recipe.sources
+    }
+    mine = by_table.pop("results", [])
+    for table, here in by_table.items():
+        table_steps, tables = _table_steps(recipe.sources[table], recipe.grid, here, columns)
         steps += table_steps
         created += tables
-    if mine := [m for m in columns if getattr(m, "table", None) == "results"]:
+    if mine:
         steps += _results_steps(recipe, mine, columns, created)
         created.append("own_results")
     if any(isinstance(m, ProcessState) for m in columns):
@@ -267,7 +268,10 @@ def _table_steps(
     if counts:
         steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
         names.append(steps[-1].name)
-    for number, (_, group) in enumerate(_by(users, lambda m: users_together(m, source))):
+    together: dict[Hashable, list[Trailing]] = {}
+    for measure in users:
+        together.setdefault(users_together(measure, source), []).append(measure)
+    for number, group in enumerate(together.values()):
         users_name = f"users_{source.name}_{number}"
         steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
         names.append(users_name)
@@ -277,15 +281,6 @@ def _table_steps(
         steps.append(latest_step(source, grid, latest, [columns[m] for m in latest], rows))
         names.append(steps[-1].name)
     return steps, names
-
-
-def _by(
-    items: Iterable[Trailing], key: Callable[[Trailing], Hashable]
-) -> Iterable[tuple[Hashable, list[Trailing]]]:
-    groups: dict[Hashable, list[Trailing]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups.items()
 
 
 def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Carried:

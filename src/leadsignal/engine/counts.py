@@ -1,9 +1,12 @@
-"""Counts at each snapshot, computed with difference arrays.
+"""Counts at each snapshot, computed with difference arrays, and the latest values before it.
 
 A row counts from ``first_day`` to ``last_day``. Its weight is added at the first snapshot on or
 after ``first_day``, and subtracted at the first snapshot after ``last_day``; the running sum along
 the account's rows is the count. Weights are integers, so that sums do not depend on the order of
 the rows. The cost does not depend on the window.
+
+For the latest value, each row becomes known at one snapshot, and the largest (day, value) so far is
+carried forward along the account's rows. For the best row, the pair is (value, day).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from leadsignal.engine.grid import (
     CarriedColumn,
     Change,
     Grid,
+    How,
     Source,
     Step,
     Term,
@@ -24,6 +28,7 @@ from leadsignal.engine.grid import (
     carried,
     users_on_one_day,
 )
+from leadsignal.errors import OptionError
 from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,
@@ -434,3 +439,51 @@ def stays_steps(name: str, rows: str, who: str, *, late: bool) -> list[Step]:
             f" FROM (SELECT *, COALESCE(day > before, TRUE) AS extends FROM {name}_seen) AS s",
         ),
     ]
+
+
+def latest_step(
+    source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str], rows: str
+) -> Carried:
+    """Return the step for latest values, and latest days (as day numbers), from a table's rows."""
+    if source.versioned:
+        raise OptionError(
+            f"{source.name} has versions, and a version that is replaced cannot be taken out of "
+            "what was seen so far. Count what stands instead (Standing, Trailing)"
+        )
+    d = grid.dialect
+    together: dict[tuple[str, str | None], list[tuple[Seen, str]]] = {}
+    for measure, column in zip(measures, columns, strict=True):
+        member = member_of(measure, source)
+        by = member.numbers if member else None
+        together.setdefault((measure.day, by), []).append((measure, column))
+    changes: list[Change] = []
+    latest_columns: list[CarriedColumn] = []
+    for number, ((day, by), here) in enumerate(together.items()):
+        values = {measure: _value(measure, source, d) for measure, _ in here}
+        known = dict.fromkeys((value, when) for value, when, _, _ in values.values())
+        names = {key: f"v{index}" for index, key in enumerate(known)}
+        changes.append(change(rows, known_first(day, source, d), by, names))
+        for measure, column in here:
+            value, when, how, part = values[measure]
+            member = member_of(measure, source)
+            term = Term(number, names[value, when], member.number if member else None)
+            latest_columns.append(CarriedColumn(column, (term,), how, part))
+    step = carried(f"latest_{source.name}", grid, changes, latest_columns)
+    return replace(step, table=source.name)
+
+
+def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, str]:
+    """Return SQL for the compared value, its condition, how to compare, and the part to return."""
+    day = d.quoted(f"{measure.day}_no")
+    where = own_condition(measure, source, d)
+    if isinstance(measure, DaysSince):
+        return day, all_of([where, f"{day} IS NOT NULL"]), "largest", ""
+    column = d.quoted(measure.column)
+    when = all_of([where, f"{day} IS NOT NULL", f"{column} IS NOT NULL"])
+    if not isinstance(measure, Latest):
+        # Keep the day together with its value.
+        return d.pair(column, day), when, "largest pair", ".b"
+    value = column
+    for order in (*map(d.quoted, reversed(measure.among)), day):
+        value = d.pair(order, value)
+    return value, when, "largest pair", ".b" * (1 + len(measure.among))

@@ -1,4 +1,4 @@
-"""Adoption episodes, to the day, and running sums of the days adopted.
+"""Spells of an account, to the day: adoption episodes, and the best period of usage.
 
 A process is adopted at t if each of the last ``sustained_for`` windows [t - (k+1)w, t - kw)
 contains enough events by enough users. An event on day d, known on day r, is in window k from
@@ -13,6 +13,13 @@ The sum over all episodes is ``open * (x + 1) - sums``: ``open`` is the number o
 on x, and ``sums`` adds the day of each adoption and subtracts that of each lapse. The days in a
 window are those up to its end minus those up to the day before it. The latter use the same sums,
 with all changes delayed by the window length.
+
+For the best period, let S(u) be the amount in [u - best, u), of rows known before u + window. It is
+a step function of u, computed with a difference array. The best period at t is the largest S(u)
+with t - within + best <= u <= t - window. A step is in that range if its first or last day is, or
+if it covers the range, in which case it is the value at the end of the range. A row that arrives
+more than ``window`` days after a period never counts in it, since it would change what earlier
+snapshots saw.
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from typing import Literal
 from leadsignal.config.success import Process
 from leadsignal.engine.counts import Delta, Moment, condition, has_numbers, stays_steps, summed
 from leadsignal.engine.grid import Grid, Source, Step
-from leadsignal.indicators.declare import AdoptedShare, Lapses
+from leadsignal.indicators.declare import AdoptedShare, Lapses, UsageToBest
 
 WHOLE = 10**6
 
@@ -42,12 +49,11 @@ def batches(processes: Iterable[Process]) -> list[Batch]:
     """
     found: list[list[Process]] = []
     for process in processes:
-        alike = (batch for batch in found if _fits(process, batch))
-        batch = next(alike, None)
-        if batch is None:
+        alike = next((batch for batch in found if _fits(process, batch)), None)
+        if alike is None:
             found.append([process])
         else:
-            batch.append(process)
+            alike.append(process)
     return [*found]
 
 
@@ -313,21 +319,17 @@ def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[
     for measure in measures:
         when = f"process = {grid.dialect.literal(measure.process)}"
         if isinstance(measure, Lapses):
+            came, left = Moment("lapsed"), Moment("lapsed", measure.window)
             changes[memory_column("lapses", measure)] = [
-                (Moment("lapsed"), "1", when, 1),
-                (Moment("lapsed", measure.window), "1", when, -1),
+                (came, "1", when, 1),
+                (left, "1", when, -1),
             ]
             continue
         for days_ago in (0, measure.window):
             begins, ends = Moment("adopted", days_ago), Moment("lapsed", days_ago)
-            changes[memory_column("open", measure, days_ago)] = [
-                (begins, "1", when, 1),
-                (ends, "1", when, -1),
-            ]
-            changes[memory_column("sums", measure, days_ago)] = [
-                (begins, "adopted", when, 1),
-                (ends, "lapsed", when, -1),
-            ]
+            for what, adopted, lapsed in (("open", "1", "1"), ("sums", "adopted", "lapsed")):
+                column = memory_column(what, measure, days_ago)
+                changes[column] = [(begins, adopted, when, 1), (ends, lapsed, when, -1)]
     deltas = [
         Delta(number, *change)
         for number, listed in enumerate(changes.values())
@@ -338,3 +340,80 @@ def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[
         Step(DATED, f"{dated} USING (account_no)"),
         summed(NAME, DATED, grid, deltas, list(changes)),
     ]
+
+
+def history_start(source: Source) -> str:
+    """Return SQL for the first day of an account's usage history (needs ``started``)."""
+    return "NULL" if source.complete_from is None else f"GREATEST(started, {source.complete_from})"
+
+
+def best_usage_steps(
+    source: Source, grid: Grid, measure: UsageToBest, column: str, name: str
+) -> list[Step]:
+    """Compute the total of the best period, as an integer number of millionths, in ``made``."""
+    d = grid.dialect
+    first = f"GREATEST(day + 1, known - {measure.window - 1})"
+    last = f"day + {measure.best}"
+    by_day = "OVER (PARTITION BY account_no ORDER BY x)"
+    lookback = max(measure.within - measure.best - measure.window, 0)
+    recent, best = "", _carried_best(name, measure, column, lookback)
+    if grid.one_day:
+        # What is in no period that the snapshot compares has entered and left every sum before.
+        earliest = grid.as_of - measure.window - lookback - measure.best
+        recent = f" AND used_on >= {d.date(str(earliest))}"
+        best = _best_on_one_day(name, column, grid.as_of - measure.window, lookback)
+    return [
+        Step(
+            f"{name}_amounts",
+            f"SELECT account_no, {d.day('used_on')} AS day, {d.day('known_on')} AS known,"
+            f" {d.scaled('amount', 6)} AS amount"
+            f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
+            f" WHERE {d.day('used_on')} >= {history_start(source)}"
+            f" AND {condition(measure.where, d)}{recent}",
+            table=source.name,
+            back=max(measure.within, measure.best + measure.window) + 1,
+        ),
+        Step(
+            f"{name}_steps",
+            "SELECT account_no, x, change,"
+            f" CAST(SUM(change) {by_day} AS BIGINT) AS total, LEAD(x) {by_day} - 1 AS last_x FROM ("
+            "  SELECT account_no, x, CAST(SUM(change) AS BIGINT) AS change FROM ("
+            f"   SELECT account_no, CASE WHEN sign = 1 THEN {first} ELSE {last} + 1 END AS x,"
+            f"   sign * amount AS change FROM {name}_amounts"
+            # Not a union: Spark then need not move the rows again to their accounts.
+            "   CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1 AS sign) AS signs"
+            f"   WHERE {first} <= {last}) AS c GROUP BY 1, 2) AS g",
+        ),
+        best,
+    ]
+
+
+def _best_on_one_day(name: str, column: str, end: int, lookback: int) -> Step:
+    """Select the largest total of the steps that reach into the ``lookback`` days up to ``end``."""
+    compared = f"x <= {end} AND COALESCE(last_x >= {end - lookback}, TRUE)"
+    return Step(
+        name,
+        f"SELECT account_no, t, COALESCE(most, 0) AS {column} FROM grid LEFT JOIN ("
+        f"SELECT account_no, MAX(total) AS most FROM {name}_steps WHERE {compared}"
+        " GROUP BY account_no) AS b USING (account_no)",
+    )
+
+
+def _carried_best(name: str, measure: UsageToBest, column: str, lookback: int) -> Step:
+    """Select the largest total at each snapshot, with the steps and the snapshots in one order."""
+    by_day = "OVER (PARTITION BY account_no ORDER BY x)"
+    none = "CAST(NULL AS INTEGER)"
+    return Step(
+        name,
+        f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
+        f"  SELECT account_no, t,"
+        f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
+        f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
+        f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
+        "  FROM ("
+        f"   SELECT account_no, x, change, total, {none} AS t FROM {name}_steps"
+        f"   UNION ALL SELECT account_no, last_x, 0, total, {none} FROM {name}_steps"
+        "   WHERE last_x IS NOT NULL"
+        f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
+        "  ) AS u) AS w WHERE t IS NOT NULL",
+    )

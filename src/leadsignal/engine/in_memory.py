@@ -169,25 +169,15 @@ def measured_rows(
 
         def rows(select: str | None, *further: str) -> Iterator[PanelRows]:
             if select is None:
-                return _panel_rows(cursor, plan, in_memory)
-            return _selected(cursor, plan, in_memory, select, further)
+                yield from _panel_rows(cursor, plan, in_memory)
+                return
+            for _, columns in _measures(cursor, plan, in_memory):
+                with _joined(cursor, columns):
+                    yield PanelRows(cursor.sql(select).to_arrow_table())
+                    for statement in further:
+                        cursor.execute(statement)
 
         yield cursor, rows
-
-
-def _selected(
-    cursor: duckdb.DuckDBPyConnection,
-    plan: PanelSteps,
-    in_memory: Sequence[Carried],
-    select: str,
-    further: Sequence[str],
-) -> Iterator[PanelRows]:
-    """Yield what a SELECT returns for a batch, and then run further statements on the batch."""
-    for _, columns in _measures(cursor, plan, in_memory):
-        with _joined(cursor, columns):
-            yield PanelRows(cursor.sql(select).to_arrow_table())
-            for statement in further:
-                cursor.execute(statement)
 
 
 def _panel_rows(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from leadsignal.config.project import Behaviors, Project
 from leadsignal.config.success import SuccessAnalysis
@@ -17,7 +17,7 @@ from leadsignal.errors import Fault, OptionError, SuccessAnalysisError, meant, n
 from leadsignal.indicators import ROW_COLUMNS, AvailableData, declare_indicators
 from leadsignal.indicators.behaviors import members, most_common, row_columns
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY
-from leadsignal.ingestion.check_report import Coverage, Loaded
+from leadsignal.ingestion.check_report import AttributeKind, CheckedTables, Loaded
 from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
 from leadsignal.ingestion.rows_of_accounts import outside_life
 from leadsignal.schema import BY_NAME, Column
@@ -31,33 +31,21 @@ LARGEST_DOUBLE = sys.float_info.max
 
 @dataclass(frozen=True)
 class Rule:
-    """A possible fault of rows: a condition on the table and its account."""
+    """A possible fault of rows: a condition on the table and its account.
+
+    With ``by``, of groups of rows with the same values, in which there may be one of ``counted``.
+    """
 
     column: str
     condition: str
     problem: str
     remedy: str
+    by: tuple[str, ...] = ()
+    counted: str = "*"
 
     def fault(self, table: str, count: int) -> Fault:
-        """Return the fault of N rows of a table."""
-        problem = f"{count:,} rows: {self.problem}"
-        return Fault(None, table, None, self.column, None, problem, self.remedy)
-
-
-@dataclass(frozen=True)
-class RepeatRule:
-    """Groups of rows in which only one value may occur: one row, or one account."""
-
-    column: str
-    by: tuple[str, ...]
-    where: str
-    counted: str
-    problem: str
-    remedy: str
-
-    def fault(self, table: str, count: int) -> Fault:
-        """Return the fault of N groups of a table."""
-        problem = f"{count:,} {self.problem}"
+        """Return the fault of N rows or groups of a table."""
+        problem = f"{count:,} {'' if self.by else 'rows: '}{self.problem}"
         return Fault(None, table, None, self.column, None, problem, self.remedy)
 
 
@@ -123,46 +111,64 @@ def total_faults(loaded: Loaded, sums: Sequence[Any]) -> Iterator[Fault]:
             yield Fault(None, loaded.table.name, None, column.name, None, problem, remedy)
 
 
-def repeat_rules(loaded: Loaded) -> Iterator[RepeatRule]:
+def repeat_rules(loaded: Loaded) -> Iterator[Rule]:
     """Yield the rules on repetition: of keys, keys of two accounts, events, and rows."""
     table, recorded = loaded.table, "recorded_at" in loaded.columns
     key = table.key if table.key in loaded.columns else None
+    given = f"{key} IS NOT NULL"
     if key and not recorded:
         remedy = "Give each its own; for versions of a row, add recorded_at to the table."
-        problem = "keys appear in several rows"
-        yield RepeatRule(key, (key,), f"{key} IS NOT NULL", "*", problem, remedy)
+        yield Rule(key, given, "keys appear in several rows", remedy, (key,))
     if key and recorded and key != "account_id":
         problem, remedy = "keys belong to several accounts", "Give each its own key."
-        counted = "DISTINCT account_id"
-        yield RepeatRule(key, (key,), f"{key} IS NOT NULL", counted, problem, remedy)
+        yield Rule(key, given, problem, remedy, (key,), "DISTINCT account_id")
     if "event_id" in loaded.columns:
         problem, remedy = "events appear in several rows", "Keep one row of each."
-        yield RepeatRule("event_id", ("event_id",), "event_id IS NOT NULL", "*", problem, remedy)
+        yield Rule("event_id", "event_id IS NOT NULL", problem, remedy, ("event_id",))
     if (table.repeats == "fault" and not (key and not recorded)) or loaded.has_versions:
-        problem, remedy = "rows are repeated", "Keep one of each."
-        yield RepeatRule("account_id", tuple(loaded.columns), "TRUE", "*", problem, remedy)
+        every = tuple(loaded.columns)
+        yield Rule("account_id", "TRUE", "rows are repeated", "Keep one of each.", every)
+
+
+def counted_faults(table: str, rules: Iterable[Rule], counts: Iterable[int]) -> Iterator[Fault]:
+    """Yield the faults of the rules that some rows break."""
+    for rule, count in zip(rules, counts, strict=True):
+        if count:
+            yield rule.fault(table, count)
+
+
+def attribute_kinds(
+    project: Project, is_numeric: Callable[[str], bool]
+) -> dict[str, AttributeKind]:
+    """Return the kind of each attribute: from the schema, as declared, or by its values."""
+    source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
+    kinds: dict[str, AttributeKind] = {}
+    for name in source.attributes:
+        stated = source.attribute_kinds.get(name)
+        if name in ours:
+            number = ours[name].kind in ("number", "decimal", "integer")
+        else:
+            number = stated == "number" if stated else is_numeric(name)
+        kinds[name] = "number" if number else "text"
+    return kinds
 
 
 def misnamed(names: Collection[str], place: str) -> list[Fault]:
     """Return faults for names that are not tables, or not tables of this kind."""
+    elsewhere = (
+        "Read it with read_tables and its engine DuckDB, write Tables.frame of accounts and "
+        f"contract_changes, and put these into {place}."
+    )
     wrong = [
-        Fault(None, name, None, None, None, "is not a table", f"{one_of(BY_NAME, name)}.")
+        (name, "is not a table", f"{one_of(BY_NAME, name)}.")
         for name in names
         if name not in BY_NAME
     ]
-    wrong += [
-        Fault(
-            None, name, None, None, None, f"is not read from {place}",
-            "Read it with read_tables and its engine DuckDB, write Tables.frame of accounts and "
-            f"contract_changes, and put these into {place}.",
-        )
-        for name in names
-        if name in ("contracts", "exchange_rates")
-    ]  # fmt: skip
+    derived = [name for name in names if name in ("contracts", "exchange_rates")]
+    wrong += [(name, f"is not read from {place}", elsewhere) for name in derived]
     if "accounts" not in names:
-        problem, remedy = "is required", "Give accounts."
-        wrong.append(Fault(None, "accounts", None, None, None, problem, remedy))
-    return wrong
+        wrong.append(("accounts", "is required", "Give accounts."))
+    return [Fault(None, name, None, None, None, problem, to_do) for name, problem, to_do in wrong]
 
 
 def options_of_files(name: str, source: TableSource, place: str) -> Iterator[Fault]:
@@ -194,42 +200,6 @@ def unknown_attributes(accounts: Loaded, has_changes: bool, project: Project) ->
     ]
 
 
-class CheckedTables(Protocol):
-    """Checked tables as a panel needs them, wherever their rows are stored."""
-
-    @property
-    def project(self) -> Project:
-        """The options with which the tables were read."""
-
-    @property
-    def as_of_date(self) -> date:
-        """The date as of which they are known, at midnight."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the tables."""
-
-    @property
-    def attributes(self) -> Mapping[str, Literal["text", "number"]]:
-        """The declared attributes of accounts."""
-
-    @property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the number of rows and the dates between which it is complete."""
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table's source."""
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the distinct texts in a column over all rows, whenever they became known."""
-
-    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
-        """Return the number of accounts with each text in a column, among rows known on as_of."""
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an account attribute, at the start or later."""
-
-
 ALIKE = 0.85
 """Similarity above which an unknown name counts as misspelt, if other names in its group occur."""
 MAX_SHOWN = 8
@@ -243,23 +213,11 @@ def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> No
 
     All rows are searched, including those not known yet on the as-of date.
     """
-    found = [
-        *_behaviors(tables, analysis),
-        *_success_metrics(tables, analysis),
-        *_applies_to(tables, analysis),
-    ]
-    faults = [
-        Fault(
-            analysis.file or "the success analysis",
-            None,
-            None,
-            where,
-            name,
-            f"occurs in no row of {column}",
-            _remedy(name, known),
-        )
-        for where, name, column, known in found
-    ]
+    file, faults = analysis.file or "the success analysis", []
+    for names in (_behaviors, _success_metrics, _applies_to):
+        for where, name, column, known in names(tables, analysis):
+            problem = f"occurs in no row of {column}"
+            faults.append(Fault(file, None, None, where, name, problem, _remedy(name, known)))
     if faults:
         raise SuccessAnalysisError(faults)
 
@@ -286,8 +244,8 @@ def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
     tracking = {f"[tracking] {key}": names for key, names in vars(analysis.tracking).items()}
     named = [(f"process {process.name}", process.behaviors) for process in analysis.processes]
     for metric in analysis.metrics:
-        named += [(f"metric {metric.name}", metric.behaviors)]
-        named += [(f"metric {metric.name}", metric.per_behavior)]
+        of = f"metric {metric.name}"
+        named += [(of, metric.behaviors), (of, metric.per_behavior)]
     if not named and not any(tracking.values()):
         return
     known = tables.values("behaviors", "behavior")
@@ -313,10 +271,9 @@ def _success_metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
 def _applies_to(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
     conditions = [(f"process {process.name}", process.applies_to) for process in analysis.processes]
     conditions += [("segment", segment.applies_to) for segment in analysis.segments]
-    values: Callable[[str], frozenset[str]] = tables.attribute_values
     for where, applies_to in conditions:
         for attribute, names in applies_to.items():
-            known = values(attribute)
+            known = tables.attribute_values(attribute)
             for name in _unmatched(names, known):
                 yield f"{where}: applies_to {attribute}", name, f"accounts.{attribute}", known
 
@@ -339,13 +296,8 @@ def panel_recipe(
     dialect = dialect or DuckDB()
     check_fits(tables, analysis)
     project, kept = tables.project, kept_behaviors(tables)
-    available = AvailableData(
-        {table: frozenset(tables.columns(table)) for table in tables.names},
-        tables.attributes,
-        analysis,
-        project.usage_low,
-        kept,
-    )
+    columns = {table: frozenset(tables.columns(table)) for table in tables.names}
+    available = AvailableData(columns, tables.attributes, analysis, project.usage_low, kept)
     covered = {name for process in analysis.processes for name in process.behaviors}
     added = {**ROW_COLUMNS, "behaviors": row_columns(kept, covered, dialect.among)}
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
@@ -407,16 +359,6 @@ def _source(
     )
 
 
-def _number(day: date | None) -> int | None:
-    return None if day is None else day_number(day)
-
-
-def check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
-    """Raise OptionError or SuccessAnalysisError if the analysis and the tables do not match."""
-    _check_fits(tables, analysis)
-    refuse_unknown_names(tables, analysis)
-
-
 def _metric_problems(tables: CheckedTables, analysis: SuccessAnalysis) -> Iterator[str]:
     """Yield what metrics of behaviours need but the tables do not have."""
     has_behaviors = "behaviors" in tables.names
@@ -437,8 +379,12 @@ def _metric_problems(tables: CheckedTables, analysis: SuccessAnalysis) -> Iterat
             )
 
 
-def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
-    """Raise an error with everything that the analysis needs but the tables do not have."""
+def _number(day: date | None) -> int | None:
+    return None if day is None else day_number(day)
+
+
+def check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
+    """Raise OptionError or SuccessAnalysisError if the analysis and the tables do not match."""
     problems = []
     users = [p.name for p in analysis.processes if p.by_users > 1]
     behaviors = tables.columns("behaviors") if "behaviors" in tables.names else ()
@@ -448,17 +394,12 @@ def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
         problems.append("the analysis names essential processes, but there is no behaviors table")
     problems += _metric_problems(tables, analysis)
     texts = {name for name, kind in tables.attributes.items() if kind == "text"}
-    for process in analysis.processes:
-        missing = sorted(set(process.applies_to) - texts)
-        if missing:
+    conditions = [(process.name, process.applies_to) for process in analysis.processes]
+    conditions += [("a segment", segment.applies_to) for segment in analysis.segments]
+    for name, applies_to in conditions:
+        if missing := sorted(set(applies_to) - texts):
             problems.append(
-                f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
-                "declared text attribute of accounts"
-            )
-    for segment in analysis.segments:
-        if missing := sorted(set(segment.applies_to) - texts):
-            problems.append(
-                f"a segment applies to accounts by {', '.join(missing)}, which is not a declared "
+                f"{name} applies to accounts by {', '.join(missing)}, which is not a declared "
                 "text attribute of accounts"
             )
     usage = tables.columns("usage") if "usage" in tables.names else ("series",)
@@ -469,3 +410,4 @@ def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
             "the success analysis does not match the tables: " + "; ".join(problems),
             "Correct success.toml, or declare the attributes and tables in leadsignal.toml",
         )
+    refuse_unknown_names(tables, analysis)

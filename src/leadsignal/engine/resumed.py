@@ -180,7 +180,8 @@ def resumed_recipe(recipe: Recipe, state: State) -> Recipe:
 def resumed(plan: PanelSteps, state: State, as_of: int) -> PanelSteps:
     """Return the steps that continue from a state up to a day."""
     tables, steps = carried_tables(plan), list[Step]()
-    late = {f"{s.name}_rows": s for s in plan.steps if isinstance(s, Carried) and _late(s)}
+    counting = (step for step in plan.steps if isinstance(step, Carried))
+    late = {f"{s.name}_rows": s for s in counting if s.users and s.users.late}
     for step in plan.steps:
         if step.name in late and late[step.name].table in tables:
             steps.append(_late_users(step, late[step.name], state))
@@ -189,7 +190,9 @@ def resumed(plan: PanelSteps, state: State, as_of: int) -> PanelSteps:
         elif step.table in tables:
             steps.append(_rows(step, state, as_of))
         elif step.name.removeprefix("users_of_") in tables:
-            steps.append(_user_keys(step))
+            listed = step.sql[step.sql.index(" FROM ") :]
+            users = f"SELECT user_id, {user_key('user_id')} AS user_no{listed}"
+            steps.append(replace(step, sql=users))
         elif step.name == "episodes" and "behaviors" in tables:
             steps.append(replace(step, sql=_episodes(step.sql, state)))
         else:
@@ -197,10 +200,6 @@ def resumed(plan: PanelSteps, state: State, as_of: int) -> PanelSteps:
         if step.name == "grid":
             steps += _accounts(state)
     return replace(plan, steps=tuple(steps))
-
-
-def _late(step: Carried) -> bool:
-    return step.users is not None and step.users.late
 
 
 def _accounts(state: State) -> list[Step]:
@@ -233,19 +232,13 @@ def _rows(step: Step, state: State, as_of: int) -> Step:
     new, kept = new_rows(step.sql, state.day), state.rows.get(step.name, ())
     if not kept:
         return replace(step, sql=new)
-    files = ", ".join(literal(str(path)) for path in kept)
+    files, time = ", ".join(literal(str(path)) for path in kept), time_of(step)
+    matters = _left(step.leaves, time, state.day, as_of) or f"{time} >= {state.day - step.back}"
     earlier = (
         f"SELECT * EXCLUDE (n) FROM read_parquet([{files}]) JOIN {ACCOUNTS} USING (n)"
-        f" WHERE {_matters(step, state.day, as_of)}"
+        f" WHERE {matters}"
     )
     return replace(step, sql=f"{new} UNION ALL BY NAME {earlier}")
-
-
-def _matters(step: Step, day: int, as_of: int) -> str:
-    """Return SQL for whether a row may change something after a day, and up to as_of."""
-    if not step.leaves:
-        return f"{time_of(step)} >= {day - step.back}"
-    return _left(step.leaves, time_of(step), day, as_of)
 
 
 def _left(windows: Iterable[int], time: str, day: int, as_of: int) -> str:
@@ -257,11 +250,6 @@ def _left(windows: Iterable[int], time: str, day: int, as_of: int) -> str:
 def user_key(user: str) -> str:
     """Return SQL for the number of a user in the files of a state, which is always the same."""
     return f"md5_number_lower({user})"
-
-
-def _user_keys(step: Step) -> Step:
-    listed = step.sql[step.sql.index(" FROM ") :]
-    return replace(step, sql=f"SELECT user_id, {user_key('user_id')} AS user_no{listed}")
 
 
 def _begun(step: Carried, state: State) -> Carried:
@@ -361,7 +349,9 @@ class Keeping:
     @property
     def statements(self) -> tuple[str, ...]:
         """SQL to run for each batch of rows, which collects their measures on the day."""
-        columns = ["account_no", *self._carried_columns()]
+        tables = carried_tables(self.plan)
+        steps = [s for s in self.plan.steps if isinstance(s, Carried) and s.table in tables]
+        columns = ["account_no", *(column.name for step in steps for column in step.columns)]
         select = f"SELECT {', '.join(columns)} FROM {JOINED} WHERE t = {self.day}"
         create = f"CREATE TEMP TABLE IF NOT EXISTS {KEPT} AS {select} LIMIT 0"
         return create, f"INSERT INTO {KEPT} {select}"
@@ -387,11 +377,6 @@ class Keeping:
         for table in tables:
             self._copy(self._waiting(table), folder / f"{waiting(table)}.parquet")
         return kept
-
-    def _carried_columns(self) -> list[str]:
-        tables = carried_tables(self.plan)
-        steps = [s for s in self.plan.steps if isinstance(s, Carried) and s.table in tables]
-        return [column.name for step in steps for column in step.columns]
 
     def _copy(self, select: str, path: Path) -> None:
         self.cursor.execute(

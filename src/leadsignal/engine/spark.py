@@ -14,16 +14,18 @@ import shutil
 import sys
 import tempfile
 import uuid
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.grid import Step
-from leadsignal.engine.recipe import CheckedTables, panel_recipe
+from leadsignal.engine.recipe import panel_recipe
 from leadsignal.errors import OptionError
+from leadsignal.ingestion.check_report import CheckedTables
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
@@ -129,17 +131,13 @@ def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
     return rows
 
 
-class TablesInSpark(CheckedTables, Protocol):
-    """Checked tables whose rows are already in Spark."""
+class TablesInSpark(CheckedTables):
+    """Checked tables whose rows are already in Spark, of all customers or of a ``sample``."""
 
-    @property
-    def warnings(self) -> tuple[DataWarning, ...]:
-        """Data warnings."""
+    warnings: tuple[DataWarning, ...]
+    sample: AccountSample | None
 
-    @property
-    def sample(self) -> AccountSample | None:
-        """The sample of customers in the tables; None for all customers."""
-
+    @abstractmethod
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date``."""
 

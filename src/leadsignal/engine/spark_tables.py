@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import cached_property
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_sample import (
@@ -16,11 +15,12 @@ from leadsignal.account_sample import (
     sample_of,
 )
 from leadsignal.arguments import checked, refuse_name
-from leadsignal.config.project import Behaviors, Project, with_options
+from leadsignal.config.project import Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.engine.recipe import (
-    Rule,
     account_rules,
+    attribute_kinds,
+    counted_faults,
     misnamed,
     most_of,
     options_of_files,
@@ -30,15 +30,14 @@ from leadsignal.engine.recipe import (
     total_faults,
     unknown_attributes,
 )
-from leadsignal.engine.spark import functions_of
+from leadsignal.engine.spark import TablesInSpark, functions_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import sql_type
-from leadsignal.ingestion.check_report import Coverage, DataWarning, Loaded
+from leadsignal.ingestion.check_report import AttributeKind, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
-from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
-from leadsignal.results import to_html
+from leadsignal.ingestion.table_reader import day_after_the_latest, settled
 from leadsignal.schema import BY_NAME, TABLES, Column
 from leadsignal.sources.parts import Part
 from leadsignal.tables import Tables, cut_at, read_tables
@@ -62,7 +61,7 @@ TAKEN = {
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SparkTables:
+class SparkTables(TablesInSpark):
     """Checked tables in Spark as they were known at midnight of ``as_of_date``.
 
     Used by `build_panel`, `build_spark_panel` and `sample_panel`. ``sample`` is the weighted sample
@@ -81,14 +80,6 @@ class SparkTables:
     def as_of(self, t: date | str) -> SparkTables:
         """Return the tables as they were known at midnight of another day."""
         return replace(self, as_of_date=day_to_cut(t, self.sample))
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table's frame."""
-        return (*self._loaded[name].columns, *self._loaded[name].extras)
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the distinct texts in a column over all rows, whenever they became known."""
-        return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
 
     def sample_accounts(
         self, share: float, *, keep_churned: bool = False, seed: int = 0
@@ -135,14 +126,11 @@ class SparkTables:
 
     def collect(self) -> Tables:
         """Collect all rows on this machine and return them as ordinary tables, checked again."""
+        fields = (
+            "attributes", "attribute_kinds", "complete_from", "complete_through", "outside",
+        )  # fmt: skip
         kept = {
-            name: TableSource(
-                attributes=source.attributes,
-                attribute_kinds=source.attribute_kinds,
-                complete_from=source.complete_from,
-                complete_through=source.complete_through,
-                outside=source.outside,
-            )
+            name: TableSource(**{field: getattr(source, field) for field in fields})
             for name, source in self.project.tables.items()
         }
         rows = {
@@ -164,42 +152,27 @@ class SparkTables:
         pairs = rows.select(column, "account_id").distinct().groupBy(column).count()
         return {str(text): int(number) for text, number in pairs.collect()}
 
-    def with_behaviors(self, behaviors: Behaviors | None) -> SparkTables:
-        """Return the tables with indicators of their own for these behaviours."""
-        return replace(self, project=replace(self.project, behaviors=behaviors))
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an account attribute, at the start or later."""
-        values = self.values("accounts", attribute)
-        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
-            return values
-        later = f"attribute = {SPARK.literal(attribute)}"
-        return values | _texts(self._frames["account_changes"].where(later), "value")
-
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date`` as in `Tables.history`."""
         columns, known = cut_at(self._loaded[name], self.as_of_date, self.attributes, SPARK)
         return self._frames[name].where(known).selectExpr(*columns)
 
-    @cached_property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the number of visible rows and the dates between which it is complete."""
-        return {name: self._coverage(name) for name in self.names}
+    def _table(self, name: str) -> Loaded:
+        return self._loaded[name]
 
-    def _coverage(self, name: str) -> Coverage:
-        rows, first = self.history(name).selectExpr(
-            "count_if(superseded_on IS NULL)", "min(known_on)"
-        ).collect()[0]  # fmt: skip
-        source = self.project.tables.get(name)
-        stated = source.complete_from if source else None
-        assumed = None if name == "accounts" else first
-        return Coverage(rows, stated or assumed, source.complete_through if source else None)
+    def _texts(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
+        frame = self._frames[table]
+        if where is not None:
+            frame = frame.where(f"{SPARK.quoted(where[0])} = {SPARK.literal(where[1])}")
+        found = frame.selectExpr(SPARK.quoted(column)).distinct().collect()
+        return frozenset(str(text) for (text,) in found if text is not None)
 
-    def __repr__(self) -> str:
-        return f"SparkTables as of {self.as_of_date}: {', '.join(self.names)}"
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self))
+    def _counted(self, name: str) -> tuple[int, date | None]:
+        counted = ("count_if(superseded_on IS NULL)", "min(known_on)")
+        rows, first = self.history(name).selectExpr(*counted).collect()[0]
+        return rows, first
 
 
 @checked
@@ -240,14 +213,15 @@ def read_spark_tables(
         notice for name in loaded for notice in _leave_out_outside(project, loaded[name], rows)
     ]
     settled_rows = {name: rows[name].selectExpr(*settled(loaded[name], SPARK)) for name in rows}
-    day = project.as_of or _day_after_the_latest(loaded, rows, project)
-    kinds = _attribute_kinds(project, dict(frames["accounts"].dtypes))
+    types = dict(frames["accounts"].dtypes)
+    kinds = attribute_kinds(project, lambda name: types.get(name, "").split("(")[0] in NUMBERS)
+
+    def latest(days: Mapping[str, list[str]]) -> Iterator[date | None]:
+        for name, of in days.items():
+            yield from rows[name].selectExpr(*[f"max({day})" for day in of]).collect()[0]
+
+    day = project.as_of or day_after_the_latest(project, loaded, latest) or date.max
     return SparkTables(project, day, tuple(loaded), kinds, tuple(warnings), loaded, settled_rows)
-
-
-def _texts(frame: DataFrame, column: str) -> frozenset[str]:
-    found = frame.selectExpr(SPARK.quoted(column)).distinct().collect()
-    return frozenset(str(text) for (text,) in found if text is not None)
 
 
 def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataFrame, list[Fault]]:
@@ -298,17 +272,15 @@ def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> 
     sums = [f"SUM(ABS(t.{column.name}))" for column in summed_columns(loaded)]
     counts = [f"count_if({rule.condition})" for rule in rules]
     found = frame.alias("t").selectExpr(*counts, *sums).collect()[0]
-    yield from _counted(name, rules, found)
+    yield from counted_faults(name, rules, found[: len(rules)])
     if name != "accounts":
         yield from _account_faults(loaded, _outside(project, name) == "fault", rows)
     # Columns whose values cannot be summed exactly.
     yield from total_faults(loaded, found[len(rules) :])
-    yield from _repeats(loaded, frame)
-
-
-def _counted(name: str, rules: Sequence[Rule], counts: Sequence[int]) -> Iterator[Fault]:
-    for rule, count in zip(rules, counts, strict=False):
-        if count:
+    for rule in repeat_rules(loaded):
+        groups = frame.where(rule.condition).groupBy(*rule.by)
+        counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
+        if count := counted.where("counted > 1").count():
             yield rule.fault(name, count)
 
 
@@ -330,7 +302,7 @@ def _account_faults(
     )
     if any(_with_accounts(ends, rows).selectExpr(*counts).collect()[0]):
         found = _with_accounts(frame, rows).selectExpr(*counts).collect()[0]
-        yield from _counted(name, rules, found)
+        yield from counted_faults(name, rules, found)
 
 
 def _outside(project: Project, table: str) -> str:
@@ -363,53 +335,10 @@ def _leave_out_outside(
 def _newest_accounts(accounts: DataFrame) -> DataFrame:
     """Return start and end of each account as last recorded."""
     ended = "ended_on" if "ended_on" in accounts.columns else "CAST(NULL AS DATE) AS ended_on"
-    rows = accounts.selectExpr("account_id", "started_on", ended)
+    columns = ["account_id", "started_on", ended]
+    rows = accounts.selectExpr(*columns)
     if "recorded_at" in accounts.columns:
         newest = "PARTITION BY account_id ORDER BY recorded_at DESC NULLS LAST"
-        rows = accounts.selectExpr(
-            "account_id", "started_on", ended, f"row_number() OVER ({newest}) AS nth"
-        ).where("nth = 1")
+        nth = f"row_number() OVER ({newest}) AS nth"
+        rows = accounts.selectExpr(*columns, nth).where("nth = 1")
     return rows.dropDuplicates(["account_id"])
-
-
-def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
-    """Yield repeated keys, keys shared by two accounts, and repeated rows."""
-    for rule in repeat_rules(loaded):
-        groups = frame.where(rule.where).groupBy(*rule.by)
-        counted = groups.agg(functions_of(frame).expr(f"count({rule.counted}) AS counted"))
-        if count := counted.where("counted > 1").count():
-            yield rule.fault(loaded.table.name, count)
-
-
-def _day_after_the_latest(
-    loaded: Mapping[str, Loaded], rows: Mapping[str, DataFrame], project: Project
-) -> date:
-    """Return the day after the latest fact of any table, as `read_tables` uses it."""
-    for today in (day_of_the_run(project), date.max):
-        days = [
-            day
-            for name, table in loaded.items()
-            for day in rows[name]
-            .selectExpr(*[f"max({day})" for day in fact_days(table, today)])
-            .collect()[0]
-            if day is not None
-        ]
-        if days:
-            latest: date = max(days)
-            return latest + timedelta(days=1)
-    return date.max
-
-
-def _attribute_kinds(project: Project, types: Mapping[str, str]) -> dict[str, AttributeKind]:
-    """Return the kind of each declared attribute: as declared, else by the type of its column."""
-    source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
-    kinds: dict[str, AttributeKind] = {}
-    for name in source.attributes:
-        numeric = types.get(name, "").split("(")[0] in NUMBERS
-        if name in ours:
-            numeric = ours[name].kind in ("number", "decimal", "integer")
-        stated = None if name in ours else source.attribute_kinds.get(name)
-        kinds[name] = (
-            "number" if (stated or ("number" if numeric else "text")) == "number" else "text"
-        )
-    return kinds

@@ -10,15 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import reduce
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.engine.grid import Carried, CarriedColumn, Change, Step, Term, carried
 from leadsignal.errors import OptionError, one_of
+from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.check_report import AttributeKind, Loaded
 from leadsignal.ingestion.dialect import Dialect, DuckDB, Spark
+from leadsignal.ingestion.rows_of_accounts import outside_life
+from leadsignal.ingestion.table_reader import settled
 from leadsignal.package_data import packaged_toml
+from leadsignal.schema import Column
 from leadsignal.sources.parts import quoted
+from leadsignal.tables import cut_at
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -398,3 +405,83 @@ def script(
         statements += [filled(spelling.after, [name])] * bool(spelling.after)
     statements.append(filled(spelling.into, [into, translator.statement(select)]))
     return statements + drops[::-1] * spelling.drops
+
+
+@dataclass(frozen=True)
+class Place:
+    """One table in a warehouse, with the names of our columns there."""
+
+    loaded: Loaded
+    theirs: Mapping[str, str]
+    outside: str
+
+    def cells(self) -> str:
+        """Return SQL for the rows, with columns named and typed as in the schema."""
+        listed = [
+            f"{_cell(self.loaded.table.by_column.get(ours), quoted(theirs))} AS {quoted(ours)}"
+            for ours, theirs in self.theirs.items()
+        ]
+        return f"SELECT {', '.join(listed)} FROM {RAW}{self.loaded.table.name} AS raw"
+
+
+def _cell(column: Column | None, cell: str) -> str:
+    if column is None or column.kind in ("id", "text"):
+        return text_of(cell)
+    if column.kind == "decimal":
+        cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
+    return f"CAST({cell} AS {sql_type(column)})"
+
+
+def newest_accounts(accounts: Place) -> str:
+    """Return SQL for start and end of each account as last recorded."""
+    columns = accounts.loaded.columns
+    ended = "ended_on" if "ended_on" in columns else "CAST(NULL AS DATE) AS ended_on"
+    latest = "recorded_at DESC NULLS LAST" if "recorded_at" in columns else "started_on"
+    numbered = f"ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY {latest}) AS nth"
+    rows = f"SELECT account_id, started_on, {ended}, {numbered} FROM ({accounts.cells()}) AS c"
+    return f"SELECT account_id, started_on, ended_on FROM ({rows}) AS n WHERE nth = 1"
+
+
+def with_accounts(place: Place, accounts: Place) -> str:
+    """Return SQL for a table as ``t``, joined to the account of each row as ``a``."""
+    rows = f"({place.cells()}) AS t"
+    if place.loaded.table.name == "accounts":
+        return rows
+    return f"{rows} LEFT JOIN ({newest_accounts(accounts)}) AS a ON t.account_id = a.account_id"
+
+
+def rows_inside(place: Place, accounts: Place) -> str:
+    """Return SQL for a table's typed rows, without those dropped as outside their lifetime."""
+    if place.loaded.table.name == "accounts" or place.outside != "exclude":
+        return place.cells()
+    early, late = outside_life(place.loaded.table.time)
+    listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
+    return (
+        f"SELECT {listed} FROM {with_accounts(place, accounts)}"
+        f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
+    )
+
+
+def history(
+    place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
+) -> str:
+    """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
+    columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
+    rows = f"({rows_inside(place, accounts)}) AS r"
+    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM {rows}"
+    return f"SELECT {', '.join(columns)} FROM ({rows}) AS s WHERE {known}"
+
+
+def in_sql(place: str, spelling: Spelling) -> str:
+    """Return a table's name as given; raises OptionError if it is anything else."""
+    from sqlglot import ParseError, exp, parse_one
+
+    try:
+        table = parse_one(place, into=exp.Table, read=spelling.name)
+    except (ParseError, TypeError, AttributeError):
+        table = None
+    parts = {"this", "db", "catalog"}
+    if table is None or any(value and key not in parts for key, value in table.args.items()):
+        problem = f"{place!r} is not the name of a table in {spelling.name}"
+        raise OptionError(problem, "Write it as in the warehouse's SQL, for example crm.accounts")
+    return place

@@ -50,7 +50,7 @@ from leadsignal.evaluation.methods import (
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import count_of, interval_text, share_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
-from leadsignal.ingestion.churn_leaks import poisson_tail
+from leadsignal.ingestion.plausibility import poisson_tail
 from leadsignal.model.churn_model import ChurnModel, churned_within
 from leadsignal.model.learners import Classifier, estimator_name, estimator_problem
 from leadsignal.model.provenance import Recipe, refuse_other_analysis, refuse_other_settings

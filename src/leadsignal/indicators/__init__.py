@@ -7,18 +7,21 @@ from leadsignal.indicators.account import (
     ACCOUNT_CHANGE_COLUMNS,
     declare_context,
     declare_contract,
+    declare_results,
+    declare_satisfaction,
     declare_tickets,
     declare_usage,
 )
-from leadsignal.indicators.behaviors import declare_activity, declare_behaviors, declare_metrics
-from leadsignal.indicators.declare import AvailableData, Indicator
-from leadsignal.indicators.processes import (
+from leadsignal.indicators.behaviors import (
     COMMITMENT_COLUMNS,
+    declare_activity,
+    declare_behaviors,
+    declare_metrics,
     declare_plans,
     declare_processes,
     declare_tracking,
 )
-from leadsignal.indicators.results import declare_results, declare_satisfaction
+from leadsignal.indicators.declare import AvailableData, Indicator
 from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (

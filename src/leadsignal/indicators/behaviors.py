@@ -1,6 +1,6 @@
-"""Key behaviours: each one, those outside the processes, and metrics computed from them.
+"""What customers do: key behaviours and metrics of them, essential processes, plans, contact.
 
-They are defined by ``[[metric]]`` in ``success.toml``; metrics of results are in ``results``.
+Metrics are defined by ``[[metric]]`` in ``success.toml``; those of results are in ``account``.
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from leadsignal.config.project import Behaviors
-from leadsignal.config.success import BehaviorMetric
+from leadsignal.config.success import BehaviorMetric, Process
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     AvailableData,
+    DaysInState,
     DaysSince,
+    Difference,
     Early,
     Fact,
     Family,
     FirstBy,
     Indicator,
+    Lapses,
     Measure,
+    ProcessState,
     Ratio,
     RelativeRate,
     Rule,
+    Sign,
+    Standing,
     Trailing,
     Where,
 )
@@ -129,52 +136,43 @@ def declare_behaviors(available: AvailableData) -> list[Indicator]:
     return found
 
 
+def quantity(where: Where, days: int) -> Trailing:
+    """Return the rule for the quantity of behaviours in a number of days."""
+    return Trailing(BEHAVIORS, "occurred_at", days, where, total="quantity")
+
+
+def users(where: Where, days: int) -> Trailing:
+    """Return the rule for the number of users with behaviours in a number of days."""
+    return Trailing(BEHAVIORS, "occurred_at", days, where, users=True)
+
+
+def last(where: Where) -> DaysSince:
+    """Return the rule for the days since the last behaviour."""
+    return DaysSince(BEHAVIORS, "occurred_at", where)
+
+
 def _of_behavior(prefix: str, what: str, where: Where, available: AvailableData) -> list[Indicator]:
-    def events(days: int) -> Trailing:
-        return Trailing("behaviors", "occurred_at", days, where, total="quantity")
-
-    def users(days: int) -> Trailing:
-        return Trailing("behaviors", "occurred_at", days, where, users=True)
-
     def indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
         return _behavior(f"{prefix}_{name}", unit, meaning, rule)
 
-    found = [
-        indicator(
-            f"events_{days}d", "events", f"quantity of {what} in the last {days} days", events(days)
-        )
-        for days in EVENT_WINDOWS
-    ]
+    found = []
+    for days in EVENT_WINDOWS:
+        meaning = f"quantity of {what} in the last {days} days"
+        found.append(indicator(f"events_{days}d", "events", meaning, quantity(where, days)))
+    relative = RelativeRate(quantity(where, LATELY), quantity(where, LONGER))
+    meaning = f"{what} a day in the last {LATELY} days over that in the {LONGER - LATELY} before"
     found += [
-        indicator(
-            "days_since",
-            "days",
-            f"days since the last {what}",
-            DaysSince("behaviors", "occurred_at", where),
-        ),
-        indicator(
-            "relative",
-            "times normal",
-            f"{what} a day in the last {LATELY} days over that in the {LONGER - LATELY} before",
-            RelativeRate(events(LATELY), events(LONGER)),
-        ),
+        indicator("days_since", "days", f"days since the last {what}", last(where)),
+        indicator("relative", "times normal", meaning, relative),
     ]
-    if available.has("behaviors", "user_id"):
-        found += [
-            indicator(
-                f"users_{days}d", "users", f"users with {what} in the last {days} days", users(days)
-            )
-            for days in USER_WINDOWS
-        ]
-        found.append(
-            indicator(
-                "events_per_user",
-                "events per user",
-                f"quantity of {what} per user in the last 90 days",
-                Ratio(events(90), users(90)),
-            )
-        )
-    return found
+    if not available.has("behaviors", "user_id"):
+        return found
+    for days in USER_WINDOWS:
+        meaning = f"users with {what} in the last {days} days"
+        found.append(indicator(f"users_{days}d", "users", meaning, users(where, days)))
+    meaning = f"quantity of {what} per user in the last 90 days"
+    each = Ratio(quantity(where, 90), users(where, 90))
+    return [*found, indicator("events_per_user", "events per user", meaning, each)]
 
 
 _activity = Family("activity", "lagging")
@@ -186,25 +184,12 @@ def declare_activity(available: AvailableData) -> list[Indicator]:
         return []
     indicators, where = [], ((IN_PROCESS, ("no",)),)
     for days in (30, 90):
-        events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
-        indicators.append(
-            _activity(
-                f"activity_events_{days}d",
-                "events",
-                f"quantity of key behaviours outside the processes in the last {days} days",
-                events,
-            )
-        )
+        lately = f"outside the processes in the last {days} days"
+        name, meaning = f"activity_events_{days}d", f"quantity of key behaviours {lately}"
+        indicators.append(_activity(name, "events", meaning, quantity(where, days)))
         if available.has("behaviors", "user_id"):
-            users = Trailing("behaviors", "occurred_at", days, where, users=True)
-            indicators.append(
-                _activity(
-                    f"activity_users_{days}d",
-                    "users",
-                    f"users with any key behaviour outside the processes in the last {days} days",
-                    users,
-                )
-            )
+            name, meaning = f"activity_users_{days}d", f"users with any key behaviour {lately}"
+            indicators.append(_activity(name, "users", meaning, users(where, days)))
     return indicators
 
 
@@ -258,14 +243,14 @@ def _metric_rule(metric: BehaviorMetric, *, dated: bool) -> Rule:
     where, within = _where(metric.behaviors), metric.within or 1
     match metric.measure:
         case "ratio":
-            return Ratio(_quantity(where, within), _quantity(_where(metric.per_behavior), within))
+            return Ratio(quantity(where, within), quantity(_where(metric.per_behavior), within))
         case "rate":
-            return Ratio(_quantity(where, within), _per(metric, where, within, dated))
+            return Ratio(quantity(where, within), _per(metric, where, within, dated))
         case "change":
-            longer = _quantity(where, within + (metric.before or within))
-            return RelativeRate(_quantity(where, within), longer)
+            longer = quantity(where, within + (metric.before or within))
+            return RelativeRate(quantity(where, within), longer)
         case "days since":
-            return DaysSince("behaviors", "occurred_at", where)
+            return last(where)
         case _:
             return FirstBy(Early("behaviors", "occurred_at", metric.by_day or 1, where))
 
@@ -274,26 +259,17 @@ def _where(behaviors: tuple[str, ...]) -> Where:
     return (("behavior", behaviors),)
 
 
-def _quantity(where: Where, days: int) -> Trailing:
-    return Trailing("behaviors", "occurred_at", days, where, total="quantity")
-
-
 def _per(metric: BehaviorMetric, where: Where, days: int, dated: bool) -> Measure:
     """Return the denominator of a rate."""
     if metric.per == "user":
-        return Trailing("behaviors", "occurred_at", days, where, users=True)
+        return users(where, days)
     return Fact(metric.per) if metric.per in PER_FACT else Attribute(metric.per, dated)
 
 
 def _metric_unit(metric: BehaviorMetric) -> str:
-    units = {
-        "ratio": "events per event",
-        "rate": f"events per {_divisor(metric)}",
-        "change": "times normal",
-        "days since": "days",
-        "first by": "0 or 1",
-    }
-    return units[metric.measure]
+    per = "event" if metric.measure == "ratio" else _divisor(metric)
+    units = {"change": "times normal", "days since": "days", "first by": "0 or 1"}
+    return units.get(metric.measure, f"events per {per}")
 
 
 def _divisor(metric: BehaviorMetric) -> str:
@@ -306,10 +282,155 @@ def _metric_meaning(metric: BehaviorMetric) -> str:
     """Return the meaning of the indicator; reasons show only the part before the colon."""
     what, lately = " or ".join(metric.behaviors), f"{metric.name} in the last {metric.within} days"
     meanings = {
-        "ratio": f"{lately}: quantity of {what} per {_divisor(metric)}",
-        "rate": f"{lately}: quantity of {what} per {_divisor(metric)}",
         "change": f"{lately}: {what} a day over that in the {metric.before} days before",
         "days since": f"days since the last {what}",
         "first by": f"{metric.name} in the first {metric.by_day} days: whether {what} was done",
     }
-    return meanings[metric.measure]
+    rate = f"{lately}: quantity of {what} per {_divisor(metric)}"
+    return meanings.get(metric.measure, rate)
+
+
+PROCESSES = "processes"
+_process = Family(PROCESSES, "leading")
+
+
+SHARE_WINDOWS = (90, 180, 365)
+LAPSES_WINDOW = 365
+PROCESS_PARTS = (
+    *("state", "days_in_state", "events", "days_since", "users"),
+    *(f"adopted_share_{days}d" for days in SHARE_WINDOWS),
+    *("adopted_trend", f"lapses_{LAPSES_WINDOW}d"),
+)
+"""The indicators of each process, in panel order."""
+
+
+def process_columns(process: str) -> tuple[str, ...]:
+    """Return the names of all indicators that a process may have, the state first.
+
+    In a table of indicators, those of the process have one of these names and belong to the family
+    ``processes``.
+
+    >>> process_columns("close")[:2]
+    ('close_state', 'close_days_in_state')
+    """
+    return tuple(f"{process}_{part}" for part in PROCESS_PARTS)
+
+
+def declare_processes(available: AvailableData) -> list[Indicator]:
+    """Declare up to ten indicators for each essential process of the Success Analysis."""
+    if not available.has("behaviors"):
+        return []
+    return [indicator for p in available.analysis.processes for indicator in _of(p, available)]
+
+
+def _of(process: Process, available: AvailableData) -> list[Indicator]:
+    name, within = process.name, f"in the last {process.within} days"
+    where = _where(process.behaviors)
+
+    def indicator(part: str, unit: str, meaning: str, rule: Rule, sign: Sign = 0) -> Indicator:
+        return _process(f"{name}_{part}", unit, meaning, rule, expected_sign=sign)
+
+    states = f"{name}: adopted, lapsed, overdue, pending, unknown or not applicable"
+    in_state = f"days since {name} was adopted, lapsed, fell due, or since the start"
+    done = f"days since the last event of {name}"
+    events = quantity(where, process.within)
+    found = [
+        _process(f"{name}_state", "state", states, ProcessState(name), kind="category"),
+        indicator("days_in_state", "days", in_state, DaysInState(name)),
+        indicator("events", "events", f"quantity of {name} {within}", events, sign=1),
+        indicator("days_since", "days", done, last(where), sign=-1),
+    ]
+    if available.has("behaviors", "user_id"):
+        people = users(where, process.within)
+        found.append(indicator("users", "users", f"users who did {name} {within}", people, sign=1))
+    shares = [AdoptedShare(name, days) for days in SHARE_WINDOWS]
+    for share in shares:
+        adopted = f"share of the last {share.window} days on which {name} was adopted"
+        found.append(indicator(f"adopted_share_{share.window}d", "share", adopted, share, sign=1))
+    first, longest = shares[0], shares[-1]
+    trend = f"share of the last {first.window} days on which {name} was adopted, less that of"
+    trend += f" the last {longest.window}"
+    lapses = f"lapses of {name} in the last {LAPSES_WINDOW} days"
+    return [
+        *found,
+        indicator("adopted_trend", "share", trend, Difference(first, longest)),
+        indicator(f"lapses_{LAPSES_WINDOW}d", "lapses", lapses, Lapses(name, LAPSES_WINDOW)),
+    ]
+
+
+_plan = Family("plans", "leading")
+_commitment = Family("commitments", "leading")
+
+COMMITMENT_COLUMNS = {
+    "kept": (
+        "CASE WHEN completed_on IS NOT NULL AND completed_on <= due_on THEN 'yes' ELSE 'no' END"
+    )
+}
+"""Columns computed in each row of commitments, as SQL: ``kept`` means done by the due date."""
+
+
+def declare_plans(available: AvailableData) -> list[Indicator]:
+    """Declare open and overdue plans, and open, overdue and kept commitments by owner."""
+    indicators = []
+    if available.has("plans"):
+        agreed = Standing("plans", "agreed_on", "closed_on")
+        indicators.append(
+            _plan("plans_open", "plans", "success plans agreed and not closed", agreed)
+        )
+    if available.has("plans", "target_on"):
+        late = Standing("plans", "target_on", "closed_on")
+        indicators.append(
+            _plan("plans_overdue", "plans", "open plans past their target date", late)
+        )
+    if available.has("commitments", "completed_on"):
+        for owner in ("customer", "vendor"):
+            indicators += _commitments(owner)
+    return indicators
+
+
+def _commitments(owner: str) -> list[Indicator]:
+    where = (("owner", (owner,)),)
+
+    def kept(days: int) -> Ratio:
+        return Ratio(
+            Trailing("commitments", "due_on", days, (*where, ("kept", ("yes",)))),
+            Trailing("commitments", "due_on", days, where),
+        )
+
+    def indicator(part: str, unit: str, meaning: str, rule: Rule) -> Indicator:
+        return _commitment(f"{owner}_commitments_{part}", unit, meaning, rule)
+
+    promised = Standing("commitments", "agreed_on", "completed_on", where)
+    due = Standing("commitments", "due_on", "completed_on", where)
+    of, share = f"commitments of the {owner}", f"share of the {owner}'s commitments"
+    done = f"{share} due in the last {{}} days done by their date"
+    trend = f"{share} kept in the last 180 days, less that in the last 365"
+    return [
+        indicator("open", "commitments", f"{of} not yet done", promised),
+        indicator("overdue", "commitments", f"{of} past their date and not done", due),
+        indicator("kept_180d", "share", done.format(180), kept(180)),
+        indicator("kept_365d", "share", done.format(365), kept(365)),
+        indicator("kept_trend", "share", trend, Difference(kept(180), kept(365))),
+    ]
+
+
+_tracked = Family("tracking", "leading")
+
+
+def declare_tracking(available: AvailableData) -> list[Indicator]:
+    """Declare the recency and the 90-day count of each kind of contact that is tracked."""
+    if not available.has("behaviors"):
+        return []
+    tracking = available.analysis.tracking
+    indicators = []
+    for kind in ("sponsor", "handoff", "diary"):
+        behaviors = getattr(tracking, kind)
+        if not behaviors:
+            continue
+        where, what = _where(behaviors), " or ".join(behaviors)
+        lately = f"quantity of {what} in the last 90 days"
+        indicators += [
+            _tracked(f"{kind}_days_since", "days", f"days since the last {what}", last(where)),
+            _tracked(f"{kind}_events_90d", "events", lately, quantity(where, 90)),
+        ]
+    return indicators

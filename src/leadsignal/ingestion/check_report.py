@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import MAX_NAMES, Fault, FaultKind, TablesError, is_name, list_faults
 from leadsignal.package_data import packaged_toml
+from leadsignal.results import to_html
 from leadsignal.schema import Table
 from leadsignal.sources.parts import Part
 
 if TYPE_CHECKING:
-    from leadsignal.config.project import Project
+    from leadsignal.config.project import Behaviors, Project
     from leadsignal.ingestion.store import Store
+
+
+AttributeKind = Literal["text", "number"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,71 @@ class Loaded:
         return [found[row] for row in rows]
 
 
+class CheckedTables(ABC):
+    """Checked tables as they were known at midnight of ``as_of_date``, wherever their rows are."""
+
+    project: Project
+    as_of_date: date
+    names: tuple[str, ...]
+    attributes: Mapping[str, AttributeKind]
+
+    @abstractmethod
+    def _table(self, name: str) -> Loaded:
+        """Return how a table is stored."""
+
+    @abstractmethod
+    def _texts(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
+        """Return the distinct texts of a column, optionally of rows with one value."""
+
+    @abstractmethod
+    def _counted(self, name: str) -> tuple[int, date | None]:
+        """Return the number of visible rows, and the first day on which a row became known."""
+
+    @abstractmethod
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return the number of accounts by text in a column, for rows known on ``as_of_date``."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that its source has and that were read."""
+        loaded = self._table(name)
+        return (*loaded.columns, *loaded.extras)
+
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the distinct texts in a column over all rows, whenever they became known."""
+        return self._texts(table, column) if column in self.columns(table) else frozenset()
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an account attribute, at the start or later."""
+        values = self.values("accounts", attribute)
+        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
+            return values
+        return values | self._texts("account_changes", "value", ("attribute", attribute))
+
+    def with_behaviors(self, behaviors: Behaviors | None) -> Self:
+        """Return the tables with indicators of their own for these behaviours."""
+        changed: Any = {"project": replace(self.project, behaviors=behaviors)}
+        return replace(self, **changed)  # type: ignore[type-var]
+
+    @cached_property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """For each table, the number of visible rows and the dates between which it is complete."""
+        return {name: self._coverage(name) for name in self.names}
+
+    def _coverage(self, name: str) -> Coverage:
+        rows, first = self._counted(name)
+        source = self.project.tables.get(name, TableSource())
+        since = source.complete_from or (None if name == "accounts" else first)
+        return Coverage(rows, since, source.complete_through)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} as of {self.as_of_date}: {', '.join(self.names)}"
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self))
+
+
 # Warnings -----------------------------------------------------------------------------------------
 
 
@@ -240,6 +312,11 @@ class DataWarning:
 def message(name: str, /, **values: object) -> str:
     """Return a message of ``warnings.toml`` with its placeholders filled in."""
     return str(_WARNINGS["messages"][name]).format(**values)
+
+
+def warning(kind: str, table: str, column: str | None = None, **values: object) -> DataWarning:
+    """Return a warning of a kind, with its message filled in."""
+    return DataWarning(kind, table, message(kind, **values), column)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from leadsignal.ingestion.rows_of_accounts import (
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
-from leadsignal.sources.parts import literal, quoted
+from leadsignal.sources.parts import literal, literals, quoted
 
 MAX_SHOWN = 40
 """Maximum number of characters of a cell shown in a message."""
@@ -86,23 +86,12 @@ def _found(
     }
     places = source_rows(intake.store.query, loaded.table.name, listed) if loaded.selected else {}
     listed_at = [places.get(row, row) for row in listed]
-    faults = [
-        loaded.placed(
-            Fault(
-                file,
-                loaded.table.name,
-                line,
-                check.column,
-                _shown(loaded, check.column, values[row][0]),
-                check.problem,
-                _remedy(check, loaded, *values[row]),
-            ),
-            place,
-        )
-        for row, place, (file, line) in zip(
-            listed, listed_at, loaded.places(listed_at), strict=True
-        )
-    ]
+    faults = []
+    for row, place, at in zip(listed, listed_at, loaded.places(listed_at), strict=True):
+        shown = _shown(loaded, check.column, values[row][0])
+        said = check.problem, _remedy(check, loaded, *values[row])
+        fault = Fault(at[0], loaded.table.name, at[1], check.column, shown, *said)
+        faults.append(loaded.placed(fault, place))
     return rows, faults, count - len(faults)
 
 
@@ -171,10 +160,6 @@ def _unread_cells(intake: Intake, loaded: Loaded) -> frozenset[str]:
     return frozenset(name for name, count in zip(names, counts, strict=True) if count)
 
 
-def _section(loaded: Loaded) -> str:
-    return f"[tables.{loaded.table.name}]"
-
-
 def _spelt_checks(
     loaded: Loaded,
     column: Column,
@@ -184,10 +169,11 @@ def _spelt_checks(
     declared: str = "",
 ) -> Iterator[Check]:
     """Yield a check for each notation found in unread cells."""
+    section = f"[tables.{loaded.table.name}]"
     for one in spellings:
         condition = f"{original} IS NOT NULL AND {one.condition}"
         problem = f"is not read as {what}: it {one.what}"
-        remedy = f"{declared} {one.how_to_read(_section(loaded))}".strip()
+        remedy = f"{declared} {one.how_to_read(section)}".strip()
         yield Check(column.name, condition, problem, remedy, original)
 
 
@@ -311,20 +297,15 @@ def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Ch
 def _rule_checks(column: Column) -> Iterator[Check]:
     cell = f"t.{quoted(column.name)}"
     if column.required:
-        unread = (
-            ""
-            if column.kind in ("id", "text")
-            else f" AND t.{quoted(ORIGINAL + column.name)} IS NULL"
-        )
-        remedy = f"Give {column.meaning}."
-        yield Check(column.name, f"{cell} IS NULL{unread}", "is empty", remedy)
+        unread = f" AND t.{quoted(ORIGINAL + column.name)} IS NULL"
+        empty = f"{cell} IS NULL{unread * (column.kind not in ('id', 'text'))}"
+        yield Check(column.name, empty, "is empty", f"Give {column.meaning}.")
     if column.allowed:
-        allowed = ", ".join(literal(value) for value in column.allowed)
         remedy = f"Allowed: {', '.join(column.allowed)}."
-        yield Check(column.name, f"{cell} NOT IN ({allowed})", "is not allowed", remedy)
+        other = f"{cell} NOT IN ({literals(column.allowed)})"
+        yield Check(column.name, other, "is not allowed", remedy)
     if column.minimum is not None:
-        least = f"{column.minimum:g}"
-        remedy = f"Correct it; it is {column.meaning}."
+        least, remedy = f"{column.minimum:g}", f"Correct it; it is {column.meaning}."
         yield Check(column.name, f"{cell} < {least}", f"is below {least}", remedy)
 
 
@@ -361,9 +342,11 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
             remedy += " If each row is a contract, call the table contracts: docs/tables.md."
         if repeated:
             yield Check(key, "", "appears in an earlier row too", remedy), repeated
-    if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):
+    if versions and table.key != "account_id":
+        sql = ROWS["changed_hands"].format(key=table.key, table=table.name)
         remedy = "Give the rows of each account keys of their own."
-        yield Check(str(table.key), "", "belongs to another account too", remedy), moved
+        if moved := [row for (row,) in intake.store.query(sql)]:
+            yield Check(str(table.key), "", "belongs to another account too", remedy), moved
     if table.repeats == "fault" or versions:
         every = _later_of(intake, loaded, loaded.columns, "account_id IS NOT NULL")
         if rows := sorted(set(every) - set(repeated)):
@@ -382,10 +365,4 @@ def _later_of(intake: Intake, loaded: Loaded, columns: list[str], where: str) ->
     if not repeated:
         return []
     rows = intake.store.query(ROWS["later_of"].format(columns=listed, table=name, where=where))
-    return [row for (row,) in rows]
-
-
-def _changed_hands(intake: Intake, loaded: Loaded) -> list[int]:
-    sql = ROWS["changed_hands"].format(key=loaded.table.key, table=loaded.table.name)
-    rows = intake.store.query(sql)
     return [row for (row,) in rows]

@@ -43,11 +43,12 @@ def match_columns(
     match |= {ours: name for ours, name in mapped.items() if name in theirs}
     free = [name for name in theirs if name not in match.values() and name not in source.attributes]
     certain = {_near_column(column.name, free, 1.0) for column in table.columns}
-    faults = [
-        _not_there(table, part, ours, name, theirs)
-        for ours, name in mapped.items()
-        if name not in theirs
-    ]
+    faults = []
+    for ours, name in mapped.items():
+        if name not in theirs:
+            problem = f"there is no column {name!r}, which {ours} is mapped to"
+            place = (part.file, table.name, part.header_line, ours, name)
+            faults.append(Fault(*place, problem, f"{one_of(theirs, name)}."))
     notices: list[str] = []
     if wide := _wide(table, part, source, match):
         return match, [wide], notices
@@ -144,12 +145,6 @@ def _stem(name: str) -> str:
     return re.sub(r"(ed|e)$", "", bare) or bare
 
 
-def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]) -> Fault:
-    remedy = f"{one_of(theirs, name)}."
-    problem = f"there is no column {name!r}, which {ours} is mapped to"
-    return Fault(part.file, table.name, part.header_line, ours, name, problem, remedy)
-
-
 def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fault:
     meant = _same_stem(column.name, others) or _near_column(column.name, others, 0.6)
     mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
@@ -234,13 +229,10 @@ def _in_numbers(query: Query, table: str, text: str, notation: Notation) -> Iter
             fits = {f"DD{sign}MM{sign}{year}": days, f"MM{sign}DD{sign}{year}": months}
             orders = [order for order, count in fits.items() if count == cells]
             if cells and orders and not set(orders) & set(notation.dates):
-                yield Spelling(condition, _which(orders), tuple(f'dates = "{o}"' for o in orders))
-
-
-def _which(orders: list[str]) -> str:
-    if len(orders) == 1:
-        return f"is written as {orders[0]}, which all cells like it fit"
-    return f"may be {' or '.join(orders)}: all cells like it fit both"
+                what = f"is written as {orders[0]}, which all cells like it fit"
+                if len(orders) > 1:
+                    what = f"may be {' or '.join(orders)}: all cells like it fit both"
+                yield Spelling(condition, what, tuple(f'dates = "{one}"' for one in orders))
 
 
 def spellings_of_numbers(
@@ -259,16 +251,14 @@ def spellings_of_numbers(
             f"count(*) FILTER (WHERE {value} <> floor({value})) FROM {table} t"
         )
         found.append(Spelling(with_comma, "is written with a decimal comma", ('decimal = ","',)))
-        choices: tuple[str, ...] = (
-            ('decimal = "."',) if points and not commas else ('decimal = ","',)
-        )
-        what = "has a comma, which the other cells show to be a thousands separator"
+        shown = "has a comma, which the other cells show to be a"
+        what, choices = f"{shown} thousands separator", ['decimal = "."']
         if commas and not points:
-            what = "has a comma, which the other cells show to be a decimal comma"
+            what, choices = f"{shown} decimal comma", ['decimal = ","']
         elif bool(commas) == bool(points):
             what = "has a comma that may be a thousands separator or a decimal comma"
-            choices = ('decimal = "." (1,234 is 1234)', 'decimal = "," (1,234 is 1.234)')
-        found.append(Spelling(_like(text, either), what, choices))
+            choices = ['decimal = "." (1,234 is 1234)', 'decimal = "," (1,234 is 1.234)']
+        found.append(Spelling(_like(text, either), what, tuple(choices)))
     yield from _present(query, table, text, found)
 
 

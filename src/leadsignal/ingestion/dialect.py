@@ -38,19 +38,15 @@ class Dialect(Protocol):
 
     def quoted(self, name: str) -> str:
         """Return a name as a quoted identifier."""
-        ...
 
     def literal(self, text: str) -> str:
         """Return a text as a string literal."""
-        ...
 
     def day(self, column: str) -> str:
         """Convert a date to a day number."""
-        ...
 
     def date(self, number: str) -> str:
         """Convert a day number to a date."""
-        ...
 
     def typed(self, kind: str) -> str:
         """Return the engine's name of a type of the store, such as VARCHAR."""
@@ -58,7 +54,6 @@ class Dialect(Protocol):
 
     def moment(self, day: str) -> str:
         """Convert a date to the local timestamp of its midnight."""
-        ...
 
     def floor_divide(self, over: str, under: int | str) -> str:
         """Divide, rounding down to a whole number."""
@@ -66,23 +61,18 @@ class Dialect(Protocol):
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Return a row per day number from first to last, both included, ``step`` days apart."""
-        ...
 
     def add_months(self, day: str, months: str) -> str:
         """Add calendar months to a date; the day is at most the last day of the resulting month."""
-        ...
 
     def pair(self, first: str, second: str) -> str:
         """Combine two values in a pair that sorts by the first, then by the second."""
-        ...
 
     def number(self, text: str) -> str:
         """Convert a text to a number; NULL if it is not one."""
-        ...
 
     def scaled(self, column: str, decimals: int) -> str:
         """Convert an amount to a whole number of its smallest unit."""
-        ...
 
     def among(self, column: str, texts: Iterable[str]) -> str:
         """Return whether a text is one of several."""
@@ -95,7 +85,6 @@ class Dialect(Protocol):
 
     def number_of(self, text: str) -> str:
         """Replace a unique text by a short value that sorts in the same order."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from math import expm1, log
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from leadsignal.formats import share_text
+from leadsignal.formats import count_of, share_text
+from leadsignal.ingestion.check_report import CheckedRows, DataWarning, message, warning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from leadsignal.ingestion.check_report import Loaded
 
     Floats = NDArray[np.float64]
 
@@ -341,3 +344,56 @@ def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
     year = len(share) - 1 - YEAR
     season = share[max(year - AROUND, 0) : max(year + AROUND + 1, 0)]
     return float(share[-1]), float(min((past[2 * THIN_DAYS], *season)))
+
+
+OLD = 365
+"""Days without a record above which a table is old, if it covers a shorter time than that."""
+
+
+def late_rows(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
+    """Warn if a table is old, or has fallen silent by the rule of monitoring and scoring."""
+    name = loaded.table.name
+    source = rows.project.tables.get(name)
+    if source and source.complete_through:
+        return
+    first, health = _health(
+        rows, name, f"SELECT CAST({loaded.known_on} AS DATE) AS day FROM {name}"
+    )
+    if first is None or health is None or health.last_record is None:
+        return
+    as_of, last = rows.as_of_date, health.last_record
+    silent = (as_of - last).days
+    if health.stopped:
+        usual = count_of(health.usual_days or 0, "day")
+        problem = f"usually they follow within {usual}"
+    elif silent > max(OLD, (last - first).days):
+        problem = "the table is much older than the others"
+    else:
+        return
+    said = {"last": last, "silent": silent, "as_of": as_of, "problem": problem}
+    yield warning("feed_stopped", name, loaded.table.time, **said)
+
+
+def old_accounts(rows: CheckedRows) -> Iterator[DataWarning]:
+    """Warn if the latest starts and ends of accounts are much older than the events."""
+    columns = rows.loaded["accounts"].columns
+    dates = [name for name in ("started_on", "ended_on") if name in columns]
+    days = " UNION ALL ".join(f"SELECT {name} AS day FROM accounts" for name in dates)
+    _, health = _health(rows, "accounts", days)
+    if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
+        return
+    as_of, last = rows.as_of_date, health.last_record
+    silent, later = (as_of - last).days, last + timedelta(days=1)
+    said = message("old_accounts", last=last, silent=silent, as_of=as_of, next=later)
+    yield DataWarning("feed_stopped", "accounts", said, "started_on")
+
+
+def _health(rows: CheckedRows, name: str, days: str) -> tuple[date | None, FeedHealth | None]:
+    """Return the first of the days (SQL) with records, and the health of a feed with them."""
+    counted = rows.store.query(
+        f"SELECT day, count(*) FROM ({days}) WHERE {rows.before('day')} GROUP BY day ORDER BY day"
+    )
+    first, counts = daily_counts(counted, rows.as_of_date)
+    if first is None:
+        return None, None
+    return first, assess_feed(name, first, counts, chance_of_silence(len(rows.loaded) - 1))

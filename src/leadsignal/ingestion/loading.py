@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -117,18 +117,14 @@ class Intake:
         return self.project.tables.get(table, TableSource())
 
     def _located(self) -> Iterator[tuple[str, list[Part]]]:
+        located: Iterable[Located]
         if self.project.url is not None:
-            yield from self._in_folder(self.project.url)
-            return
-        located, faults = locate(self.project)
-        self.structural += faults
-        for found in located:
-            yield found.table, self._open(found)
-
-    def _in_folder(self, url: str) -> Iterator[tuple[str, list[Part]]]:
-        """Open the tables of a folder in an object store."""
+            located = self.object_stores.fetch_folder(self.project.url)
+        else:
+            located, faults = locate(self.project)
+            self.structural += faults
         try:
-            for found in self.object_stores.fetch_folder(url):
+            for found in located:
                 yield found.table, self._open(found)
         except UnreadableError as error:
             self.structural.append(error.fault)
@@ -290,10 +286,10 @@ class Intake:
             return True
         query, twice = self.store.query, "GROUP BY user_id HAVING count(DISTINCT account_id) > 1"
         found = query(f"SELECT min(user_id) FROM (SELECT user_id FROM {table.name} {twice})")[0][0]
-        file = self._file(table.name)
-        del self.loaded[table.name]
+        parts = self.loaded.pop(table.name).parts
         if found is not None:
             problem, remedy = "this user has several accounts", "Keep one account per user."
+            file = parts[0][0].file if parts else None
             self.structural.append(Fault(file, table.name, None, "user_id", found, problem, remedy))
             return True
         listed = (
@@ -311,10 +307,6 @@ class Intake:
             self.structural.append(found)
             return []
         return self._open(found)
-
-    def _file(self, table: str) -> str | None:
-        loaded = self.loaded.get(table)
-        return loaded.parts[0][0].file if loaded and loaded.parts else None
 
     def _select(self, loaded: Loaded) -> None:
         """Drop the rows that the settings exclude, and note how many."""

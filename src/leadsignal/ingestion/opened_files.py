@@ -259,21 +259,19 @@ def select_rows(
     if faults:
         return faults, []
     name, account = table.name, "t.account_id"
-    requested, joined = _requested(source), ""
-    unknown = "false"
+    requested, joined, unknown, owner = _requested(source), "", "false", "NULL"
     if source.users is not None:
-        users = f"{USERS}{name}"
-        joined = f" LEFT JOIN {users} u ON t.{quoted(USER)} = u.user_id"
+        owner = f"t.{quoted(USER)}"
+        joined = f" LEFT JOIN {USERS}{name} u ON {owner} = u.user_id"
         account = "coalesce(t.account_id, u.account_id)"
-        unknown = f"t.account_id IS NULL AND t.{quoted(USER)} IS NOT NULL AND u.user_id IS NULL"
+        unknown = f"t.account_id IS NULL AND {owner} IS NOT NULL AND u.user_id IS NULL"
     again = "false"
     if "event_id" in columns:
         first = f"row_number() OVER (PARTITION BY {requested}, event_id ORDER BY t.rowid)"
         again = f"event_id IS NOT NULL AND {first} > 1"
     counted = (
         f"SELECT t.rowid AS row, {account} AS account, {requested} AS requested, {again} AS again, "
-        f"{unknown} AS unknown{f', t.{quoted(USER)} AS owner' if joined else ', NULL AS owner'} "
-        f"FROM {name} t{joined}"
+        f"{unknown} AS unknown, {owner} AS owner FROM {name} t{joined}"
     )
     store.run(f"CREATE TABLE chosen AS {counted}")
     remarks = [*_remarks(store.query, source)]
@@ -298,14 +296,11 @@ def select_rows(
 
 def _requested(source: TableSource) -> str:
     """SQL: whether a row satisfies ``where``."""
-    every = [
-        _has_one(f"t.{quoted(f'{WHERE}{name}')}", values) for name, values in source.where.items()
-    ]
+    every = []
+    for name, values in source.where.items():
+        cell = f"t.{quoted(f'{WHERE}{name}')}"
+        every.append(f"({' OR '.join(_has(cell, value) for value in values)})")
     return " AND ".join(every) or "true"
-
-
-def _has_one(cell: str, values: tuple[str, ...]) -> str:
-    return f"({' OR '.join(_has(cell, value) for value in values)})"
 
 
 def _has(cell: str, value: str) -> str:

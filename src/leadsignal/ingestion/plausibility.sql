@@ -1,4 +1,4 @@
--- Queries of plausibility.py and churn_leaks.py. Each begins with its name; {names} are filled in:
+-- Queries of plausibility.py. Each begins with its name; {names} are filled in:
 -- {started} are the accounts that had started, {ended} is whether one has ended, {churned} are
 -- accounts with start, end and whether the end is churn, {cell} is a column and {table} its table.
 

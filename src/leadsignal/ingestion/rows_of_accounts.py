@@ -12,7 +12,7 @@ from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.store import CURRENCY_OF, Store
 from leadsignal.package_data import packaged_queries
 from leadsignal.schema import BY_NAME, READ_FIRST, Column
-from leadsignal.sources.parts import literal, quoted
+from leadsignal.sources.parts import literal, literals, quoted
 
 ROWS = packaged_queries("leadsignal.ingestion", "rows.sql")
 ACCOUNTS_NOW = "accounts_now"
@@ -203,15 +203,14 @@ def currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[
         elif len(counts) > 1:
             shown = counts[:MAX_LISTED]
             listed = ", ".join(f"{name} in {count_of(count, 'row')}" for name, count in shown)
-            yield Check(
-                column,
-                f"{condition} AND {currency} <> {literal(counts[0][0])}",
-                f"amounts are in {len(counts)} currencies ({listed}), and {amount.name} is summed",
+            several = f"amounts are in {len(counts)} currencies ({listed})"
+            remedy = (
                 'Say what to convert them to and at which rate: [currency], base = "EUR", '
-                f"USD = 0.92; if {amount.name} is converted already, take the currencies out",
-                currency,
-                detail="NULL",
+                f"USD = 0.92; if {amount.name} is converted already, take the currencies out"
             )
+            other = f"{condition} AND {currency} <> {literal(counts[0][0])}"
+            problem = f"{several}, and {amount.name} is summed"
+            yield Check(column, other, problem, remedy, currency, detail="NULL")
 
 
 def _named(column: str) -> str:
@@ -229,15 +228,11 @@ def _without_rate(
     meant = [f"{near(name, known)} for {name}" for name in missing if near(name, known)]
     hint = f"Did you mean {', '.join(meant)}? " if meant else ""
     example = next(iter(missing))
-    yield Check(
-        column,
-        f"{condition} AND {currency} IN ({', '.join(map(literal, missing))})",
-        f"there is no rate to {intake.project.currency.base} for {listed}",
-        f"{hint}Add it under [currency], as in {quoted(example) if len(example) < 3 else example}"
-        " = 0.92, or to exchange_rates",
-        currency,
-        detail="NULL",
-    )
+    written = quoted(example) if len(example) < 3 else example
+    remedy = f"{hint}Add it under [currency], as in {written} = 0.92, or to exchange_rates"
+    problem = f"there is no rate to {intake.project.currency.base} for {listed}"
+    lacking = f"{condition} AND {currency} IN ({literals(missing)})"
+    yield Check(column, lacking, problem, remedy, currency, detail="NULL")
 
 
 def _known(intake: Intake) -> set[str]:

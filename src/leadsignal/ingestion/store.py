@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.table_settings import Notation
 from leadsignal.errors import Fault, OptionError, WriteError
-from leadsignal.files.locks import clean_orphans, hold, uncut
-from leadsignal.files.writing import remedy_for
+from leadsignal.files.writing import clean_orphans, hold, remedy_for, uncut
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted, too_large
@@ -163,11 +162,12 @@ class Store:
         """Create a table with the given columns of the schema, and extra text columns."""
         listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
         for name in columns:
-            if table.by_column[name].kind not in ("id", "text"):
+            kind = table.by_column[name].kind
+            if kind not in ("id", "text"):
                 listed.append(f"{quoted(ORIGINAL + name)} VARCHAR")
-            if table.by_column[name].kind in ("day", "moment"):
+            if kind in ("day", "moment"):
                 listed.append(f"{quoted(HAS_OFFSET + name)} BOOLEAN")
-            if table.by_column[name].kind == "decimal":
+            if kind == "decimal":
                 listed.append(f"{quoted(CURRENCY_OF + name)} VARCHAR")
         listed += [f"{quoted(name)} VARCHAR" for name in extras]
         self.run(f"CREATE TABLE {table.name} ({', '.join(listed)})")
@@ -177,13 +177,7 @@ class Store:
         """Append the rows of a part and return their number."""
         selected = []
         for name, reading in readings.items():
-            selected.append(f"{reading.value} AS {quoted(name)}")
-            if reading.original:
-                selected.append(f"{reading.original} AS {quoted(ORIGINAL + name)}")
-            if reading.has_offset:
-                selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
-            if reading.currency:
-                selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
+            selected += [f"{sql} AS {quoted(one)}" for one, sql in _stored(name, reading)]
         rows = f"SELECT {', '.join(selected)} FROM {with_steps(part.relation, readings.values())}"
         with self._within_limit(part):
             ((count,),) = self.connection.execute(
@@ -200,9 +194,7 @@ class Store:
         reading = read_cell(column, original, "VARCHAR", zone, spelling)
         if reading is None:
             return
-        found = {column.name: reading.value, ORIGINAL + column.name: reading.original}
-        found |= {HAS_OFFSET + column.name: reading.has_offset} if reading.has_offset else {}
-        found |= {CURRENCY_OF + column.name: reading.currency} if reading.currency else {}
+        found = dict(_stored(column.name, reading))
         unread = f"(SELECT rowid AS row, {original} FROM {table} WHERE {original} IS NOT NULL)"
         listed = ", ".join(f"{sql} AS v{at}" for at, sql in enumerate(found.values()))
         changes = ", ".join(f"{quoted(name)} = s.v{at}" for at, name in enumerate(found))
@@ -256,6 +248,18 @@ class Store:
         if over.is_set() or bytes_in(self.folder) > limit:
             self.is_full = True
             raise too_large(part.table, part.file, limit)
+
+
+def _stored(name: str, reading: Reading) -> Iterator[tuple[str, str]]:
+    """Yield the columns of the store for a column that is read, and their SQL."""
+    yield name, reading.value
+    for prefix, sql in (
+        (ORIGINAL, reading.original),
+        (HAS_OFFSET, reading.has_offset),
+        (CURRENCY_OF, reading.currency),
+    ):
+        if sql:
+            yield prefix + name, sql
 
 
 def with_steps(relation: str, readings: Iterable[Reading]) -> str:
@@ -371,12 +375,6 @@ def reading_of(
     reading = read_cell(column, part.columns[theirs], source, zone, spelling, plainly=True)
     if reading is not None:
         return reading
-    return Fault(
-        part.file,
-        part.table,
-        part.header_line,
-        theirs,
-        source.lower(),
-        f"a column of this type cannot be read as {STORED_AS[column.kind]}",
-        f"Store it as {STORED_AS[column.kind]}.",
-    )
+    kind = STORED_AS[column.kind]
+    problem, remedy = f"a column of this type cannot be read as {kind}", f"Store it as {kind}."
+    return Fault(part.file, part.table, part.header_line, theirs, source.lower(), problem, remedy)

@@ -5,18 +5,18 @@ A data frame can also be read and checked against tables that are already in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, FaultKind, TablesError, one_of
-from leadsignal.ingestion.check_report import Loaded
+from leadsignal.ingestion.check_report import AttributeKind, Loaded
 from leadsignal.ingestion.checks import check_rows
 from leadsignal.ingestion.contracts import (
     derive_from_contracts,
@@ -39,7 +39,6 @@ from leadsignal.sources.parts import Part, UnreadableError, literal, open_frame,
 if TYPE_CHECKING:
     import pandas as pd
 
-AttributeKind = Literal["text", "number"]
 DEPENDENT = frozenset(table.name for table in TABLES if table.name != "accounts")
 """The tables whose rows belong to accounts."""
 
@@ -176,12 +175,13 @@ class TableReader:
 
     def _drop(self, name: str, rows: list[int]) -> set[str]:
         """Delete rows and return the accounts that are then missing from accounts."""
-        names_accounts = name in ("accounts", "contracts")
-        before = self._account_ids(name) if names_accounts else set()
+        before = self._account_ids(name)
         self.store.delete(name, rows)
-        return before - self._account_ids(name) if names_accounts else set()
+        return before - self._account_ids(name)
 
     def _account_ids(self, name: str) -> set[str]:
+        if name not in ("accounts", "contracts"):
+            return set()
         found = self.store.query(f"SELECT account_id FROM {name} WHERE account_id IS NOT NULL")
         return {account for (account,) in found}
 
@@ -211,40 +211,30 @@ class TableReader:
         if accounts is None:
             return
         for name in source.attributes:
+            stated = source.attribute_kinds.get(name)
             if name in accounts.extras:
-                self.attributes[name] = self._kind(name, source.attribute_kinds.get(name))
+                number = stated == "number" if stated else self._is_numeric(name)
             elif name in accounts.columns:
-                kind = accounts.table.by_column[name].kind
-                numeric = kind in ("number", "decimal", "integer")
-                self.attributes[name] = "number" if numeric else "text"
+                number = accounts.table.by_column[name].kind in ("number", "decimal", "integer")
             elif self._dated(name):
-                stated_kind = source.attribute_kinds.get(name)
-                self.attributes[name] = "number" if stated_kind == "number" else "text"
+                number = stated == "number"
             else:
-                part = accounts.parts[0][0] if accounts.parts else None
-                offered = part.columns if part and part.on_demand else ()
+                part = accounts.parts[0][0] if accounts.parts else Part("accounts", None, {})
+                offered = part.columns if part.on_demand else ()
                 choices = [*accounts.unread, *accounts.extras, *accounts.columns, *offered]
-                self.faults.append(
-                    Fault(
-                        part.file if part else None,
-                        "accounts",
-                        part.header_line if part else None,
-                        name,
-                        None,
-                        "is declared as an attribute but is no column of accounts",
-                        f"{one_of(choices, name)}.",
-                    )
-                )
+                problem = "is declared as an attribute but is no column of accounts"
+                place = (part.file, "accounts", part.header_line, name, None)
+                self.faults.append(Fault(*place, problem, f"{one_of(choices, name)}."))
+                continue
+            self.attributes[name] = "number" if number else "text"
 
-    def _kind(self, name: str, stated: str | None) -> AttributeKind:
-        if stated is not None:
-            return "number" if stated == "number" else "text"
+    def _is_numeric(self, name: str) -> bool:
         cell = quoted(name)
         ((values, numbers),) = self.store.query(
             f"SELECT count({cell}), count(*) FILTER "
             f"(WHERE abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}) FROM accounts"
         )
-        return "number" if values and values == numbers else "text"
+        return bool(values and values == numbers)
 
     def _dated(self, attribute: str) -> bool:
         if "account_changes" not in self.intake.loaded:
@@ -256,18 +246,35 @@ class TableReader:
 
     def latest(self) -> date | None:
         """Return the day after the latest fact of any table; future dates are plans, not facts."""
-        for today in (day_of_the_run(self.project), date.max):
-            days = [
-                f"SELECT max({day}) AS day FROM {name}"
-                for name, loaded in self.intake.loaded.items()
-                if not loaded.derived and name != "exchange_rates"
-                for day in fact_days(loaded, today)
+        given = {
+            name: loaded
+            for name, loaded in self.intake.loaded.items()
+            if not loaded.derived and name != "exchange_rates"
+        }
+
+        def latest(days: Mapping[str, list[str]]) -> Iterable[date | None]:
+            listed = [
+                f"SELECT max({day}) AS day FROM {name}" for name, of in days.items() for day in of
             ]
-            union = " UNION ALL ".join(days)
-            latest: date | None = self.store.query(f"SELECT max(day) FROM ({union})")[0][0]
-            if latest is not None:
-                return latest + timedelta(days=1)
-        return None
+            return self.store.query(f"SELECT max(day) FROM ({' UNION ALL '.join(listed)})")[0]
+
+        return day_after_the_latest(self.project, given, latest)
+
+
+def day_after_the_latest(
+    project: Project,
+    loaded: Mapping[str, Loaded],
+    latest: Callable[[Mapping[str, list[str]]], Iterable[date | None]],
+) -> date | None:
+    """Return the day after the latest fact of any table; None without one.
+
+    ``latest`` returns the largest values of SQL columns, given by table.
+    """
+    for until in (day_of_the_run(project), date.max):
+        days = {name: fact_days(one, until) for name, one in loaded.items()}
+        if found := [day for day in latest(days) if day is not None]:
+            return max(found) + timedelta(days=1)
+    return None
 
 
 def day_of_the_run(project: Project) -> date:

@@ -17,8 +17,14 @@ from sklearn.base import clone
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.formats import level_text, of_hundred, share_text
-from leadsignal.indicators.behaviors import BEHAVIORS, METRICS, behavior_columns, metric_columns
-from leadsignal.indicators.processes import PROCESSES, process_columns
+from leadsignal.indicators.behaviors import (
+    BEHAVIORS,
+    METRICS,
+    PROCESSES,
+    behavior_columns,
+    metric_columns,
+    process_columns,
+)
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.reasons import known_value, moving_parts, parts_of
 from leadsignal.model.shapley import typical_row

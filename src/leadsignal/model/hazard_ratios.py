@@ -16,8 +16,8 @@ from leadsignal.errors import ModelError, OptionError, meant
 from leadsignal.files.writing import json_rows
 from leadsignal.formats import level_in_name, share_text
 from leadsignal.indicators import Indicator
+from leadsignal.indicators.behaviors import PROCESSES, process_columns
 from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
-from leadsignal.indicators.processes import PROCESSES, process_columns
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.model.cox_design import (
     NO_VALUE,

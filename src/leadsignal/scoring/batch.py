@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from leadsignal.arguments import checked
 from leadsignal.config.toml_files import a_day
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.locks import exclusive_lock
 from leadsignal.files.outputs import (
     RUN_RECORD,
     SCORES_BY_DATE,
@@ -22,7 +21,7 @@ from leadsignal.files.outputs import (
     check_folder,
 )
 from leadsignal.files.outputs import SCORES as SCORES_FILE
-from leadsignal.files.writing import plain_frame, whole_files, whole_folder
+from leadsignal.files.writing import exclusive_lock, plain_frame, whole_files, whole_folder
 from leadsignal.ingestion.check_report import refuse_warnings
 from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
 from leadsignal.results import to_html

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from leadsignal.arguments import checked
 from leadsignal.errors import InputError, LeadsignalError, OptionError
-from leadsignal.files.locks import SIGNALS, Interrupted, came
 from leadsignal.files.outputs import METRICS, RUN_RECORD, shown
-from leadsignal.files.writing import atomic_write
+from leadsignal.files.writing import SIGNALS, Interrupted, atomic_write, came
 from leadsignal.model.saved_models import versions
 
 if TYPE_CHECKING:

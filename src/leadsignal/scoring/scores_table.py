@@ -14,9 +14,8 @@ from leadsignal.config.credentials import Access, Source, open_source
 from leadsignal.config.table_settings import a_table_name
 from leadsignal.engine.spark import elsewhere
 from leadsignal.errors import BusyError, OptionError, SourceError
-from leadsignal.files.locks import lock_wait
 from leadsignal.files.outputs import SCORES_BY_DATE, SPARK_ROWS_OF_DATE, check_folder
-from leadsignal.files.writing import whole_folder
+from leadsignal.files.writing import lock_wait, whole_folder
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.results import to_html
 from leadsignal.scoring.batch import counts, partition

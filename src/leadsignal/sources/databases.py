@@ -170,8 +170,10 @@ class ObjectStores:
     def fetch(self, table: str, source: TableSource) -> Located:
         """Copy the files of a table; raises UnreadableError, without secrets."""
         path = str(source.path)
+        access = Access("", path, None, {}, secrets_of(path))
         try:
-            access = self._access(source.source, path)
+            if source.source is not None:
+                access = open_source(named_source(self.sources, source.source))
         except SourceError as error:
             raise UnreadableError(fault_of(table, error)) from None
         found: Located = self._guarded(table, access, lambda: self._copy(table, access, path))
@@ -197,11 +199,6 @@ class ObjectStores:
     def forget(self) -> None:
         """Remove the copies, whose rows are in the store by now."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _access(self, source: str | None, path: str) -> Access:
-        if source is None:
-            return Access("", path, None, {}, secrets_of(path))
-        return open_source(named_source(self.sources, source))
 
     def _names(self, access: Access) -> list[str]:
         """Return the names of files, and of folders of parts, that belong to tables."""

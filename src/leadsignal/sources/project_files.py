@@ -29,6 +29,7 @@ from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, unr
 from leadsignal.workers import threads
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 WITHOUT_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
@@ -54,8 +55,6 @@ class DuckdbDatabase(Database):
     """A DuckDB file, read as Arrow; queries may read but not write."""
 
     def __init__(self, access: Access) -> None:
-        import duckdb
-
         self.access = access
         path = duckdb_path(access)
         if not path.is_file():
@@ -64,23 +63,20 @@ class DuckdbDatabase(Database):
         refuse_others(access, path)
         self.file = path
         # Attach it to a database of our own, so that these settings affect no other connection.
-        self.connection = duckdb.connect(
-            ":memory:", config={**WITHOUT_EXTENSIONS, "threads": threads()}
-        )
+        self.connection = _isolated(":memory:")
         name = quoted(path.stem if path.stem.lower() not in OWN_NAMES else "source")
         self.connection.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY, TYPE duckdb)")
         self.connection.execute(f"USE {name}")
-        self.connection.execute("SET TimeZone = 'UTC'")
-        # An unknown table name must not be resolved to a Python variable.
-        for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
-            with suppress(duckdb.CatalogException):
-                self.connection.execute(f"SET {setting} = false")
         if access.folder is not None and _holds_plain_files(access.folder):
             folder = literal(os.path.abspath(access.folder))
             self.connection.execute(f"SET allowed_directories = [{folder}]")
+        self._lock()
+        self.connection.execute("BEGIN TRANSACTION READ ONLY")
+
+    def _lock(self) -> None:
+        """Refuse access to anything else, for good."""
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET lock_configuration = true")
-        self.connection.execute("BEGIN TRANSACTION READ ONLY")
 
     def refuse_writing(self, query: str) -> None:
         """Refuse a query unless DuckDB itself parses it as a single SELECT."""
@@ -125,6 +121,20 @@ class DuckdbDatabase(Database):
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+
+def _isolated(place: str, **config: Any) -> duckdb.DuckDBPyConnection:
+    """Return a connection without extensions, and without Python's variables as tables."""
+    import duckdb
+
+    config = {**WITHOUT_EXTENSIONS, "threads": threads(), **config}
+    connection = duckdb.connect(place, config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    # An unknown table name must not be resolved to a Python variable.
+    for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
+        with suppress(duckdb.CatalogException):
+            connection.execute(f"SET {setting} = false")
+    return connection
 
 
 def _holds_plain_files(folder: Path) -> bool:
@@ -175,25 +185,12 @@ class ProjectFiles(DuckdbDatabase):
     """The files named in a query, as tables of a database without access to anything else."""
 
     def __init__(self, folder: Path | None, store: Path, memory: str) -> None:
-        import duckdb
-
         self.folder = folder
         self.access = Access("files", "", None, {}, (), folder)
         self.file = None
         store.parent.mkdir(exist_ok=True)
-        self.connection = duckdb.connect(
-            str(store),
-            config={
-                **WITHOUT_EXTENSIONS,
-                "memory_limit": memory,
-                "threads": threads(),
-                "temp_directory": str(store.parent / "spill"),
-            },
-        )
-        self.connection.execute("SET TimeZone = 'UTC'")
-        for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
-            with suppress(duckdb.CatalogException):
-                self.connection.execute(f"SET {setting} = false")
+        spill = str(store.parent / "spill")
+        self.connection = _isolated(str(store), memory_limit=memory, temp_directory=spill)
         self.added: set[str] = set()
 
     def named_in(self, table: str, query: str) -> Iterator[str]:
@@ -251,8 +248,7 @@ class ProjectFiles(DuckdbDatabase):
         if left:
             remedy = "Name the file alone, as in FROM 'event.csv': it is read as a table is"
             raise SourceError(f"the query calls {left[0].strip('( ')}", remedy)
-        self.connection.execute("SET enable_external_access = false")
-        self.connection.execute("SET lock_configuration = true")
+        self._lock()
         self._create_views(typed=True)
         if not self._runs(query):
             # The query may combine columns, which fails for different types but not for texts.
@@ -321,13 +317,10 @@ def names_in(query: str) -> Iterator[tuple[str, bool]]:
 
 def note_project(project: Project, origin: object = None) -> None:
     """Record the inputs of a project; ``origin`` is the user's folder, file or tables."""
-    note_inputs(inputs_of(project, origin), key=_key(project, origin))
-
-
-def _key(project: Project, origin: object) -> object:
+    key: object = project.folder or tuple(sorted(map(str, _paths_in(origin))))
     if isinstance(origin, str | Path):
-        return os.path.abspath(origin)
-    return project.folder or tuple(sorted(map(str, _paths_in(origin))))
+        key = os.path.abspath(origin)
+    note_inputs(inputs_of(project, origin), key=key)
 
 
 def inputs_of(project: Project, origin: object = None) -> Inputs:
@@ -338,7 +331,9 @@ def inputs_of(project: Project, origin: object = None) -> Inputs:
     if project.folder is not None:
         paths += [here / name for name in _conventional() if (here / name).exists()]
     patterns = [str(path) for path in paths if any(sign in str(path) for sign in "*?[")]
-    plain = [_real(path) for path in paths if str(path) not in patterns]
+    plain = [
+        Path(os.path.realpath(path.expanduser())) for path in paths if str(path) not in patterns
+    ]
     folders = frozenset(path for path in plain if path.is_dir() and path != home)
     return Inputs(
         home,
@@ -347,10 +342,6 @@ def inputs_of(project: Project, origin: object = None) -> Inputs:
         frozenset(_conventional()) if home else frozenset(),
         tuple(os.path.join(os.path.realpath(Path(p).parent), Path(p).name) for p in patterns),
     )
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path.expanduser()))
 
 
 def _conventional() -> Iterator[str]:
@@ -412,19 +403,16 @@ def files_read(project: Project) -> list[Located] | None:
     if project.url is not None:
         return None
     found, faults = locate(project)
-    settings = project.tables.items()
     requested: list[tuple[TableSource, Located | Fault]] = [
         (project.tables.get(one.table, TableSource()), one) for one in found
     ]
-    for name, source in settings:
+    for name, source in project.tables.items():
         if isinstance(source.users, TableSource):
             requested.append((source.users, located(name, source.users, project.folder or Path())))
-    has_frames = any(
-        source.users is not None and not isinstance(source.users, TableSource)
-        for _, source in settings
-    )
+        elif source.users is not None:
+            return None
     files = [_files_of(project, *one) for one in requested]
-    if faults or has_frames or None in files:
+    if faults or None in files:
         return None
     return [one for some in files for one in some or ()]
 

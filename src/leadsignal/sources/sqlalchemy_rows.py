@@ -69,16 +69,17 @@ class SqlalchemyDatabase(Database):
 
     def columns(self, request: RowRequest) -> list[str]:
         """Return the names of the columns."""
-        with self._recovering():
-            return self._columns(request)
+        from sqlalchemy import literal_column
 
-    def _columns(self, request: RowRequest) -> list[str]:
-        if request.table is not None:
-            statement = self._select(request, ["*"])
-            with self.connection.execute(statement.where(_never())) as found:
-                return [str(name) for name in found.keys()]  # noqa: SIM118
-        self.running[request] = self._run(request)
-        return [str(name) for name in self.running[request].keys()]  # noqa: SIM118
+        never: Any = literal_column("1") == literal_column("0")
+        with self._recovering():
+            if request.table is not None:
+                statement = self._select(request, ["*"])
+                with self.connection.execute(statement.where(never)) as found:
+                    return [str(name) for name in found.keys()]  # noqa: SIM118
+            streaming = self.connection.execution_options(stream_results=True, no_parameters=True)
+            self.running[request] = streaming.exec_driver_sql(request.bare_query())
+            return [str(name) for name in self.running[request].keys()]  # noqa: SIM118
 
     def rows(
         self, request: RowRequest, names: list[str]
@@ -116,10 +117,6 @@ class SqlalchemyDatabase(Database):
         finally:
             found.close()
 
-    def _run(self, request: RowRequest) -> Any:
-        options = self.connection.execution_options(stream_results=True, no_parameters=True)
-        return options.exec_driver_sql(request.bare_query())
-
     def _select(self, request: RowRequest, names: list[str]) -> Any:
         from sqlalchemy import column, literal_column, quoted_name, select
 
@@ -140,12 +137,6 @@ class SqlalchemyDatabase(Database):
         """Roll back, and close the connection."""
         self.connection.close()
         self.engine.dispose()
-
-
-def _never() -> Any:
-    from sqlalchemy import literal_column
-
-    return literal_column("1") == literal_column("0")
 
 
 def _refuse_acts(connection: Any) -> None:
@@ -265,7 +256,10 @@ class AdbcDatabase(Database):
         """Return the names of the columns, without reading any row."""
         statement = f"SELECT * FROM {request.relation()} WHERE 1 = 0"
         self._recover()
-        self.schemas[request] = self._schema(statement)
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            with cursor.fetch_record_batch() as reader:
+                self.schemas[request] = reader.schema
         return list(self.schemas[request].names)
 
     def rows(
@@ -280,7 +274,9 @@ class AdbcDatabase(Database):
         cursor = self.connection.cursor()
         cursor.execute(f"SELECT {listed} FROM {request.relation()}")
         reader = cursor.fetch_record_batch()
-        plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in reader.schema])
+        plain = pa.schema(
+            [pa.field(f.name, getattr(f.type, "storage_type", f.type)) for f in reader.schema]
+        )
         return plain, self._batches(cursor, reader, plain)
 
     def _batches(self, cursor: Any, reader: Any, plain: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -332,12 +328,6 @@ class AdbcDatabase(Database):
                 self._run("ROLLBACK")
         self.connection.close()
 
-    def _schema(self, statement: str) -> Any:
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement)
-            with cursor.fetch_record_batch() as reader:
-                return reader.schema
-
     def _recover(self) -> None:
         """Recover from a refused query, which would otherwise end PostgreSQL's transaction."""
         if self.postgres:
@@ -368,7 +358,3 @@ def _with_timeout(url: str) -> str:
     if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
         return url
     return f"{url}{'&' if '?' in url else '?'}connect_timeout={CONNECT_SECONDS}"
-
-
-def _storage(kind: Any) -> Any:
-    return kind.storage_type if hasattr(kind, "storage_type") else kind

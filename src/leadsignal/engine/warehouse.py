@@ -1,24 +1,30 @@
-"""Tables that are already in a warehouse: read and cut there, and never moved."""
+"""Tables that are in a warehouse, and their panel: as a script, as a table there, or fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import cached_property
-from typing import Any, Protocol
+from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
-from leadsignal.arguments import checked, refuse_name
-from leadsignal.config.project import Behaviors, Project, with_options
+from leadsignal.arguments import Duration, checked, days_in, refuse_name
+from leadsignal.config.project import Project, with_options
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day
+from leadsignal.engine.build import KEY_COLUMNS, Recipe, panel_steps
+from leadsignal.engine.grid import Step
 from leadsignal.engine.recipe import (
     NOT_A_NUMBER,
     Rule,
     account_rules,
+    attribute_kinds,
+    counted_faults,
     misnamed,
     options_of_files,
+    panel_recipe,
     repeat_rules,
     row_rules,
     summed_columns,
@@ -26,23 +32,29 @@ from leadsignal.engine.recipe import (
     unknown_attributes,
 )
 from leadsignal.engine.warehouse_sql import (
-    RAW,
     WAREHOUSE,
-    Spelling,
+    Place,
     Translator,
+    history,
+    identifier,
+    in_sql,
+    rows_inside,
+    script,
     spelling_of,
-    text_of,
+    with_accounts,
 )
-from leadsignal.errors import Fault, OptionError, SourceError, TablesError
-from leadsignal.ingestion.cells import sql_type
-from leadsignal.ingestion.check_report import Coverage, DataWarning, Loaded
+from leadsignal.errors import Fault, OptionError, SourceError, TablesError, one_of
+from leadsignal.ingestion.check_report import AttributeKind, CheckedTables, DataWarning, Loaded
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
-from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
-from leadsignal.results import to_html
-from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES, Column
+from leadsignal.ingestion.table_reader import day_after_the_latest
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, TABLES
 from leadsignal.sources.parts import Part, literal, quoted
-from leadsignal.tables import Tables, cut_at
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 
 class Cursor(Protocol):
@@ -69,73 +81,8 @@ class Connection(Protocol):
         """Return a new cursor."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """One table in a warehouse, with the names of our columns there."""
-
-    loaded: Loaded
-    theirs: Mapping[str, str]
-    outside: str
-
-    def cells(self) -> str:
-        """Return SQL for the rows, with columns named and typed as in the schema."""
-        listed = [
-            f"{_cell(self.loaded.table.by_column.get(ours), quoted(theirs))} AS {quoted(ours)}"
-            for ours, theirs in self.theirs.items()
-        ]
-        return f"SELECT {', '.join(listed)} FROM {RAW}{self.loaded.table.name} AS raw"
-
-
-def _cell(column: Column | None, cell: str) -> str:
-    if column is None or column.kind in ("id", "text"):
-        return text_of(cell)
-    if column.kind == "decimal":
-        cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
-    return f"CAST({cell} AS {sql_type(column)})"
-
-
-def newest_accounts(accounts: Place) -> str:
-    """Return SQL for start and end of each account as last recorded."""
-    columns = accounts.loaded.columns
-    ended = "ended_on" if "ended_on" in columns else "CAST(NULL AS DATE) AS ended_on"
-    latest = "recorded_at DESC NULLS LAST" if "recorded_at" in columns else "started_on"
-    numbered = f"ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY {latest}) AS nth"
-    rows = f"SELECT account_id, started_on, {ended}, {numbered} FROM ({accounts.cells()}) AS c"
-    return f"SELECT account_id, started_on, ended_on FROM ({rows}) AS n WHERE nth = 1"
-
-
-def with_accounts(place: Place, accounts: Place) -> str:
-    """Return SQL for a table as ``t``, joined to the account of each row as ``a``."""
-    rows = f"({place.cells()}) AS t"
-    if place.loaded.table.name == "accounts":
-        return rows
-    return f"{rows} LEFT JOIN ({newest_accounts(accounts)}) AS a ON t.account_id = a.account_id"
-
-
-def rows_inside(place: Place, accounts: Place) -> str:
-    """Return SQL for a table's typed rows, without those dropped as outside their lifetime."""
-    if place.loaded.table.name == "accounts" or place.outside != "exclude":
-        return place.cells()
-    early, late = outside_life(place.loaded.table.time)
-    listed = ", ".join(f"t.{quoted(name)}" for name in place.theirs)
-    return (
-        f"SELECT {listed} FROM {with_accounts(place, accounts)}"
-        f" WHERE NOT COALESCE({early}, FALSE) AND NOT COALESCE({late}, FALSE)"
-    )
-
-
-def history(
-    place: Place, accounts: Place, as_of: date, attributes: Mapping[str, AttributeKind]
-) -> str:
-    """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
-    columns, known = cut_at(place.loaded, as_of, attributes, WAREHOUSE)
-    rows = f"({rows_inside(place, accounts)}) AS r"
-    rows = f"SELECT {', '.join(settled(place.loaded, WAREHOUSE))} FROM {rows}"
-    return f"SELECT {', '.join(columns)} FROM ({rows}) AS s WHERE {known}"
-
-
 @dataclass(frozen=True, repr=False, eq=False)
-class WarehouseTables:
+class WarehouseTables(CheckedTables):
     """Checked tables in a warehouse as they were known at midnight of ``as_of_date``.
 
     Used by `build_panel`, `panel_sql` and `create_panel`. ``dialect`` is that of the warehouse.
@@ -156,34 +103,11 @@ class WarehouseTables:
         """Return the tables as they were known at midnight of another day."""
         return replace(self, as_of_date=a_day(t))
 
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that were found in the warehouse."""
-        loaded = self.places[name].loaded
-        return (*loaded.columns, *loaded.extras)
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the distinct texts in a column over all rows, whenever they became known."""
-        if column not in self.columns(table):
-            return frozenset()
-        return self._texts(table, column, "TRUE")
-
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
         """Return the number of accounts by text in a column, for rows known on ``as_of_date``."""
         counted = f"SELECT {column}, COUNT(DISTINCT account_id) FROM ({self.history(table)}) AS h"
         where = f"WHERE superseded_on IS NULL AND {column} IS NOT NULL"
         return {str(text): int(n) for text, n in self.query(f"{counted} {where} GROUP BY {column}")}
-
-    def with_behaviors(self, behaviors: Behaviors | None) -> WarehouseTables:
-        """Return the tables with indicators of their own for these behaviours."""
-        return replace(self, project=replace(self.project, behaviors=behaviors))
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an account attribute, at the start or later."""
-        values = self.values("accounts", attribute)
-        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
-            return values
-        later = f"attribute = {literal(attribute)}"
-        return values | self._texts("account_changes", "value", later)
 
     def history(self, name: str) -> str:
         """Return SQL for a table's rows and versions, cut at a day as in `Tables.history`."""
@@ -205,46 +129,40 @@ class WarehouseTables:
         rows = with_accounts(self.places[name], self.places["accounts"])
         return [int(count or 0) for count in self.query(f"SELECT {sums} FROM {rows}")[0]]
 
-    def latest(self, name: str, today: date) -> tuple[date | None, ...]:
-        """Return the latest day of each kind of fact in a table."""
-        place = self.places[name]
-        days = ", ".join(f"MAX({day})" for day in fact_days(place.loaded, today))
-        return self.query(f"SELECT {days} FROM ({self._rows(name)}) AS t")[0]
+    def latest(self, days: Mapping[str, list[str]]) -> Iterator[date | None]:
+        """Yield the largest value of SQL columns, given by table."""
+        for name, of in days.items():
+            listed = ", ".join(f"MAX({day})" for day in of)
+            yield from self.query(f"SELECT {listed} FROM ({self._rows(name)}) AS t")[0]
 
     def commit(self) -> None:
         """Commit the transaction, so that others see the tables."""
         if hasattr(self._connection, "commit"):
             self._connection.commit()
 
-    @cached_property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """For each table, the number of visible rows and the dates between which it is complete."""
-        return {name: self._coverage(name) for name in self.names}
+    def _table(self, name: str) -> Loaded:
+        return self.places[name].loaded
 
-    def _coverage(self, name: str) -> Coverage:
+    def _counted(self, name: str) -> tuple[int, date | None]:
         counted = "SUM(CASE WHEN superseded_on IS NULL THEN 1 ELSE 0 END)"
         ((rows, first),) = self.query(
             f"SELECT {counted}, MIN(known_on) FROM ({self.history(name)}) AS h"
         )
-        source = self.project.tables.get(name)
-        stated = source.complete_from if source else None
-        assumed = None if name == "accounts" else first
-        through = source.complete_through if source else None
-        return Coverage(int(rows or 0), stated or assumed, through)
+        return int(rows or 0), first
 
     def _rows(self, name: str) -> str:
         return rows_inside(self.places[name], self.places["accounts"])
 
-    def _texts(self, table: str, column: str, where: str) -> frozenset[str]:
+    def _texts(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
         rows = f"SELECT DISTINCT {quoted(column)} FROM ({self._rows(table)}) AS c"
-        found = self.query(f"{rows} WHERE {where}")
+        only = f"{quoted(where[0])} = {literal(where[1])}" if where else "TRUE"
+        found = self.query(f"{rows} WHERE {only}")
         return frozenset(str(text) for (text,) in found if text is not None)
 
     def __repr__(self) -> str:
         return f"WarehouseTables in {self.dialect} as of {self.as_of_date}: {', '.join(self.names)}"
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self))
 
     def __getattr__(self, name: str) -> Any:
         refuse_name(self, name, Tables)
@@ -343,26 +261,15 @@ def read_warehouse_tables(
     read = WarehouseTables(
         project, date.max, names, {}, (), dialect, places, in_warehouse, connection
     )
-    read = replace(read, attributes=_attribute_kinds(read))
+    extras = places["accounts"].loaded.extras
+    kinds = attribute_kinds(project, lambda name: name in extras and _all_numbers(read, name))
+    read = replace(read, attributes=kinds)
     if found := [fault for name in names for fault in _faults(read, places[name])]:
         raise TablesError(found, {})
     warnings = [notice for name in names for notice in _left_out(read, places[name])]
-    return replace(read, warnings=tuple(warnings), as_of_date=project.as_of or _default_day(read))
-
-
-def in_sql(place: str, spelling: Spelling) -> str:
-    """Return a table's name as given; raises OptionError if it is anything else."""
-    from sqlglot import ParseError, exp, parse_one
-
-    try:
-        table = parse_one(place, into=exp.Table, read=spelling.name)
-    except (ParseError, TypeError, AttributeError):
-        table = None
-    parts = {"this", "db", "catalog"}
-    if table is None or any(value and key not in parts for key, value in table.args.items()):
-        problem = f"{place!r} is not the name of a table in {spelling.name}"
-        raise OptionError(problem, "Write it as in the warehouse's SQL, for example crm.accounts")
-    return place
+    loaded = {name: place.loaded for name, place in places.items()}
+    day = project.as_of or day_after_the_latest(project, loaded, read.latest) or date.max
+    return replace(read, warnings=tuple(warnings), as_of_date=day)
 
 
 def _places(
@@ -399,16 +306,14 @@ def _faults(tables: WarehouseTables, place: Place) -> Iterator[Fault]:
     if name != "accounts":
         rules += account_rules(loaded, place.outside == "fault")
     counts = tables.count_rows(name, [rule.condition for rule in rules])
-    for rule, count in zip(rules, counts, strict=True):
-        if count:
-            yield rule.fault(name, count)
+    yield from counted_faults(name, rules, counts)
     rows = f"({place.cells()}) AS t"
     if summed := summed_columns(loaded):
         sums = ", ".join(f"CAST(SUM(ABS({one.name})) AS DOUBLE)" for one in summed)
         yield from total_faults(loaded, tables.query(f"SELECT {sums} FROM {rows}")[0])
     for repeat in repeat_rules(loaded):
         by = ", ".join(map(quoted, repeat.by))
-        groups = f"SELECT {by} FROM {rows} WHERE {repeat.where} GROUP BY {by}"
+        groups = f"SELECT {by} FROM {rows} WHERE {repeat.condition} GROUP BY {by}"
         having = f"HAVING COUNT({repeat.counted}) > 1"
         if count := tables.query(f"SELECT COUNT(*) FROM ({groups} {having}) AS g")[0][0]:
             yield repeat.fault(name, count)
@@ -432,32 +337,241 @@ def _left_out(tables: WarehouseTables, place: Place) -> Iterator[DataWarning]:
         yield DataWarning("reading", name, outside_message(name, before, after))
 
 
-def _default_day(tables: WarehouseTables) -> date:
-    """Return the day after the latest fact of any table, as `read_tables` uses it."""
-    for today in (day_of_the_run(tables.project), date.max):
-        days = [day for name in tables.names for day in tables.latest(name, today) if day]
-        if days:
-            return max(days) + timedelta(days=1)
-    return date.max
-
-
-def _attribute_kinds(tables: WarehouseTables) -> dict[str, AttributeKind]:
-    """Return the kind of each attribute: declared, from the schema, or by its values."""
-    source = tables.project.tables.get("accounts", TableSource())
-    ours, extras = BY_NAME["accounts"].by_column, tables.places["accounts"].loaded.extras
-    kinds: dict[str, AttributeKind] = {}
-    for name in source.attributes:
-        number = source.attribute_kinds.get(name) == "number"
-        if name in ours:
-            number = ours[name].kind in ("number", "decimal", "integer")
-        elif name in extras and name not in source.attribute_kinds:
-            number = _all_numbers(tables, name)
-        kinds[name] = "number" if number else "text"
-    return kinds
-
-
 def _all_numbers(tables: WarehouseTables, attribute: str) -> bool:
     cell = f"t.{quoted(attribute)}"
     number = f"ABS({WAREHOUSE.number(cell)}) < {LARGEST_NUMBER}"
     values, numbers = tables.count_rows("accounts", [f"{cell} IS NOT NULL", number])
     return 0 < values == numbers
+
+
+INTO = "leadsignal_panel"
+WHOLE = ("start", "stop", "event", "days_observed", "ended_within", "known_within")
+
+
+@checked
+def panel_sql(
+    tables: Tables | WarehouseTables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    into: str = INTO,
+    every: Duration | None = None,
+    dialect: str | None = None,
+    names: Mapping[str, str] | None = None,
+) -> str:
+    """Return the SQL script that creates the panel as a table in a warehouse.
+
+    The rows are those of `build_panel`. The script is for one day: it contains
+    ``tables.as_of_date`` and the day from which each table is complete. It creates tables with
+    names that begin with ``leadsignal_`` (temporary tables if the warehouse has them), and drops
+    them at the end.
+
+    Parameters
+    ----------
+    tables : Tables or WarehouseTables
+        The result of `read_warehouse_tables`; or tables of the same rows read here, for a script
+        that somebody else will run.
+    analysis : SuccessAnalysis, optional
+        As in `build_panel`.
+    into : str, default "leadsignal_panel"
+        The table to create, as written in the warehouse's SQL. It must not exist.
+    every : duration, optional
+        Time between snapshots. Default: the project's.
+    dialect : {"postgres", "clickhouse", "snowflake", "bigquery", "databricks"}
+        Required for tables read here; otherwise it is that of the tables.
+    names : mapping of str to str, optional
+        For tables read here, the name of each table in the warehouse (default: our own). The tables
+        there have the columns of the schema.
+
+    Returns
+    -------
+    str
+        SQL statements, each followed by a semicolon and an empty line.
+
+    Raises
+    ------
+    OptionError
+        If the dialect or a table is unknown, or a name is too long for the warehouse.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> sql = ls.warehouse.panel_sql(tables, dialect="postgres", names={"accounts": "crm.accounts"})
+    >>> print(sql[:72])
+    DROP TABLE IF EXISTS "leadsignal_source_accounts";
+    <BLANKLINE>
+    CREATE TEMPORARY TAB
+    """
+    if isinstance(tables, WarehouseTables):
+        if names or dialect not in (None, tables.dialect):
+            problem = "names and dialect are those of the tables, which are in a warehouse already"
+            raise OptionError(problem, "Leave both out")
+        places, sources, dialect = tables.in_warehouse, tables.places, tables.dialect
+    else:
+        dialect = dialect or ""
+        places, sources = _places_of(tables, dialect, names or {})
+    statements, _ = _statements(tables, sources, places, analysis, every, into, dialect)
+    return "".join(f"{statement};\n\n" for statement in statements)
+
+
+@checked
+def create_panel(
+    tables: WarehouseTables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    into: str = INTO,
+    every: Duration | None = None,
+) -> int:
+    """Create the panel as a table in the warehouse, and return its number of rows.
+
+    Runs the statements of `panel_sql` one at a time, and commits.
+
+    Parameters
+    ----------
+    tables : WarehouseTables
+        The result of `read_warehouse_tables`.
+    analysis, into, every
+        As in `panel_sql`.
+
+    Returns
+    -------
+    int
+        Number of rows of the panel.
+
+    Raises
+    ------
+    SourceError
+        If the warehouse rejects a statement, for example because ``into`` already exists.
+    OptionError
+        As in `panel_sql`.
+    """
+    statements, _ = _panel_script(tables, analysis, every, into)
+    tables.run(statements)
+    ((rows,),) = tables.run([f"SELECT COUNT(*) FROM {into}"])
+    tables.commit()
+    return int(rows)
+
+
+def warehouse_rows(
+    tables: WarehouseTables, analysis: SuccessAnalysis, every: int
+) -> tuple[Recipe, pd.DataFrame]:
+    """Return the recipe of a panel, and its rows on this machine, unordered."""
+    into = f"leadsignal_panel_{uuid4().hex[:12]}"
+    statements, recipe = _panel_script(tables, analysis, every, into)
+    names = [*KEY_COLUMNS, *(one.name for one in recipe.indicators)]
+    try:
+        tables.run(statements)
+        listed = ", ".join(identifier(name, tables.dialect) for name in names)
+        rows = tables.run([f"SELECT {listed} FROM {into}"])
+    finally:
+        tables.run([f"DROP TABLE IF EXISTS {into}"])
+        tables.commit()
+    return recipe, _frame(rows, recipe)
+
+
+def _panel_script(
+    tables: WarehouseTables, analysis: SuccessAnalysis | None, every: Duration | None, into: str
+) -> tuple[list[str], Recipe]:
+    places, sources = tables.in_warehouse, tables.places
+    return _statements(tables, sources, places, analysis, every, into, tables.dialect)
+
+
+def _places_of(
+    tables: Tables, dialect: str, names: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, Place]]:
+    """Return the place of each table read here in a warehouse, with the columns of the schema."""
+    spelling = spelling_of(dialect)
+    if not isinstance(names, Mapping):
+        problem = f"names is a {type(names).__name__}, not names in the warehouse by our names"
+        raise OptionError(problem, 'Write {"accounts": "crm.accounts"}')
+    for name in names:
+        if name not in tables.names:
+            raise OptionError(f"names: {name!r} is not a table", one_of(tables.names, name))
+    if tables.project.currency.base or any(table.derived for table in tables.loaded.values()):
+        raise OptionError(
+            "the tables were converted from other currencies, or derived from contracts",
+            "Put the rows that they became into the warehouse, and read these",
+        )
+    places = {name: in_sql(names.get(name, name), spelling) for name in tables.names}
+    sources = {}
+    for name, loaded in tables.loaded.items():
+        listed = {one: one.upper() if spelling.upper else one for one in tables.columns(name)}
+        outside = tables.project.tables.get(name, TableSource()).outside
+        sources[name] = Place(loaded, listed, outside)
+    return places, sources
+
+
+def _statements(
+    tables: Tables | WarehouseTables,
+    sources: Mapping[str, Place],
+    places: Mapping[str, str],
+    analysis: SuccessAnalysis | None,
+    every: Duration | None,
+    into: str,
+    dialect: str,
+) -> tuple[list[str], Recipe]:
+    spelling = spelling_of(dialect)
+    recipe = panel_recipe(
+        tables,
+        analysis or SuccessAnalysis(()),
+        tables.project.every if every is None else days_in(every),
+        lambda table: f"SELECT * FROM source_{table}",
+        dialect=WAREHOUSE,
+    )
+    plan = panel_steps(recipe)
+    read = [
+        Step(
+            f"source_{name}",
+            history(source, sources["accounts"], tables.as_of_date, tables.attributes),
+        )
+        for name, source in sources.items()
+    ]
+    steps = [*read, *plan.steps]
+    return script(steps, plan.select, in_sql(into, spelling), spelling, places), recipe
+
+
+def _frame(rows: list[tuple[Any, ...]], recipe: Recipe) -> pd.DataFrame:
+    """Return the panel's rows with the column types of a panel."""
+    import pyarrow as pa
+
+    kinds = {name: _kind_of_key(name) for name in KEY_COLUMNS}
+    for one in recipe.indicators:
+        kinds[one.name] = (pa.float64(), float) if one.kind == "number" else (pa.string(), str)
+    cells = list(zip(*rows, strict=True)) or [()] * len(kinds)
+    arrays = [
+        pa.array([None if cell is None else convert(cell) for cell in column], kind)
+        for column, (kind, convert) in zip(cells, kinds.values(), strict=True)
+    ]
+    frame: pd.DataFrame = pa.table(arrays, names=list(kinds)).to_pandas(
+        date_as_object=False, coerce_temporal_nanoseconds=True
+    )
+    return frame
+
+
+def _kind_of_key(name: str) -> tuple[pa.DataType, Callable[[Any], Any]]:
+    import pyarrow as pa
+
+    if name in WHOLE:
+        return (pa.int32() if name == "event" else pa.int64()), int
+    others: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
+        "snapshot_on": (pa.date32(), lambda day: day),
+        "notice_given": (pa.bool_(), bool),
+        "arr": (pa.float64(), float),
+    }
+    return others.get(name, (pa.string(), str))
+
+
+def ended_accounts(tables: WarehouseTables) -> pd.DataFrame:
+    """Return the accounts whose end is known, on this machine, as in `Tables.frame`."""
+    import pandas as pd
+
+    extras = [a for a in tables.attributes if a not in BY_NAME["accounts"].by_column]
+    names = [*(column.name for column in BY_NAME["accounts"].columns), *extras]
+    listed = ", ".join(map(quoted, names))
+    gone = "superseded_on IS NULL AND ended_on IS NOT NULL"
+    rows = tables.query(f"SELECT {listed} FROM ({tables.history('accounts')}) AS h WHERE {gone}")
+    frame = pd.DataFrame(rows, columns=pd.Index(names))
+    days = [
+        column.name for column in BY_NAME["accounts"].columns if column.kind in ("day", "moment")
+    ]
+    return frame.assign(**{day: pd.to_datetime(frame[day]) for day in days})
