@@ -22,7 +22,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "package_data",
         "workers",
         "formats",
-        "session_cache",
     ),
     ("schema",),
     ("files",),

@@ -1,6 +1,6 @@
-from .alerts import HealthAudit as HealthAudit
-from .alerts import audit_health as audit_health
 from .audit import Audit as Audit
+from .audit import HealthAudit as HealthAudit
+from .audit import audit_health as audit_health
 from .audit import audit_indicators as audit_indicators
 from .backtest import Backtest as Backtest
 from .backtest import run_backtest as run_backtest

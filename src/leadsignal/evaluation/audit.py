@@ -1,9 +1,9 @@
 """The audit: how many days before churn each indicator changes, and so whether it leads or lags.
 
-In matched sets (``leadsignal.evaluation.matched_sets``), the AUC of an indicator is the probability
+In matched sets (``leadsignal.evaluation.past_rows``), the AUC of an indicator is the probability
 that it is higher for the account that churned than for a similar account on the same day before the
 churn. Standard errors allow for customers that appear in several sets
-(``leadsignal.evaluation.matched_sets``).
+(``leadsignal.evaluation.past_rows``).
 """
 
 from __future__ import annotations
@@ -19,35 +19,40 @@ from scipy.special import ndtr
 
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
+from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import HealthAudit, audit_health
-from leadsignal.evaluation.matched_sets import (
+from leadsignal.evaluation.past_rows import (
     LEVEL,
     Estimates,
     MatchedPairs,
     MatchedSets,
+    find_episodes,
     match_ends,
+    on_grid,
+    rows_to_evaluate,
 )
-from leadsignal.evaluation.plots import audit_curves
+from leadsignal.evaluation.plots import audit_curves, bands_before_churn
 from leadsignal.files.writing import json_fields, json_ready, json_rows
+from leadsignal.formats import share_between
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash, text_table
-from leadsignal.stats.estimates import holm, normal_quantile, without_rounding
+from leadsignal.stats.estimates import holm, mean_of, normal_quantile, without_rounding
 from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERDICTS = ("leading", "lagging", "undecided", "neither")
+LEADING, LAGGING, UNDECIDED, NEITHER = "leading", "lagging", "undecided", "neither"
 MEANING = {
-    "leading": "differs {days} days before churn",
-    "lagging": "differs only later",
-    "undecided": "too few churns to say",
-    "neither": "no difference that matters",
+    LEADING: "differs {days} days before churn",
+    LAGGING: "differs only later",
+    UNDECIDED: "too few churns to say",
+    NEITHER: "no difference that matters",
 }
+VERDICTS = tuple(MEANING)
 MAX_STRONGEST = 8
 """Maximum number of indicators that are named; the table has all."""
 
@@ -96,7 +101,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-LEADING, LAGGING, NEITHER, UNDECIDED = "leading", "lagging", "neither", "undecided"
 MARGIN = 0.53
 """AUC beyond which an indicator leads; adoption lifts usage slightly, which should not count."""
 NOTHING = 0.55
@@ -182,7 +186,7 @@ class Audit(Result):
 
     def _notebook_text(self) -> str:
         counts = self.frame["verdict"].value_counts()
-        shown = ", ".join(f"{counts.get(one, 0):,} {one}" for one in _ORDER)
+        shown = ", ".join(f"{counts.get(one, 0):,} {one}" for one in VERDICTS)
         return "\n".join([*self._head(), shown, *([repr(self.health)] if self.health else [])])
 
     def _notebook_table(self) -> pd.DataFrame:
@@ -227,13 +231,12 @@ def audit_indicators(
     sets = match_ends(panel, seed=seed)
     values = [coded(one, sets.rows) for one in indicators]
     pairs = MatchedPairs.of_sets(sets)
-    tested = _Compared(sets, values)
-    early, last = tested.at(time), tested.at(0)
+    early, last = (_compared(sets, values, lead) for lead in (time, 0))
     everyone = np.ones(len(sets), dtype=bool)
     confirmed = pairs.auc(early, everyone)
     now = pairs.auc(last, everyone)
     rise = pairs.rise(last, early)
-    curves = _curves(tested, pairs, indicators, sorted({*map(int, leads)}), progress)
+    curves = _curves(sets, values, pairs, indicators, sorted({*map(int, leads)}), progress)
     frame = _verdicts(indicators, confirmed, now, rise, curves)
     return Audit(
         frame, curves, time, len(sets), sets.without, sets.on_risk,
@@ -257,27 +260,24 @@ def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
     return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Compared:
-    """The pairs of matched sets, compared in each indicator some days before the churn."""
+def _compared(sets: MatchedSets, values: Sequence[Floats], lead: int) -> Floats:
+    """Return (pairs, k): 1 where the churned account has the higher value, 0.5 if equal.
 
-    sets: MatchedSets
-    values: Sequence[Floats]
-
-    def at(self, lead: int) -> Floats:
-        """Return (pairs, k): 1 where the churned account has the higher value, 0.5 if equal."""
-        case, control = self.sets.rows_at(lead)
-        there = (case[self.sets.of] >= 0) & (control >= 0)
-        columns = []
-        for values in self.values:
-            mine, other = values[case][self.sets.of], values[control]
-            higher = np.where(mine == other, 0.5, mine > other)
-            columns.append(np.where(there & ~np.isnan(mine) & ~np.isnan(other), higher, np.nan))
-        return np.column_stack(columns)
+    The values are those of each indicator, ``lead`` days before the churn.
+    """
+    case, control = sets.rows_at(lead)
+    there = (case[sets.of] >= 0) & (control >= 0)
+    columns = []
+    for one in values:
+        mine, other = one[case][sets.of], one[control]
+        higher = np.where(mine == other, 0.5, mine > other)
+        columns.append(np.where(there & ~np.isnan(mine) & ~np.isnan(other), higher, np.nan))
+    return np.column_stack(columns)
 
 
 def _curves(
-    compared: _Compared,
+    sets: MatchedSets,
+    values: Sequence[Floats],
     pairs: MatchedPairs,
     indicators: Sequence[Indicator],
     leads: Sequence[int],
@@ -287,12 +287,12 @@ def _curves(
 
     Leads with fewer than 20 churns are left out.
     """
-    there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
+    there = {lead: sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
     parts = []
     for number, lead in enumerate(used):
-        found = pairs.auc(compared.at(lead), fixed)
+        found = pairs.auc(_compared(sets, values, lead), fixed)
         low, high = found.within(0, 1)
         columns = {
             "name": [one.name for one in indicators],
@@ -335,11 +335,8 @@ def _verdicts(
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)
     frame.insert(3, "verdict", verdict)
-    order = np.lexsort((-np.nan_to_num(away), np.array([_ORDER[v] for v in verdict])))
+    order = np.lexsort((-np.nan_to_num(away), np.array([VERDICTS.index(one) for one in verdict])))
     return frame.iloc[order].reset_index(drop=True)
-
-
-_ORDER = {LEADING: 0, LAGGING: 1, UNDECIDED: 2, NEITHER: 3}
 
 
 def _p(beyond: Floats, std_err: Floats) -> Floats:
@@ -385,3 +382,169 @@ def _ends_to_decide(
 def _by_name(values: NDArray[Any], names: pd.Series[Any]) -> pd.Series[Any]:
     """Return values indexed by indicator."""
     return pd.Series(values, index=names.to_numpy())
+
+
+GREEN = "green"
+
+
+BAND = "health_band"
+
+
+UNSCORED = "no score"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class HealthAudit(Result):
+    """How well the bands of a health score predicted churn, as of each past snapshot.
+
+    ``bands`` counts churned accounts by band (rows) at the warning time before the end was known
+    (``early``) and at the last snapshot before it (``last``). ``turned`` has, for each account that
+    was not green at the last snapshot, the number of days it had not been, in the order of the
+    churns. ``red_episodes`` counts red episodes that began early enough to be evaluated;
+    ``false_alarms`` is the share of them without churn within the horizon, with the 95 % interval
+    ``false_low`` to ``false_high``, clustered by customer.
+    """
+
+    bands: pd.DataFrame
+    turned: tuple[int, ...]
+    red_episodes: int
+    false_alarms: float
+    false_low: float
+    false_high: float
+    warning_time: int
+    horizon: int
+
+    @property
+    def churned(self) -> int:
+        """Number of churned accounts with a snapshot early enough."""
+        return int(self.bands["early"].sum())
+
+    @property
+    def green_at_warning_time(self) -> int:
+        """Number of churned accounts that were green at the warning time."""
+        return int(self.bands["early"].get(GREEN, 0))
+
+    @property
+    def green_at_last(self) -> int:
+        """Number of churned accounts that were green at their last snapshot."""
+        return int(self.bands["last"].get(GREEN, 0))
+
+    @property
+    def green_share(self) -> float:
+        """Share of churned accounts that were green at the warning time."""
+        return self.green_at_warning_time / max(self.churned, 1)
+
+    @property
+    def median_turn_days(self) -> float:
+        """Median days from leaving green to the end, with 0 for accounts that never left it."""
+        never = self.churned - len(self.turned)
+        return float(np.median([*self.turned, *[0] * never])) if self.churned else float("nan")
+
+    @property
+    def _turn_text(self) -> str:
+        """Return in words when half of the churned accounts were no longer green."""
+        days = self.median_turn_days
+        if days == 0:
+            return "half never left green"
+        return f"half left green {or_dash(days, '.0f')} days before or later"
+
+    def _table(self) -> pd.DataFrame:
+        return self.bands.rename_axis("band")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        names = (
+            "churned", "green_at_warning_time", "green_at_last", "median_turn_days",
+            "red_episodes", "false_alarms", "false_alarms_low", "false_alarms_high",
+        )  # fmt: skip
+        renamed = {"false_alarms_low": "false_low", "false_alarms_high": "false_high"}
+        return json_fields(self, *names, **renamed)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot churned accounts by band, at the warning time and at the last snapshot.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes to draw on. Default: a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        title = (
+            f"{self.green_at_warning_time:,} of {self.churned:,} churned accounts were green"
+            f" {self.warning_time} days before"
+        )
+        return bands_before_churn(self.bands, self.warning_time, title, ax)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Health score: of {self.churned:,} churned accounts {self.green_at_warning_time:,}"
+            f" were green {self.warning_time} days before the end was known,",
+            f"{self.green_at_last:,} still at the last snapshot; {self._turn_text}",
+        ]
+        if self.red_episodes:
+            false = share_between(self.false_alarms, self.false_low, self.false_high)
+            lines.append(
+                f"{self.red_episodes:,} times red, {false} of them without churn within"
+                f" {self.horizon} days"
+            )
+        return "\n".join(lines)
+
+
+@checked
+@reads_weights
+def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
+    """Evaluate the bands of an existing health score; return None if the tables have no bands.
+
+    Bands are read as of each snapshot, so that later corrections of a score are ignored.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> ls.evaluation.audit_health(panel).warning_time
+    90
+    """
+    panel.refuse_sample("an audit of health scores", of_rows=True)
+    if BAND not in panel.names():
+        return None
+    time = panel.project.warning_time if warning_time is None else days_in(warning_time)
+    panel = panel.narrowed((BAND, *WARN_BY))
+    rows = on_grid(panel)
+    ends = churn_events(panel, warning_time=f"{time}d").churned
+    mine = rows[rows["account_id"].isin(ends["account_id"])]
+    mine = mine.assign(band=_band(mine))
+    early = mine[mine["known_within"] >= time].groupby("account_id", sort=False).tail(1)
+    mine = mine[mine["account_id"].isin(early["account_id"])]
+    last = mine.groupby("account_id", sort=False).tail(1)
+    bands = pd.DataFrame(
+        {"early": early["band"].value_counts(), "last": last["band"].value_counts()}
+    )
+    red, false, low, high = _false_alarms(panel)
+    return HealthAudit(
+        bands.fillna(0).astype(int), _turned(mine), red, false, low, high, time,
+        panel.project.horizon,
+    )  # fmt: skip
+
+
+def _band(rows: pd.DataFrame) -> pd.Series[Any]:
+    return rows[BAND].fillna(UNSCORED)
+
+
+def _turned(rows: pd.DataFrame) -> tuple[int, ...]:
+    """Return the days since they were green, for accounts not green at their last row."""
+    off = (~rows["band"].isin([GREEN, UNSCORED])).astype(np.int8)[::-1]
+    unbroken = off.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
+    since = rows[unbroken].groupby("account_id", sort=False)["known_within"].max()
+    return tuple(int(days) for days in since)
+
+
+def _false_alarms(panel: Panel) -> tuple[int, float, float, float]:
+    evaluation = rows_to_evaluate(panel, panel.frame["snapshot_on"].min(), panel.project.horizon)
+    red = (_band(evaluation.rows) == RED).to_numpy(dtype=bool)
+    episodes = find_episodes(evaluation, red)
+    if not len(episodes.first):
+        return 0, float("nan"), float("nan"), float("nan")
+    first = episodes.first
+    wrong = mean_of((~evaluation.churned[first]).astype(np.float64), evaluation.weight[first])
+    return len(first), wrong.estimate, *wrong.interval(evaluation.customer[first])

@@ -23,14 +23,15 @@ from leadsignal.formats import (
     axes_of,
     level_text,
     of_hundred,
+    percent_axis,
     share_text,
     write_title,
 )
 from leadsignal.indicators.behaviors import BEHAVIORS, METRICS, behavior_columns, metric_columns
 from leadsignal.indicators.processes import PROCESSES, process_columns
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.contributions import typical_row
 from leadsignal.model.reasons import known_value, moving_parts, parts_of
-from leadsignal.model.shapley import typical_row
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
 from leadsignal.results import MAX_ROWS, Result, rounded, to_html
@@ -198,7 +199,7 @@ def explain_account(
         int(model.hazards_.ends[-1]),
         risk,
         model.typical_risk(others),
-        _table(
+        pd.DataFrame(
             {
                 "subject": [str(shares.columns[place]) for place in order],
                 "share": share[order],
@@ -238,20 +239,12 @@ def subject_importance(
     accounts.
     """
     size = model.reasons(rows, against=against).abs().mean().sort_values(ascending=False)
-    return Importance(
-        _table(
-            {
-                "subject": [str(name) for name in size.index],
-                "mean_share": size.to_numpy(),
-                "factor": np.exp(size.to_numpy()),
-            }
-        ),
-        len(rows),
-    )
-
-
-def _table(columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(columns)
+    columns = {
+        "subject": [str(name) for name in size.index],
+        "mean_share": size.to_numpy(),
+        "factor": np.exp(size.to_numpy()),
+    }
+    return Importance(pd.DataFrame(columns), len(rows))
 
 
 def _named_values(
@@ -278,9 +271,7 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
-
-    height = 0.34 * len(labels) + 1.2
-    axes = axes_of(ax, (7.6, height))
+    axes = axes_of(ax, (7.6, 0.34 * len(labels) + 1.2))
     colours = [COLOURS[1] if size > 0 else COLOURS[0] for size in sizes]
     axes.barh(np.arange(len(labels)), sizes, color=colours, height=0.62)
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL)
@@ -314,14 +305,8 @@ class RiskBands(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per account, in the order of the rows."""
-        return pd.DataFrame(
-            {
-                "account_id": self.account_id,
-                "risk": self.risk,
-                "risk_low": self.low,
-                "risk_high": self.high,
-            }
-        )
+        risks = {"risk": self.risk, "risk_low": self.low, "risk_high": self.high}
+        return pd.DataFrame({"account_id": self.account_id, **risks})
 
     def __repr__(self) -> str:
         return (
@@ -335,8 +320,6 @@ class RiskBands(Result):
 
     def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
         """Plot the ``most`` riskiest accounts with their bands."""
-        from leadsignal.formats import COLOURS, SMALL, axes_of, percent_axis, write_title
-
         top = self._table().nlargest(most, "risk").iloc[::-1]
         axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))
         at = np.arange(len(top))

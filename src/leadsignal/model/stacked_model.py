@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.files.writing import json_fields
 from leadsignal.model.features import Features, Layout, Stacked, design, stack
 from leadsignal.model.learners import (
     Classifier,
@@ -285,24 +286,17 @@ class _HazardFit:
         hazard of churn or that of other ends.
         """
         training = self.training_data(stacked, churn)
-        members = tuple(
-            learner(self._layout(churn), self.seed).fit(training) for learner in self.learners
-        )
+        # The expected signs are those of churn, not of other ends.
+        layout = replace(self.layout, signs=self.layout.signs * churn)
+        members = tuple(learner(layout, self.seed).fit(training) for learner in self.learners)
         training = training.part(*stacked.drawn(CROSS_FITTED.of(stacked), rng))
         score = self.held_out(training, members, rng)
         if score is None:
             equal = np.full(len(members), 1 / len(members))
             return StackedModel(members, equal, 0.0), None
         intercept, weights = _calibrate(score, training)
-        return StackedModel(members, weights, intercept), _auc_within_steps(
-            score @ weights, training
-        )
-
-    def _layout(self, churn: bool) -> Layout:
-        """Return the layout; its signs apply to churn, and are dropped for other ends."""
-        if churn:
-            return self.layout
-        return replace(self.layout, signs=np.zeros_like(self.layout.signs))
+        auc = _auc_within_steps(score @ weights, training)
+        return StackedModel(members, weights, intercept), auc
 
     def training_data(self, stacked: Stacked, churn: bool) -> TrainingData:
         """Return the stacked rows as training data for learners."""
@@ -440,11 +434,6 @@ class CompletedHorizon:
     expected: float
     observed: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the horizon as a plain dictionary, ready for JSON."""
-        days = {"begins_on": self.begins_on.isoformat(), "ends_on": self.ends_on.isoformat()}
-        return {**days, "expected": self.expected, "observed": self.observed}
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recalibration(Result):
@@ -492,20 +481,14 @@ class Recalibration(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recalibration as plain dictionaries and lists, ready for JSON."""
-        return {
-            "factor": self.factor,
-            "offset": self.offset,
-            "prior_spread": self.prior_spread,
-            "horizons": [one.to_dict() for one in self.horizons],
-        }
+        return json_fields(self, "factor", "offset", "prior_spread", "horizons")
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Recalibration:
         """Return the recalibration that `to_dict` wrote."""
         horizons = tuple(
             CompletedHorizon(
-                date.fromisoformat(one["begins_on"]),
-                date.fromisoformat(one["ends_on"]),
+                *(date.fromisoformat(one[name]) for name in ("begins_on", "ends_on")),
                 one["expected"],
                 one["observed"],
             )

@@ -13,23 +13,29 @@ import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
-from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.files.writing import json_fields
-from leadsignal.formats import count_of, share_text
+from leadsignal.formats import (
+    COLOURS,
+    FAINT,
+    GREY,
+    SMALL,
+    axes_of,
+    count_of,
+    name_rows,
+    share_text,
+    write_title,
+)
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
-from leadsignal.monitoring.lasting_change import (
-    LastingChange,
-    assess_feeds,
-    churn_changes,
-    feed_losses,
-)
 from leadsignal.monitoring.realised import (
     Arms,
+    LastingChange,
     Outcomes,
     Realised,
     alert_volume,
+    churn_changes,
     evaluate_arms,
     evaluate_outcomes,
     find_outcomes,
@@ -39,7 +45,8 @@ from leadsignal.monitoring.shifts import (
     Levels,
     RatedShift,
     Shift,
-    draw_drift,
+    assess_feeds,
+    feed_losses,
     find_shifts,
     levels_of,
 )
@@ -152,8 +159,7 @@ class Monitoring(Result):
 
     def __repr__(self) -> str:
         assessed = int(self.drift["assessed"].sum())
-        count = len(self.findings)
-        head = "no findings" if self.ok else count_of(count, "finding")
+        head = "no findings" if self.ok else count_of(len(self.findings), "finding")
         lines = [
             f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
             f" {assessed} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
@@ -211,11 +217,18 @@ def monitor_scores(
     outcomes = find_outcomes(tables, scores)
     realised = evaluate_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), evaluate_arms(outcomes, contacts)
-    lasting = _lasting(tables, scores, outcomes, feeds, LASTING * false_alarms)
+    # Feeds that are reported as broken are not looked at again.
+    whole = [one.table for one in feeds if not one.broken and one.state != "ended"]
+    alarms = LASTING * false_alarms
+    lasting = (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, whole, alarms))
     clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(health) for health in feeds if health.broken),
-        *(_of_lasting(change) for change in lasting if change.found),
+        *(
+            Finding(change.kind, change.subject, str(change), change.observed, change.expected)
+            for change in lasting
+            if change.found
+        ),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
         *([] if off_grid else clipped),
@@ -279,25 +292,11 @@ def _quarters(table: pd.DataFrame) -> list[str]:
     return [f"churns expected, observed by quarter of the run: {'; '.join(texts)}"] if texts else []
 
 
-def _lasting(
-    tables: Tables, scores: pd.DataFrame, outcomes: Outcomes, feeds: Collection[FeedHealth],
-    alarms: float,
-) -> tuple[LastingChange, ...]:  # fmt: skip
-    """Return the CUSUMs of churn, and of the feeds that are not already reported as broken."""
-    names = [one.table for one in feeds if not one.broken and one.state != "ended"]
-    return (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, names, alarms))
-
-
-def _of_lasting(change: LastingChange) -> Finding:
-    return Finding(change.kind, change.subject, str(change), change.observed, change.expected)
-
-
 def _of_late_losses(lasting: Collection[LastingChange]) -> list[str]:
     late = [f"{one.subject} {one.detected_after} weeks" for one in lasting
             if (one.detected_after or 0) > LONG_WEEKS]  # fmt: skip
-    if not late:
-        return []
-    return [f"counts vary: a feed that loses 60 % of its records is found after {', '.join(late)}"]
+    listed = f"counts vary: a feed that loses 60 % of its records is found after {', '.join(late)}"
+    return [listed] if late else []
 
 
 def _of_feed(health: FeedHealth) -> Finding:
@@ -426,3 +425,31 @@ def _notes(
             " alarm (score with --holdout to avoid this)"
         )
     return notes
+
+
+def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
+    """Plot changes relative to their tolerance as dots, the largest first."""
+    rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
+    order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
+    rows = rows.loc[order.index].head(shown)
+    size = (7.2, 1.3 + 0.34 * max(len(rows), 1))
+    axes = axes_of(ax, size)
+    y = np.arange(len(rows))
+    tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
+    axes.barh(y, 2 * tolerance, left=-tolerance, height=0.5, color=FAINT, label="within its past")
+    found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
+    for mine, colour, marker, label in (
+        (~found, GREY, "o", "change since the last run"),
+        (found, COLOURS[1], "D", "finding"),
+    ):
+        if mine.any():
+            axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=label, zorder=3)
+    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    name_rows(axes, list(rows["series"]), 0.4, 0.6)
+    widest = max([0.3, *tolerance, *np.abs(change)])
+    axes.set_xlim(-1.08 * widest, 1.08 * widest)
+    axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
+    write_title(axes, f"Drift on {as_of}")
+    if len(rows):
+        axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return axes

@@ -28,7 +28,7 @@ from leadsignal.report.summary_types import (
     span,
     step_words,
 )
-from leadsignal.scoring.call_list import on_list
+from leadsignal.scoring.batch import on_list
 
 if TYPE_CHECKING:
     from leadsignal.config.success import SuccessAnalysis

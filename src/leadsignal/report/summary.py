@@ -16,7 +16,7 @@ from leadsignal.ingestion.check_report import affecting
 from leadsignal.model.provenance import refuse_other_analysis
 from leadsignal.report.findings import Findings
 from leadsignal.report.summary_types import Summary, by_name, indicator_text
-from leadsignal.scoring.call_list import on_list
+from leadsignal.scoring.batch import on_list
 from leadsignal.scoring.feeds import HELD_OUT
 from leadsignal.scoring.reasons import LAG, reason_texts
 from leadsignal.stats.estimates import Share

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import Fault, InputError, ModelError, OptionError
-from leadsignal.files.writing import plain_frame
+from leadsignal.files.writing import json_ready, plain_frame
 from leadsignal.indicators.declare import DaysInState
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
@@ -74,9 +74,7 @@ class Feed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the feed as a plain dictionary, ready for JSON."""
-        days = ("last_record", "state_as_of")
-        content = asdict(self)
-        return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
+        return {name: json_ready(value) for name, value in vars(self).items()}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
@@ -86,10 +84,8 @@ def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
     ModelError if essential processes or metrics of behaviours need a missing behaviors table, or if
     too many of the model's indicators have no feed.
     """
-    read: dict[str, int] = {}
-    for name in model.features_.names:
-        for table in model.origin_.indicators.get(name, ()):
-            read[table] = read.get(table, 0) + 1
+    of = model.origin_.indicators
+    read = Counter(table for name in model.features_.names for table in of.get(name, ()))
     found = [_feed(tables, table, count) for table, count in sorted(read.items())]
     feeds = tuple(feed for feed in found if feed is not None)
     _refuse_blindness(model, feeds)
@@ -141,14 +137,11 @@ def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.fl
 
     The last day is the one before as_of. Every version of a record counts, on the day it was known.
     """
-    rows = (
-        tables.connection.cursor()
-        .execute(
-            "SELECT CAST(known_on AS DATE) AS day, count(*) FROM"
-            f" ({tables.history(name)}) GROUP BY day ORDER BY day"
-        )
-        .fetchall()
+    counts = (
+        "SELECT CAST(known_on AS DATE) AS day, count(*) FROM"
+        f" ({tables.history(name)}) GROUP BY day ORDER BY day"
     )
+    rows = tables.connection.cursor().execute(counts).fetchall()
     return daily_counts(rows, tables.as_of_date)
 
 
