@@ -22,7 +22,6 @@ from datetime import datetime
 from functools import cache, partial
 from html import escape
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -93,12 +92,7 @@ class Shown:
         self._clock.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._clock.join()
 

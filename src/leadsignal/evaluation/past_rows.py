@@ -247,8 +247,9 @@ def catch(evaluation: EvaluationRows, episodes: Episodes, churns: EvaluableChurn
     since = np.append(evaluation.day[episodes.first], 0)  # NOWHERE selects the last element
     in_time, lead = _caught(evaluation, episodes, churns.chance, churns.known, since)
     dropped, head = _caught(evaluation, episodes, churns.before_drop, churns.drop, since)
-    dropped, head = (np.where(churns.before_drop >= 0, one, np.nan) for one in (dropped, head))
-    return Catches(in_time, dropped, lead, head)
+    evaluated = churns.before_drop >= 0
+    before_drop, head = (np.where(evaluated, one, np.nan) for one in (dropped, head))
+    return Catches(in_time, before_drop, lead, head)
 
 
 def _caught(

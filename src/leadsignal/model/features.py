@@ -217,18 +217,17 @@ class Features:
                 beyond[:, place] = (numbers < low) | (numbers > high)
         return beyond
 
-    def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the rows as they will be ``days`` later, as far as that is known.
+    def clipped_counts(self, rows: pd.DataFrame) -> dict[str, int]:
+        """Count, for each number, the rows outside the range of the training data."""
+        counts = zip(self.names, self.clipped(rows).sum(axis=0).tolist(), strict=True)
+        return {name: count for name, count in counts if count}
+
+    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
+        """Change the rows to what they will be ``days`` later, as far as that is known.
 
         Tenure grows, up to the maximum of its range; the days to renewal decrease and start again
         at each renewal; everything else stays the same.
         """
-        moved = matrix.copy()
-        self.move_ahead(moved, days)
-        return moved
-
-    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
-        """Do the same as `ahead`, in place."""
         if "tenure_days" in self.names:
             tenure = matrix[:, self.names.index("tenure_days")]
             tenure += days

@@ -569,8 +569,6 @@ class LifetimeModel(EstimatorBase):
         total = cumulative_hazard(hazard, at)
         active = np.exp(total[:, :1] - total[:, 1:])
         beyond = (begin + ahead[-1]) / self.step > len(self.hazards_.ends) + TINY
-        counts = dict(zip(features.names, features.clipped(columns).sum(0).tolist(), strict=True))
-        clipped = {name: count for name, count in counts.items() if count}
         return LifetimeForecast(
             totals.customer_id,
             begin,
@@ -580,7 +578,7 @@ class LifetimeModel(EstimatorBase):
             self.unit_,
             self.warning_,
             features.unseen(columns),
-            clipped,
+            features.clipped_counts(columns),
         )
 
     def _check_table(self, totals: CustomerTotals) -> None:

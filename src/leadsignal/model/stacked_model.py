@@ -488,7 +488,8 @@ class Recalibration(Result):
         """Return the recalibration that `to_dict` wrote."""
         horizons = tuple(
             CompletedHorizon(
-                *(date.fromisoformat(one[name]) for name in ("begins_on", "ends_on")),
+                date.fromisoformat(one["begins_on"]),
+                date.fromisoformat(one["ends_on"]),
                 one["expected"],
                 one["observed"],
             )
@@ -530,52 +531,39 @@ def recalibrate(
     """
     horizon = int(hazards.ends[-1])
     observed = np.asarray(outcome["observed"], dtype=float)
-    found: list[tuple[CompletedHorizon, _Exposure]] = []
+    horizons, exposed, ended = [], [], []
     for number in range(1, int(observed.max(initial=0)) // horizon + 1):
         mine = _latest(observed, account, number * horizon, every)
-        exposure = _Exposure.of(hazards, matrix, outcome, mine)
-        if exposure.expected > 0:
+        hazard, churned = _exposure(hazards, matrix, outcome, mine)
+        if (expected := float(hazard.sum())) > 0:
             begins = as_of - timedelta(days=number * horizon)
             ends = begins + timedelta(days=horizon)
-            one = CompletedHorizon(begins, ends, exposure.expected, len(exposure.churned))
-            found.append((one, exposure))
-    if not found:
+            horizons.append(CompletedHorizon(begins, ends, expected, len(churned)))
+            exposed.append(hazard)
+            ended.append(churned)
+    if not horizons:
         raise ModelError(
             f"no horizon of {horizon} days has been completed by {as_of}",
             "Give a panel with a longer history, or a model with a shorter horizon",
         )
-    horizons = [one for one, _ in found]
-    churned = np.concatenate([exposure.churned for _, exposure in found])
+    churned = np.concatenate(ended)
     overlap = max(len(churned) / max(len(np.unique(customer[churned])), 1), 1.0)
     spread = prior_spread(horizons, overlap)
     factor = shrunken_factor(horizons[0], spread, overlap)
-    return Recalibration(factor, _offset(found[0][1].hazard, factor), spread, tuple(horizons))
+    return Recalibration(factor, _offset(exposed[0], factor), spread, tuple(horizons))
 
 
-@dataclass(frozen=True, eq=False)
-class _Exposure:
-    """Hazards of the steps at risk (steps,) of some rows, and the rows that churned."""
-
-    hazard: Floats
-    churned: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls,
-        hazards: Hazards,
-        matrix: Floats,
-        outcome: Mapping[str, NDArray[Any]],
-        rows: NDArray[np.int64],
-    ) -> _Exposure:
-        mine = {name: np.asarray(values)[rows] for name, values in outcome.items()}
-        steps = stack(**mine, ends=hazards.ends)
-        hazard = hazards.step_hazards(matrix[rows])[0]
-        return cls(hazard[steps.row, steps.step], rows[steps.row[steps.churned]])
-
-    @property
-    def expected(self) -> float:
-        """Expected number of churns."""
-        return float(self.hazard.sum())
+def _exposure(
+    hazards: Hazards,
+    matrix: Floats,
+    outcome: Mapping[str, NDArray[Any]],
+    rows: NDArray[np.int64],
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the hazards of the steps at risk of some rows, and the rows that churned."""
+    mine = {name: np.asarray(values)[rows] for name, values in outcome.items()}
+    steps = stack(**mine, ends=hazards.ends)
+    hazard = hazards.step_hazards(matrix[rows])[0]
+    return hazard[steps.row, steps.step], rows[steps.row[steps.churned]]
 
 
 def _latest(

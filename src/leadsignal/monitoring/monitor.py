@@ -217,18 +217,11 @@ def monitor_scores(
     outcomes = find_outcomes(tables, scores)
     realised = evaluate_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), evaluate_arms(outcomes, contacts)
-    # Feeds that are reported as broken are not looked at again.
-    whole = [one.table for one in feeds if not one.broken and one.state != "ended"]
-    alarms = LASTING * false_alarms
-    lasting = (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, whole, alarms))
+    lasting = _lasting(tables, scores, outcomes, feeds, LASTING * false_alarms)
     clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(health) for health in feeds if health.broken),
-        *(
-            Finding(change.kind, change.subject, str(change), change.observed, change.expected)
-            for change in lasting
-            if change.found
-        ),
+        *(_of_lasting(change) for change in lasting if change.found),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
         *([] if off_grid else clipped),
@@ -290,6 +283,19 @@ def _quarters(table: pd.DataFrame) -> list[str]:
         for row in table.tail(4).to_dict("records")
     ]
     return [f"churns expected, observed by quarter of the run: {'; '.join(texts)}"] if texts else []
+
+
+def _lasting(
+    tables: Tables, scores: pd.DataFrame, outcomes: Outcomes, feeds: Collection[FeedHealth],
+    alarms: float,
+) -> tuple[LastingChange, ...]:  # fmt: skip
+    """Return the CUSUMs of churn, and of the feeds that are not already reported as broken."""
+    names = [one.table for one in feeds if not one.broken and one.state != "ended"]
+    return (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, names, alarms))
+
+
+def _of_lasting(change: LastingChange) -> Finding:
+    return Finding(change.kind, change.subject, str(change), change.observed, change.expected)
 
 
 def _of_late_losses(lasting: Collection[LastingChange]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil, log
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +15,9 @@ from scipy.special import stdtrit
 
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
-    assess_feed,
-    chance_of_silence,
-    detected_after,
 )
 from leadsignal.monitoring.realised import LastingChange, limit_for, run_cusum
-from leadsignal.scoring.feeds import daily_records
+from leadsignal.scoring.feeds import daily_records, feed_health
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -209,7 +206,8 @@ def find_shifts(
         for row in np.flatnonzero(np.abs(past.now - past.usual) > tolerance).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
-            shift = past.shift(levels.series[row], row, float(tolerance[row]))
+            numbers = (float(one[row]) for one in (past.now, past.usual, tolerance))
+            shift = Shift(levels.series[row], lag, *numbers)
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
@@ -220,7 +218,6 @@ def find_shifts(
 class _Past:
     """For each series: the change ``now``, the ``usual`` change, its ``spread`` and its bounds."""
 
-    lag: int
     now: Floats
     usual: Floats
     spread: Floats
@@ -256,10 +253,7 @@ class _Past:
         season = slice(max(year - AROUND_RUNS, 0), max(year + AROUND_RUNS + 1, 0))
         if beyond[:, season].shape[1]:
             ceiling = np.maximum(ceiling, beyond[:, season].max(axis=1))
-        return cls(lag, now, usual, spread, limit, LARGER * ceiling)
-
-    def shift(self, series: Series, row: int, tolerance: float) -> Shift:
-        return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), tolerance)
+        return cls(now, usual, spread, limit, LARGER * ceiling)
 
 
 def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
@@ -532,18 +526,6 @@ def assess_feeds(
     []
     """
     names = [name for name in tables.names if name != "accounts"]
-    chance = chance_of_silence(len(names)) if chance is None else chance
-    healths = [_pace(tables, name, chance) for name in names]
+    healths = [feed_health(tables, name, chance, detection=True) for name in names]
     gone = sorted(set(known) - set(tables.names))
     return (*healths, *(FeedHealth(name, "missing") for name in gone))
-
-
-def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
-    source = tables.project.tables.get(name)
-    if source is not None and source.complete_through is not None:
-        return FeedHealth(name, "ended", source.complete_through)
-    first, counts = daily_records(tables, name)
-    if first is None:
-        return FeedHealth(name, "empty")
-    health = assess_feed(name, first, counts, chance)
-    return replace(health, detected_after=detected_after(first, counts, chance))

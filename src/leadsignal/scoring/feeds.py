@@ -20,6 +20,7 @@ from leadsignal.ingestion.feed_health import (
     assess_feed,
     chance_of_silence,
     daily_counts,
+    detected_after,
     lateness,
 )
 from leadsignal.model.provenance import tables_of
@@ -95,9 +96,9 @@ def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
 def _feed(tables: Tables, table: str, count: int) -> Feed | None:
     if table not in tables.names:
         return Feed(table, "missing", None, None, count)
-    if table == "accounts" or _ended(tables, table):
+    if table == "accounts":
         return None
-    health = _pace(tables, table)
+    health = feed_health(tables, table)
     if health.state == "empty":
         return Feed(table, "empty", None, None, count)
     late = _late(health, count)
@@ -119,17 +120,23 @@ def _held(late: Feed) -> Feed:
     return replace(late, state_as_of=last + timedelta(days=1))
 
 
-def _ended(tables: Tables, table: str) -> bool:
-    source = tables.project.tables.get(table)
-    return source is not None and source.complete_through is not None
+def feed_health(
+    tables: Tables, name: str, chance: float | None = None, *, detection: bool = False
+) -> FeedHealth:
+    """Return the health of a table at the tables' as_of, by the rules of weekly monitoring.
 
-
-def _pace(tables: Tables, table: str) -> FeedHealth:
-    """Return the health of a feed by the rules of weekly monitoring."""
-    first, counts = daily_records(tables, table)
+    With ``detection``, it says after how many days a stop is detected, which takes longer.
+    """
+    source = tables.project.tables.get(name)
+    if source is not None and source.complete_through is not None:
+        return FeedHealth(name, "ended", source.complete_through)
+    first, counts = daily_records(tables, name)
     if first is None:
-        return FeedHealth(table, "empty")
-    return assess_feed(table, first, counts, chance_of_silence(len(tables.names) - 1))
+        return FeedHealth(name, "empty")
+    chance = chance_of_silence(len(tables.names) - 1) if chance is None else chance
+    health = assess_feed(name, first, counts, chance)
+    after = detected_after(first, counts, chance) if detection else None
+    return replace(health, detected_after=after)
 
 
 def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.float64]]:
@@ -150,8 +157,8 @@ def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
 
     This is used for fitting, before it is known how many indicators depend on each table.
     """
-    names = [name for name in tables.names if name != "accounts" and not _ended(tables, name)]
-    found = [_late(_pace(tables, name), 0) for name in names]
+    names = [name for name in tables.names if name != "accounts"]
+    found = [_late(feed_health(tables, name), 0) for name in names]
     late = tuple(feed for feed in found if feed is not None)
     return without_late_days(tables, late), late
 

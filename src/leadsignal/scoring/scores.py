@@ -370,6 +370,7 @@ def _scores(
         customers = frame["account_id"].map(rows.set_index("account_id")["customer_id"])
         held_out = hold_out(customers, holdout, panel.project.holdout_seed)
         frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, held_out)
+    clipped = model.features_.clipped_counts(rows)
     return Scores(
         frame,
         panel.as_of_date,
@@ -382,17 +383,10 @@ def _scores(
         model.typical_risk(compared_with(rows)),
         effects,
         model.recipe,
-        _clipped_accounts(model, rows),
+        dict(sorted(clipped.items(), key=lambda one: (-one[1], one[0]))),
         reasons,
         steps,
     )
-
-
-def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
-    """Count the rows outside the range of the training data, by indicator in descending order."""
-    counts = model.features_.clipped(rows).sum(axis=0)
-    named = zip(model.features_.names, counts.tolist(), strict=True)
-    return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
 
 
 def proven_effects(
