@@ -19,14 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import leadsignal as ls
-from leadsignal.monitoring.lasting_change import (
-    LOSS,
-    _active_accounts,
-    assess_loss,
-    limit_for,
-    run_cusum,
-)
 from leadsignal.monitoring.monitor import LASTING
+from leadsignal.monitoring.realised import limit_for, run_cusum
+from leadsignal.monitoring.shifts import LOSS, _active_accounts, assess_loss
 from leadsignal.scoring.feeds import daily_records
 
 EVERY, YEAR = 7, 365

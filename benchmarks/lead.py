@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.survival.horizon_risks import dynamic_auc
 
 ROOT = Path(__file__).resolve().parents[1]

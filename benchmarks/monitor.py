@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, detected_after
 from leadsignal.monitoring import monitor as m
 from leadsignal.monitoring.realised import alert_volume, evaluate_outcomes, find_outcomes

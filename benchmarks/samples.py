@@ -52,14 +52,14 @@ from leadsignal.cohorts.risk_intervals import columns_of, follow_from_landmark, 
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.config.project import read_project
 from leadsignal.engine.build import SAMPLE_WEIGHT
-from leadsignal.evaluation.alerts import (
+from leadsignal.evaluation.evaluation_rows import MethodEvaluation, calibrate, measure
+from leadsignal.evaluation.methods import Ranked, cut_offs, fitted, models_to_fit, rules
+from leadsignal.evaluation.past_rows import (
     EvaluableChurns,
     EvaluationRows,
     churns_to_evaluate,
     rows_to_evaluate,
 )
-from leadsignal.evaluation.evaluation_rows import MethodEvaluation, calibrate, measure
-from leadsignal.evaluation.methods import Ranked, cut_offs, fitted, models_to_fit, rules
 from leadsignal.panel import Panel
 from leadsignal.stats import ClusteredEstimate
 

@@ -22,9 +22,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 import leadsignal as ls
 from leadsignal.datasets.simulation import simulated, true_survival
-from leadsignal.model.customer_totals import CustomerTotals
 from leadsignal.model.learners import CUSTOMER_LEARNERS
-from leadsignal.model.lifetime_model import LifetimeModel
+from leadsignal.model.lifetime_model import CustomerTotals, LifetimeModel
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 

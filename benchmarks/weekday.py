@@ -22,7 +22,7 @@ import pandas as pd
 import leadsignal as ls
 from leadsignal.ingestion.feed_health import FeedHealth
 from leadsignal.model.stacked_model import Estimator
-from leadsignal.monitoring.lasting_change import assess_feeds
+from leadsignal.monitoring.shifts import assess_feeds
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 

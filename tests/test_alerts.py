@@ -11,7 +11,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.churn.events import churn_events
 from leadsignal.config.project import Project
-from leadsignal.evaluation.alerts import (
+from leadsignal.evaluation.past_rows import (
     EvaluationRows,
     catch,
     churned_after,

@@ -23,7 +23,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "workers",
         "formats",
         "plots",
-        "session_cache",
     ),
     ("schema",),
     ("files",),

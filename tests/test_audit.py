@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedPairs, MatchedSets, match_ends
+from leadsignal.evaluation.past_rows import TENURE_WITHIN, MatchedPairs, MatchedSets, match_ends
 from leadsignal.stats import holm
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.alerts import on_grid
-from leadsignal.evaluation.methods import cut_offs, thinned
+from leadsignal.evaluation.methods import cut_offs
+from leadsignal.evaluation.past_rows import on_grid, thinned
 
 KEYS = {
     "auc", "auc_low", "auc_high", "brier", "calibration_slope", "precision_at_capacity",

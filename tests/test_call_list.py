@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.scoring.call_list import COLUMNS, call_list, write_call_list
+from leadsignal.scoring.batch import COLUMNS, call_list, write_call_list
 
 
 def scores_of(day: str, **risks: float) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leadsignal.model.contributions import coalition_risks
 from leadsignal.model.features import Features, step_ends
-from leadsignal.model.shapley import coalition_risks
 from leadsignal.model.stacked_model import Hazards, fit_hazards
 
 FEATURES = Features(

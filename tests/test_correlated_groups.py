@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.indicators.declare import Indicator, Trailing
-from leadsignal.model.associations import behavior_of, learn_groups
+from leadsignal.model.contributions import behavior_of, learn_groups
 from leadsignal.model.features import Features
 from leadsignal.scoring.reasons import account_reasons
 

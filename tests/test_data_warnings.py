@@ -18,13 +18,13 @@ from scipy.stats import poisson
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.evaluation.alerts import on_grid
 from leadsignal.evaluation.backtest import (
     doubt_of_auc,
     doubt_of_expected,
     last_horizon,
     last_horizon_of_panel,
 )
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.ingestion.check_report import AFFECTS, RESULTS, DataWarning, affecting
 from leadsignal.ingestion.plausibility import _too_many_alike, poisson_tail
 from leadsignal.report.churn_page import report_page

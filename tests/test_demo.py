@@ -14,7 +14,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.demo import Findings, find_all
-from leadsignal.scoring.call_list import COLUMNS, call_list
+from leadsignal.scoring.batch import COLUMNS, call_list
 
 
 @pytest.fixture(scope="module")

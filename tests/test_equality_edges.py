@@ -15,17 +15,17 @@ from leadsignal.churn.events import churn_events
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.evaluation import evaluation_rows as judging
-from leadsignal.evaluation.alerts import (
-    audit_health,
+from leadsignal.evaluation.backtest import Backtest
+from leadsignal.evaluation.health_score import audit_health
+from leadsignal.evaluation.methods import Ranked, _between, cut_offs
+from leadsignal.evaluation.past_rows import (
+    MatchedSets,
     catch,
     churns_to_evaluate,
     find_episodes,
     raise_alerts,
     rows_to_evaluate,
 )
-from leadsignal.evaluation.backtest import Backtest
-from leadsignal.evaluation.matched_sets import MatchedSets
-from leadsignal.evaluation.methods import Ranked, _between, cut_offs
 from leadsignal.model.churn_model import churned_within
 
 START = pd.Timestamp("2021-01-04")  # A Monday; weekly snapshots fall on days 0, 7, 14, …

@@ -10,7 +10,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence
-from leadsignal.monitoring.lasting_change import assess_feeds
+from leadsignal.monitoring.shifts import assess_feeds
 from leadsignal.scoring.feeds import _feed, without_late_days, without_late_feeds
 
 FIRST = date(2023, 1, 2)

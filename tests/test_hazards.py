@@ -53,8 +53,10 @@ def test_rows_move_ahead_in_time() -> None:
     # renewal after next is 365.25 - 10 days away. 10 days on: 10 days to go.
     features = Features(("tenure_days", "days_to_renewal", "term_months"))
     matrix = np.array([[100.0, 20.0, 12.0]])
-    assert features.ahead(matrix, np.array([10.0])).tolist() == [[110.0, 10.0, 12.0]]
-    assert features.ahead(matrix, np.array([30.0])).tolist() == [[130.0, 355.25, 12.0]]
+    features.move_ahead(matrix, np.array([10.0]))
+    assert matrix.tolist() == [[110.0, 10.0, 12.0]]
+    features.move_ahead(matrix, np.array([20.0]))
+    assert matrix.tolist() == [[130.0, 355.25, 12.0]]
 
 
 def test_design_says_whether_a_renewal_falls_into_the_step() -> None:

@@ -11,18 +11,17 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.evaluation.evaluation_rows import by_quarter
-from leadsignal.monitoring.lasting_change import (
+from leadsignal.monitoring.monitor import LASTING
+from leadsignal.monitoring.realised import (
     LastingChange,
     assess_churn,
-    assess_loss,
     churn_changes,
     count_churn,
-    feed_losses,
+    find_outcomes,
     limit_for,
     run_cusum,
 )
-from leadsignal.monitoring.monitor import LASTING
-from leadsignal.monitoring.realised import find_outcomes
+from leadsignal.monitoring.shifts import assess_loss, feed_losses
 
 MONDAY = date(2022, 1, 3)
 TABLES = 11

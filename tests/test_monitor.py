@@ -15,7 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
-from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, detected_after
 from leadsignal.monitoring.monitor import MIN_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.model.customer_totals import TotalsWarning
+from leadsignal.model.lifetime_model import TotalsWarning
 from leadsignal.panel import build_snapshot
 from leadsignal.results import MAX_COLUMNS, MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored

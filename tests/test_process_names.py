@@ -15,9 +15,9 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.behaviors import PROCESS_PARTS, process_columns
 from leadsignal.indicators.declare import AvailableData
+from leadsignal.model.cox_design import one_of_each
 from leadsignal.model.explanation import MIN_ADOPTERS
 from leadsignal.model.features import Features
-from leadsignal.model.hazard_ratios import one_of_each
 from leadsignal.model.provenance import Origin
 from leadsignal.model.reasons import indicator_text, reason_text
 from leadsignal.success_analysis.discovery.findings import _apart

@@ -17,7 +17,7 @@ import pytest
 import leadsignal as ls
 from hand_panels import indicator, panel_of
 from leadsignal.indicators.declare import Attribute, DaysSince, Fact, Indicator, Trailing
-from leadsignal.model.associations import learn_worse, side_named
+from leadsignal.model.contributions import learn_worse, side_named
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.features import Features
 from leadsignal.model.reasons import reason_text

@@ -19,7 +19,7 @@ from benchmark_modules import benchmark_module
 from leadsignal.account_sample import AccountSample
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.risk_intervals import columns_of, propensity
-from leadsignal.evaluation.alerts import raise_alerts, rows_to_evaluate
+from leadsignal.evaluation.past_rows import raise_alerts, rows_to_evaluate
 from leadsignal.stats import RowEstimate, auc_of, mean_of
 from leadsignal.survival import brier, calibration, dynamic_auc
 
@@ -386,7 +386,7 @@ def test_hazard_ratios_from_samples_agree_with_all(panel: ls.Panel) -> None:
 
 def test_controls_of_a_sample_have_equal_chances(sampled: ls.Panel) -> None:
     """Those who churn later are all in the sample; as controls they would be too many."""
-    from leadsignal.evaluation.matched_sets import _equally_likely, match_ends
+    from leadsignal.evaluation.past_rows import _equally_likely, match_ends
 
     weight = np.repeat([1.0, 4.0], 4000)
     kept = _equally_likely(weight, np.arange(8000), 0)

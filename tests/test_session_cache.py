@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal import panel, session_cache
+from leadsignal import panel, workers
 from leadsignal.model.stacked_model import fit_hazards
 from leadsignal.scoring.scores import proven_effects
 
@@ -28,11 +28,11 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return fit_hazards(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr("leadsignal.model.churn_model.fit_hazards", counted)
-    monkeypatch.setenv(session_cache.SWITCH, "1")
-    monkeypatch.setattr(session_cache, "MAX_FITS", 2)
-    session_cache.forget()
+    monkeypatch.setenv(workers.CACHE_SWITCH, "1")
+    monkeypatch.setattr(workers, "MAX_FITS", 2)
+    workers.forget()
     yield made
-    session_cache.forget()
+    workers.forget()
 
 
 def model(**settings: object) -> ls.ChurnModel:
@@ -78,7 +78,7 @@ def test_those_go_that_were_asked_for_longest_ago(
 def test_the_cache_can_be_turned_off(
     fits: list[int], business_panel: ls.Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(session_cache.SWITCH, "0")
+    monkeypatch.setenv(workers.CACHE_SWITCH, "0")
     model().fit(business_panel)
     model().fit(business_panel)
     assert len(fits) == 2
@@ -104,12 +104,12 @@ def test_effects_of_processes_are_found_once_for_the_same_tables(
 def test_what_is_kept_goes_with_its_tables(fits: list[int]) -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"], "ended_on": [None]})
     tables = ls.read_tables({"accounts": accounts})
-    session_cache.once_for(tables, "key", lambda: 1)
-    assert session_cache.once_for(tables, "key", lambda: 2) == 1
-    assert len(session_cache._by_owner) == 1
+    workers.once_for(tables, "key", lambda: 1)
+    assert workers.once_for(tables, "key", lambda: 2) == 1
+    assert len(workers._by_owner) == 1
     del tables
     gc.collect()
-    assert not session_cache._by_owner
+    assert not workers._by_owner
 
 
 def test_a_panel_of_the_same_tables_is_built_once_and_is_a_copy(
@@ -145,7 +145,7 @@ def test_a_panel_that_is_large_is_not_kept(
 ) -> None:
     monkeypatch.setattr(panel, "MAX_KEPT", 1000)
     ls.build_panel(business)
-    assert session_cache.recalled(business, "panel") is None
+    assert workers.recalled(business, "panel") is None
 
 
 @pytest.mark.parametrize("cache", ["false", "true"])
@@ -191,6 +191,6 @@ def test_the_cache_of_tables_can_be_turned_off(
     fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = ls.simulate(30, seed=2).write(tmp_path / "tables")
-    monkeypatch.setenv(session_cache.SWITCH, "0")
+    monkeypatch.setenv(workers.CACHE_SWITCH, "0")
     first = ls.read_tables(folder)
     assert ls.read_tables(folder) is not first

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import leadsignal as ls
-from leadsignal.model.shapley import shapley_values
+from leadsignal.model.contributions import shapley_values
 
 
 def test_a_product_is_shared_by_hand() -> None:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.evaluation.methods import past_folds, thinned
+from leadsignal.evaluation.methods import past_folds
+from leadsignal.evaluation.past_rows import thinned
 
 
 def test_folds_keep_accounts_and_days_apart(business_panel: ls.Panel) -> None:

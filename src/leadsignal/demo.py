@@ -31,7 +31,7 @@ from leadsignal.model.reasons import name_text
 from leadsignal.model.saved_models import save_model
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel, build_panel
-from leadsignal.scoring.call_list import call_list
+from leadsignal.scoring.batch import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success_analysis.discovery.search import discover_processes
 from leadsignal.tables import Tables, read_tables

@@ -29,9 +29,8 @@ from leadsignal.errors import OptionError, one_of
 from leadsignal.indicators import Indicator
 from leadsignal.ingestion.check_report import DataWarning
 from leadsignal.results import Result
-from leadsignal.session_cache import recalled, remember
 from leadsignal.tables import Tables
-from leadsignal.workers import Progress
+from leadsignal.workers import Progress, recalled, remember
 
 __all__ = [
     "Panel",

@@ -43,9 +43,8 @@ from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.store import Store
 from leadsignal.results import html_table, to_html
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.session_cache import in_use, note_use, once_for
 from leadsignal.sources.project_files import note_project
-from leadsignal.workers import timed
+from leadsignal.workers import in_use, note_use, once_for, timed
 
 if TYPE_CHECKING:
     import duckdb

@@ -62,7 +62,8 @@ def test_numbers_are_held_within_what_fitting_has_seen() -> None:
 
 
 def test_tenure_moves_ahead_only_as_far_as_fitting_has_seen() -> None:
-    moved = FEATURES.ahead(FEATURES.matrix(rows(3.0)), np.array([150.0]))
+    moved = FEATURES.matrix(rows(3.0))
+    FEATURES.move_ahead(moved, np.array([150.0]))
     assert moved[0].tolist() == [400.0, 0.0, 3.0]
 
 

@@ -32,7 +32,6 @@ from leadsignal.files.outputs import (
     is_ours,
 )
 from leadsignal.report import summarise
-from leadsignal.scoring.batch import read_record
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import Scores, write_scores
 
@@ -142,7 +141,8 @@ def test_run_records(small: Path, tmp_path: Path) -> None:
 
 
 def test_metrics(small: Path, tmp_path: Path) -> None:
-    record = RunRecord("fit", inputs=read_record(small / "m")["inputs"])
+    written = json.loads(RunRecord.place(small / "m").read_text(encoding="utf-8"))
+    record = RunRecord("fit", inputs=written["inputs"])
     same_kind(tmp_path / "x.prom", METRICS, record.write_metrics)
 
 

@@ -287,8 +287,7 @@ def write_pages(
 
 def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
     """Write the call list if requested; earlier dates come from the folder of scores."""
-    from leadsignal.scoring.batch import read_scores
-    from leadsignal.scoring.call_list import write_call_list
+    from leadsignal.scoring.batch import read_scores, write_call_list
 
     if options.call_list:
         dated = options.out is not None and options.out.is_dir()

@@ -68,7 +68,7 @@ def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
     """Return the outputs of `score`, including the run record of a run without --out."""
-    from leadsignal.scoring.call_list import check_call_list
+    from leadsignal.scoring.batch import check_call_list
     from leadsignal.scoring.record import RunRecord
 
     found: list[tuple[Path, Kind]] = []

@@ -39,7 +39,7 @@ from leadsignal.datasets.tables import (
 from leadsignal.errors import OptionError, one_of
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
-from leadsignal.model.customer_totals import CustomerTotals
+from leadsignal.model.lifetime_model import CustomerTotals
 from leadsignal.package_data import packaged_text
 from leadsignal.results import to_html
 

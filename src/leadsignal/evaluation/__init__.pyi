@@ -1,11 +1,11 @@
-from .alerts import HealthAudit as HealthAudit
-from .alerts import audit_health as audit_health
 from .audit import Audit as Audit
 from .audit import audit_indicators as audit_indicators
 from .backtest import Backtest as Backtest
 from .backtest import run_backtest as run_backtest
 from .event_order import OrderInTime as OrderInTime
 from .event_order import order_in_time as order_in_time
+from .health_score import HealthAudit as HealthAudit
+from .health_score import audit_health as audit_health
 from .methods import PanelFolds as PanelFolds
 from .methods import Tuning as Tuning
 from .methods import panel_folds as panel_folds

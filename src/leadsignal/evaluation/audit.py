@@ -1,9 +1,9 @@
 """The audit: how many days before churn each indicator changes, and so whether it leads or lags.
 
-In matched sets (``leadsignal.evaluation.matched_sets``), the AUC of an indicator is the probability
+In matched sets (``leadsignal.evaluation.past_rows``), the AUC of an indicator is the probability
 that it is higher for the account that churned than for a similar account on the same day before the
 churn. Standard errors allow for customers that appear in several sets
-(``leadsignal.evaluation.matched_sets``).
+(``leadsignal.evaluation.past_rows``).
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import HealthAudit, audit_health
-from leadsignal.evaluation.matched_sets import (
+from leadsignal.evaluation.past_rows import (
     LEVEL,
     Estimates,
     MatchedPairs,
@@ -42,13 +41,14 @@ from leadsignal.workers import Progress
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VERDICTS = ("leading", "lagging", "undecided", "neither")
+LEADING, LAGGING, UNDECIDED, NEITHER = "leading", "lagging", "undecided", "neither"
 MEANING = {
-    "leading": "differs {days} days before churn",
-    "lagging": "differs only later",
-    "undecided": "too few churns to say",
-    "neither": "no difference that matters",
+    LEADING: "differs {days} days before churn",
+    LAGGING: "differs only later",
+    UNDECIDED: "too few churns to say",
+    NEITHER: "no difference that matters",
 }
+VERDICTS = tuple(MEANING)
 MAX_STRONGEST = 8
 """Maximum number of indicators that are named; the table has all."""
 
@@ -97,7 +97,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-LEADING, LAGGING, NEITHER, UNDECIDED = "leading", "lagging", "neither", "undecided"
 MARGIN = 0.53
 """AUC beyond which an indicator leads; adoption lifts usage slightly, which should not count."""
 NOTHING = 0.55
@@ -221,7 +220,7 @@ class Audit(Result):
 
     def _notebook_text(self) -> str:
         counts = self.frame["verdict"].value_counts()
-        shown = ", ".join(f"{counts.get(one, 0):,} {one}" for one in _ORDER)
+        shown = ", ".join(f"{counts.get(one, 0):,} {one}" for one in VERDICTS)
         return "\n".join([*self._head(), shown, *([repr(self.health)] if self.health else [])])
 
     def _notebook_table(self) -> pd.DataFrame:
@@ -266,13 +265,12 @@ def audit_indicators(
     sets = match_ends(panel, seed=seed)
     values = [coded(one, sets.rows) for one in indicators]
     pairs = MatchedPairs.of_sets(sets)
-    tested = _Compared(sets, values)
-    early, last = tested.at(time), tested.at(0)
+    early, last = (_compared(sets, values, lead) for lead in (time, 0))
     everyone = np.ones(len(sets), dtype=bool)
     confirmed = pairs.auc(early, everyone)
     now = pairs.auc(last, everyone)
     rise = pairs.rise(last, early)
-    curves = _curves(tested, pairs, indicators, sorted({*map(int, leads)}), progress)
+    curves = _curves(sets, values, pairs, indicators, sorted({*map(int, leads)}), progress)
     frame = _verdicts(indicators, confirmed, now, rise, curves)
     return Audit(
         frame, curves, time, len(sets), sets.without, sets.on_risk,
@@ -296,27 +294,24 @@ def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
     return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Compared:
-    """The pairs of matched sets, compared in each indicator some days before the churn."""
+def _compared(sets: MatchedSets, values: Sequence[Floats], lead: int) -> Floats:
+    """Return (pairs, k): 1 where the churned account has the higher value, 0.5 if equal.
 
-    sets: MatchedSets
-    values: Sequence[Floats]
-
-    def at(self, lead: int) -> Floats:
-        """Return (pairs, k): 1 where the churned account has the higher value, 0.5 if equal."""
-        case, control = self.sets.rows_at(lead)
-        there = (case[self.sets.of] >= 0) & (control >= 0)
-        columns = []
-        for values in self.values:
-            mine, other = values[case][self.sets.of], values[control]
-            higher = np.where(mine == other, 0.5, mine > other)
-            columns.append(np.where(there & ~np.isnan(mine) & ~np.isnan(other), higher, np.nan))
-        return np.column_stack(columns)
+    The values are those of each indicator, ``lead`` days before the churn.
+    """
+    case, control = sets.rows_at(lead)
+    there = (case[sets.of] >= 0) & (control >= 0)
+    columns = []
+    for one in values:
+        mine, other = one[case][sets.of], one[control]
+        higher = np.where(mine == other, 0.5, mine > other)
+        columns.append(np.where(there & ~np.isnan(mine) & ~np.isnan(other), higher, np.nan))
+    return np.column_stack(columns)
 
 
 def _curves(
-    compared: _Compared,
+    sets: MatchedSets,
+    values: Sequence[Floats],
     pairs: MatchedPairs,
     indicators: Sequence[Indicator],
     leads: Sequence[int],
@@ -326,12 +321,12 @@ def _curves(
 
     Leads with fewer than 20 churns are left out.
     """
-    there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
+    there = {lead: sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
     parts = []
     for number, lead in enumerate(used):
-        found = pairs.auc(compared.at(lead), fixed)
+        found = pairs.auc(_compared(sets, values, lead), fixed)
         low, high = found.within(0, 1)
         columns = {
             "name": [one.name for one in indicators],
@@ -374,11 +369,8 @@ def _verdicts(
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)
     frame.insert(3, "verdict", verdict)
-    order = np.lexsort((-np.nan_to_num(away), np.array([_ORDER[v] for v in verdict])))
+    order = np.lexsort((-np.nan_to_num(away), np.array([VERDICTS.index(one) for one in verdict])))
     return frame.iloc[order].reset_index(drop=True)
-
-
-_ORDER = {LEADING: 0, LAGGING: 1, UNDECIDED: 2, NEITHER: 3}
 
 
 def _p(beyond: Floats, std_err: Floats) -> Floats:

@@ -16,13 +16,6 @@ from leadsignal.accounts import known_ends
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.errors import ModelError, OptionError, one_of
-from leadsignal.evaluation.alerts import (
-    EvaluableChurns,
-    EvaluationRows,
-    churns_to_evaluate,
-    on_grid,
-    rows_to_evaluate,
-)
 from leadsignal.evaluation.evaluation_rows import (
     BASELINE,
     MethodEvaluation,
@@ -46,6 +39,13 @@ from leadsignal.evaluation.methods import (
     fitted,
     models_to_fit,
     rules,
+)
+from leadsignal.evaluation.past_rows import (
+    EvaluableChurns,
+    EvaluationRows,
+    churns_to_evaluate,
+    on_grid,
+    rows_to_evaluate,
 )
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import count_of, interval_text, share_text
@@ -461,17 +461,15 @@ def _check(
     panel: Panel, methods: Sequence[str], origins: int, share: float, segment: str | None
 ) -> None:
     problems = [f"{name!r} is not a method" for name in methods if name not in METHODS]
-    remedy = one_of(METHODS, str(methods[0]) if methods else "")
     if problems:
-        raise OptionError("; ".join(problems), remedy)
+        raise OptionError("; ".join(problems), one_of(METHODS, str(methods[0])))
     if origins < 1:
         raise OptionError(f"origins is {origins}", "Give 1 or more cut-offs")
     if not 0 < share < 1:
         raise OptionError(f"capacity is {share}", "Give a share above 0 and below 1")
-    if segment is not None and segment not in panel.names(role="context"):
-        raise OptionError(
-            f"{segment!r} is not a context indicator", one_of(panel.names(role="context"), segment)
-        )
+    context = panel.names(role="context")
+    if segment is not None and segment not in context:
+        raise OptionError(f"{segment!r} is not a context indicator", one_of(context, segment))
 
 
 def _result(
@@ -506,15 +504,11 @@ def _result(
 
 def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
     share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
-    caught = backtest.caught(name)
-    lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
+    medians = backtest.caught(name)[["lead_days", "head_start_days"]].median()
+    lead, head_start = (or_dash(days, ".0f") for days in medians)
     recall = f"{share_text(share):>4} ({interval_text(low, high)})"
     limits = f"{or_dash(one.auc_low, '.3f')} to {or_dash(one.auc_high, '.3f')}"
     return (
         f"{name:12s} {recall}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
         f" {share_text(one.alert_precision):>6} {lead:>10} {head_start:>12}"
     )
-
-
-def _median(days: pd.Series[Any]) -> str:
-    return f"{days.median():.0f}" if days.notna().any() else "–"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from leadsignal.churn.events import ChurnEvents
 from leadsignal.errors import ModelError
-from leadsignal.evaluation.alerts import (
+from leadsignal.evaluation.methods import Ranked
+from leadsignal.evaluation.past_rows import (
     Catches,
     Episodes,
     EvaluableChurns,
@@ -22,7 +23,6 @@ from leadsignal.evaluation.alerts import (
     find_episodes,
     raise_alerts,
 )
-from leadsignal.evaluation.methods import Ranked
 from leadsignal.panel import Panel
 from leadsignal.stats import RowEstimate, auc_of, mean_of
 from leadsignal.survival.horizon_risks import Calibration, brier, calibration, dynamic_auc
@@ -164,7 +164,7 @@ def measure(
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
     found = {
         **_ranking(one, evaluation),
-        **_named("calibration_slope", slope),
+        **named_interval("calibration_slope", slope),
         "calibration_intercept": calibrated.intercept[0] if calibrated else NAN,
         **_at_capacity(one.alerted.astype(np.float64), evaluation),
         **_caught(one, evaluation, churns),
@@ -173,7 +173,8 @@ def measure(
     return MethodResult(**found)
 
 
-def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+def named_interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    """Return an estimate with its interval as three named numbers."""
     estimate, low, high = (float(value) for value in values)
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
@@ -188,9 +189,9 @@ def _ranking(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, flo
         found = brier(evaluation.stop, evaluation.outcome, risk, [within], **of)
         score = (found.score[0], found.lower[0], found.upper[0])
     return {
-        **_named("auc", (auc.auc[0], auc.lower[0], auc.upper[0])),
-        **_named("concordance", (pairs.estimate, pairs.lower, pairs.upper)),
-        **_named("brier", score),
+        **named_interval("auc", (auc.auc[0], auc.lower[0], auc.upper[0])),
+        **named_interval("concordance", (pairs.estimate, pairs.lower, pairs.upper)),
+        **named_interval("brier", score),
     }
 
 
@@ -211,7 +212,7 @@ def _caught(
 
 
 def _share(name: str, share: RowEstimate, evaluation: EvaluationRows) -> dict[str, float]:
-    return _named(name, (share.estimate, *share.interval(evaluation.customer)))
+    return named_interval(name, (share.estimate, *share.interval(evaluation.customer)))
 
 
 def _at_capacity(alerted: NDArray[np.float64], evaluation: EvaluationRows) -> dict[str, float]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from leadsignal.accounts import at_risk
 from leadsignal.arguments import checked
 from leadsignal.errors import LeadsignalError, ModelError
+from leadsignal.evaluation.evaluation_rows import named_interval
 from leadsignal.files.writing import json_rows
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
@@ -164,19 +165,15 @@ def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dic
         "share": share.estimate,
         "share_low": low,
         "share_high": high,
-        **_named("forward", forward),
-        **_named("backward", backward),
+        **named_interval("forward", forward),
+        **named_interval("backward", backward),
         "verdict": _verdict(a, b, forward, backward),
     }
 
 
-def _named(name: str, ratio: Ratio) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ratio, strict=True))
-
-
 def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> Ratio:
     """Return the hazard ratio of ``event`` after ``cause`` is reached, with its 95 % interval."""
-    nan = (float("nan"), float("nan"), float("nan"))
+    nan = (np.nan, np.nan, np.nan)
     start, stop = rows["start"].to_numpy(dtype=float), rows["stop"].to_numpy(dtype=float)
     # An event is first seen at a snapshot, and ends the row before it.
     happens = (event > start) & (event <= stop)

@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import EvaluationRows, on_grid
+from leadsignal.evaluation.past_rows import EvaluationRows, on_grid, risks_in_parts, thinned
 from leadsignal.model.churn_model import ChurnModel, at_risk, churned_within
 from leadsignal.model.learners import estimator_name
 from leadsignal.model.provenance import Recipe
@@ -36,9 +36,6 @@ MODELS: Mapping[str, tuple[str, ...]] = {
 METHODS = ("random", "usage", "health", *MODELS)
 MODEL = "model"
 """Name of the extra method for a given model, used if no other method has its indicators."""
-FIT_EVERY = 28
-"""Models are fitted on snapshots at least this many days apart, as closer ones are redundant."""
-ROWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +73,6 @@ def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
     return [pd.Timestamp(day).date() for day in later[at]]
 
 
-def thinned(panel: Panel) -> Panel:
-    """Return the panel with snapshots at least 28 days apart, for fitting models."""
-    step = -(-FIT_EVERY // panel.every)
-    if step <= 1:
-        return panel
-    days = np.sort(on_grid(panel)["snapshot_on"].unique())[::-step]
-    frame = panel.frame
-    return replace(panel, frame=frame[frame["snapshot_on"].isin(days)].reset_index(drop=True))
-
-
 def can_read(panel: Panel, name: str) -> str | None:
     """Return why a method cannot be run on this panel, or None if it can."""
     if name == "usage" and "usage_to_best" not in panel.names():
@@ -102,10 +89,9 @@ def rules(evaluation: EvaluationRows, names: Sequence[str], seed: int) -> Iterat
     rows = evaluation.rows
     if "random" in names:
         yield Ranked("random", np.random.default_rng(seed).random(len(rows)), False)
-    if "usage" in names:
-        yield Ranked("usage", -rows["usage_to_best"].to_numpy(float, na_value=np.nan), False)
-    if "health" in names:
-        yield Ranked("health", -rows["health_score"].to_numpy(float, na_value=np.nan), False)
+    for name, column in (("usage", "usage_to_best"), ("health", "health_score")):
+        if name in names:
+            yield Ranked(name, -rows[column].to_numpy(float, na_value=np.nan), False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,27 +194,15 @@ def _replayed(
 ) -> Floats:  # fmt: skip
     """Return the risks of rows by a model fitted on what was known at a cut-off date."""
     model, read = base[name]
-    return risks_in_parts(_fit(model, read.as_of(cut), recalibrated), rows)
-
-
-def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
-    fresh: ChurnModel = clone(model)
+    known = read.as_of(cut)
     try:
-        fresh = fresh.fit(known)
-        return fresh.recalibrated(known) if recalibrated else fresh
+        fresh: ChurnModel = clone(model).fit(known)
+        fresh = fresh.recalibrated(known) if recalibrated else fresh
     except ModelError as error:
         raise ModelError(
             f"nothing can be fitted as of {known.as_of_date}: {error.problem}", error.remedy
         ) from None
-
-
-def risks_in_parts(model: ChurnModel, rows: pd.DataFrame) -> Floats:
-    """Return the risks of rows, computed for a part of them at a time."""
-    parts = [
-        model.predict(rows.iloc[begin : begin + ROWS_AT_ONCE]).risk
-        for begin in range(0, len(rows), ROWS_AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
+    return risks_in_parts(fresh, rows)
 
 
 def _between(evaluation: EvaluationRows, cut: date, until: date | None) -> NDArray[np.intp]:

@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from leadsignal import session_cache
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, RefusalError
@@ -32,6 +31,7 @@ from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.locate import CACHE_FOLDER, not_read
 from leadsignal.sources.project_files import files_read
+from leadsignal.workers import cache_is_on
 
 FORMAT = 1
 """Version of the entries; raise it whenever existing entries would be read differently."""
@@ -62,7 +62,7 @@ class TableCache:
     def __init__(self, project: Project, drop_bad_rows: bool, settings: Path | None) -> None:
         self.project, self.drop_bad_rows, self.settings = project, drop_bad_rows, settings
         self.folder = Path(os.path.abspath(project.folder or ".")) / CACHE_FOLDER
-        self.key = self._key() if project.cache or session_cache.is_on() else None
+        self.key = self._key() if project.cache or cache_is_on() else None
         self.notice = ""
         self._warnings: tuple[str, list[Mapping[str, Any]]] | None = None
 

@@ -1,8 +1,5 @@
 from .churn_model import ChurnModel as ChurnModel
 from .churn_model import Forecast as Forecast
-from .customer_totals import CustomerTotals as CustomerTotals
-from .customer_totals import TotalsWarning as TotalsWarning
-from .customer_totals import read_totals as read_totals
 from .encoding import IndicatorEncoder as IndicatorEncoder
 from .explanation import Explanation as Explanation
 from .explanation import Importance as Importance
@@ -15,8 +12,11 @@ from .hazard_ratios import HazardRatios as HazardRatios
 from .hazard_ratios import hazard_ratios as hazard_ratios
 from .incidence import CumulativeIncidence as CumulativeIncidence
 from .incidence import cumulative_incidence as cumulative_incidence
+from .lifetime_model import CustomerTotals as CustomerTotals
 from .lifetime_model import LifetimeForecast as LifetimeForecast
 from .lifetime_model import LifetimeModel as LifetimeModel
+from .lifetime_model import TotalsWarning as TotalsWarning
+from .lifetime_model import read_totals as read_totals
 from .provenance import ModelSummary as ModelSummary
 from .saved_models import load_model as load_model
 from .saved_models import save_model as save_model

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,20 @@ from leadsignal.engine.duckdb import in_order
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.check_report import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
-from leadsignal.model.associations import Groups, Worse, learn_groups, learn_worse
-from leadsignal.model.features import Features, step_ends
-from leadsignal.model.learners import Classifier, estimator_name, estimator_problem
-from leadsignal.model.provenance import EstimatorBase, ModelSummary, Origin, Recipe
-from leadsignal.model.shapley import (
+from leadsignal.model.contributions import (
     MAX_GROUPS,
+    Groups,
+    Worse,
     coalition_risks,
+    learn_groups,
+    learn_worse,
     shapley_values,
     shares_of,
     typical_row,
 )
+from leadsignal.model.features import Features, step_ends
+from leadsignal.model.learners import Classifier, estimator_name, estimator_problem
+from leadsignal.model.provenance import EstimatorBase, ModelSummary, Origin, Recipe, rows_digest
 from leadsignal.model.stacked_model import (
     Estimator,
     Hazards,
@@ -42,8 +45,7 @@ from leadsignal.model.stacked_model import (
 )
 from leadsignal.panel import Panel
 from leadsignal.results import Result, rounded
-from leadsignal.session_cache import fitted_once
-from leadsignal.workers import by_default, log_warnings
+from leadsignal.workers import by_default, fitted_once, log_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,14 +67,8 @@ MIN_CHURNS = 20
 """Minimum number of churns for fitting a model."""
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """The result of a fit."""
-
-    features: Features
-    hazards: Hazards
-    worse: Worse
-    groups: Groups
+Learned = tuple[Features, Hazards, Worse, Groups]
+"""The result of a fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +94,9 @@ class Forecast(Result):
         """Return one row per account and snapshot, and one column per step."""
         import pandas as pd
 
-        frame = pd.DataFrame(
-            {"account_id": self.account_id, "snapshot_on": self.snapshot_on, "risk": self.risk}
-        )
-        for step, days in enumerate(self.days):
-            frame[f"still_active_{days}d"] = self.active[:, step]
-        return frame
+        rows = {"account_id": self.account_id, "snapshot_on": self.snapshot_on, "risk": self.risk}
+        active = {f"still_active_{days}d": self.active[:, at] for at, days in enumerate(self.days)}
+        return pd.DataFrame({**rows, **active})
 
     def __repr__(self) -> str:
         mean = f", mean risk {self.risk.mean():.3f}" if len(self.account_id) else ""
@@ -116,6 +109,7 @@ class Forecast(Result):
         return rounded(self._table(), 3)
 
 
+@dataclass(eq=False, repr=False)
 class ChurnModel(EstimatorBase):
     """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
 
@@ -133,30 +127,19 @@ class ChurnModel(EstimatorBase):
     True
     """
 
-    recalibration_: Recalibration
+    horizon: Duration = "180d"
+    step: Duration = "30d"
+    estimator: Estimator | Classifier = "ensemble"
+    roles: Iterable[str] = ROLES
+    random_state: int = 0
+    recalibration_: Recalibration = field(init=False)
     """The change made by `recalibrated`; not set for other models."""
-
-    def __init__(
-        self,
-        horizon: Duration = "180d",
-        step: Duration = "30d",
-        estimator: Estimator | Classifier = "ensemble",
-        roles: Iterable[str] = ROLES,
-        random_state: int = 0,
-    ) -> None:
-        self.horizon = horizon
-        self.step = step
-        self.estimator = estimator
-        self.roles = roles
-        self.random_state = random_state
 
     def _days(self) -> tuple[int, int]:
         """Return horizon and step in days, after checking all parameters at once."""
-        problems = []
-        if problem := estimator_problem(self.estimator):
-            problems.append(problem)
-        wrong = [role for role in self.roles if role not in ROLES]
-        if wrong or not tuple(self.roles):
+        problem = estimator_problem(self.estimator)
+        problems = [] if problem is None else [problem]
+        if not tuple(self.roles) or not all(role in ROLES for role in self.roles):
             problems.append(f"roles are {tuple(self.roles)!r}; they may be of {', '.join(ROLES)}")
         if problems:
             raise OptionError("; ".join(problems), "Correct the model's parameters")
@@ -180,14 +163,13 @@ class ChurnModel(EstimatorBase):
         self._check_enough(panel, rows, names, step)
         _check_horizon(panel, rows, horizon)
         vars(self).pop("recalibration_", None)
-        seen = _digest(rows)
+        seen = rows_digest(rows)
         learn = partial(self._learn, panel, rows, names)
         content = self._content(panel, rows, names, seen)
         with by_default("fit"):
             learned = learn() if content is None else fitted_once(content, learn)
-        self.features_, self.hazards_ = learned.features, learned.hazards
-        self.worse_: Worse = dict(learned.worse)
-        self.groups_: Groups = learned.groups
+        self.features_, self.hazards_, worse, self.groups_ = learned
+        self.worse_: Worse = dict(worse)
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
@@ -218,7 +200,7 @@ class ChurnModel(EstimatorBase):
         worse = learn_worse(features, followed, churned_within(panel, followed, horizon))
         families = {i.name: i.family for i in panel.indicators if i.name in names}
         groups = learn_groups(features, rows, families, _customers(rows), self.random_state)
-        return Learned(features, hazards, worse, groups)
+        return features, hazards, worse, groups
 
     def _content(
         self, panel: Panel, rows: pd.DataFrame, names: list[str], seen: bytes
@@ -241,14 +223,11 @@ class ChurnModel(EstimatorBase):
         observed = _observed(panel, rows).max() if len(rows) else 0
         churned = seen["account_id"].nunique()
         if churned < MIN_CHURNS:
-            remedy = (
+            longer = (
                 "Give a longer history or a later as_of, and check not_churn in leadsignal.toml"
             )
-            if not churned:
-                remedy += (
-                    ". An export of today's customers alone cannot say who leaves: add the others"
-                )
-            remedy = ". ".join([remedy, *panel.notes])
+            alone = "An export of today's customers alone cannot say who leaves: add the others"
+            remedy = ". ".join([longer, *([] if churned else [alone]), *panel.notes])
             raise ModelError(
                 f"the panel holds {churned} account{'s' * (churned != 1)} that churned before "
                 f"{panel.as_of_date}; a model needs {MIN_CHURNS}",
@@ -473,8 +452,7 @@ class ChurnModel(EstimatorBase):
         up to the difference. Its risk differs from the median risk: risks are skewed, and most
         accounts are unusual in some respect.
         """
-        risk = self.hazards_.curves(self._typical(rows)[None, :])[0][0, -1]
-        return float(risk)
+        return float(self.hazards_.curves(self._typical(rows)[None, :])[0][0, -1])
 
     def _typical(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         return typical_row(self.features_.matrix(rows), self.features_.is_category)
@@ -510,13 +488,6 @@ class ChurnModel(EstimatorBase):
             typical,
             np.array(subjects),
         )
-
-
-def _digest(rows: pd.DataFrame) -> bytes:
-    """Return a digest of the rows."""
-    import pandas as pd
-
-    return pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
 
 
 def at_risk(panel: Panel) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,13 @@ from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.formats import share_text
 from leadsignal.indicators import Indicator
+from leadsignal.indicators.behaviors import PROCESSES, process_columns
+from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
 from leadsignal.panel import Panel
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Labels
+from leadsignal.survival.partial_likelihood import PartialLikelihood
+from leadsignal.survival.risk_sets import RiskSets
 
 Causes = str | Sequence[str] | None
 MIN_CHURNS = 10
@@ -73,7 +77,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     panel.refuse_sample("a hazard ratio", of_rows=True)
     every = _churn_causes(panel)
     causes = _causes_to_keep(every, cause, without)
-    frame, stop, ended, pending, unseen = _before_known(panel)
+    frame, stop, ended = rows_at_risk(panel.frame)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
     if event.sum() < MIN_CHURNS:
         named = f" ({', '.join(causes)})" if causes else ""
@@ -83,6 +87,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
             "Give a longer history or a later as_of, or group causes in leadsignal.toml",
         )
     customer = frame["customer_id"].fillna(frame["account_id"]).astype(str)
+    known = panel.frame[panel.frame["known_within"].notna()]
     return CoxDesign(
         frame,
         frame["start"].to_numpy(dtype=float),
@@ -93,18 +98,9 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
         np.ones(len(frame)) if panel.weight is None else frame[SAMPLE_WEIGHT].to_numpy(float),
         causes,
         tuple(name for name in every if name not in causes),
-        pending,
-        unseen,
+        known.loc[known["end_cause"].isna(), "account_id"].nunique(),
+        int((~known["account_id"].drop_duplicates().isin(frame["account_id"])).sum()),
     )
-
-
-def _before_known(panel: Panel) -> tuple[pd.DataFrame, Floats, NDArray[Any], int, int]:
-    """Return the rows at risk, their stops and causes ("" for none), and the two counts."""
-    kept, stop, ended = rows_at_risk(panel.frame)
-    known = panel.frame[panel.frame["known_within"].notna()]
-    pending = known.loc[known["end_cause"].isna(), "account_id"].nunique()
-    unseen = int((~known["account_id"].drop_duplicates().isin(kept["account_id"])).sum())
-    return kept, stop, ended, pending, unseen
 
 
 def _churn_causes(panel: Panel) -> tuple[str, ...]:
@@ -223,12 +219,9 @@ class DesignEncoder:
             )
         else:
             yield scaled(indicator, values, known, ordered)
-        yield from self._no_value(indicator, ~known, _middle(ordered))
-
-    def _no_value(self, indicator: Indicator, missing: Bools, middle: float) -> Iterator[Coded]:
-        if missing.any():
-            against = f"the median, {number(middle)} {indicator.unit}"
-            yield from self._state(indicator, NO_VALUE, missing, against)
+        if not known.all():
+            against = f"the median, {number(_middle(ordered))} {indicator.unit}"
+            yield from self._state(indicator, NO_VALUE, ~known, against)
 
     def _state(
         self, indicator: Indicator, state: str, rows: Bools, against: str
@@ -376,3 +369,163 @@ class Design:
             names=[column.name for column in self.columns],
         )
         return with_careful_errors(fit)
+
+
+def _stratum(decisions: CoxDesign, strata: tuple[str, ...]) -> Labels | None:
+    if not strata:
+        return None
+    values = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)
+    return Labels.of(values.agg(" / ".join, axis=1).to_numpy(dtype=str))
+
+
+BEST_WINDOW = 90
+"""Of several windows over the same rows, the one closest to this number of days is used."""
+
+
+def one_of_each(indicators: Sequence[Indicator]) -> tuple[list[Indicator], list[LeftOut]]:
+    """Return the indicators to use, and those that duplicate another, with its name.
+
+    A ratio holds the other columns constant, and with its own count of events held constant, a
+    lapsed process is no longer lapsed. So only the state of a process is used, and only one
+    trailing window for each kind of row. Results are used relative to their target, because values
+    of different metrics have no common unit. Naming indicators overrides this.
+    """
+    stands_for = _states(indicators) | _windows(indicators) | _against_targets(indicators)
+    kept = [indicator for indicator in indicators if indicator.name not in stands_for]
+    left_out = [
+        LeftOut(name, f"it counts the same events as {other}; name it in indicators= to use it")
+        for name, other in stands_for.items()
+    ]
+    return kept, left_out
+
+
+def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return the detail indicators of processes, each with its state indicator."""
+    states = {i.name: i.rule.process for i in indicators if isinstance(i.rule, ProcessState)}
+    return {
+        i.name: state
+        for i in indicators
+        for state, process in states.items()
+        if i.family == PROCESSES and i.name != state and i.name in process_columns(process)
+    }
+
+
+def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return windows and days-since over rows that another window counts, with that window."""
+    best: dict[Hashable, Indicator] = {}
+    for indicator in indicators:
+        if isinstance(indicator.rule, Trailing) and indicator.family != PROCESSES:
+            key = _rows(indicator.rule)
+            if key not in best or _off(indicator) < _off(best[key]):
+                best[key] = indicator
+    return {
+        i.name: best[_rows(i.rule)].name
+        for i in indicators
+        if isinstance(i.rule, Trailing | DaysSince)
+        and i.family != PROCESSES
+        and best.get(_rows(i.rule), i) is not i
+    }
+
+
+def _against_targets(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return latest values of rows whose distance to the target is used as well."""
+    latest = [(i, i.rule) for i in indicators if isinstance(i.rule, Latest)]
+    gaps = {_rows(rule): i.name for i, rule in latest if rule.column == "gap"}
+    return {
+        i.name: gaps[_rows(rule)]
+        for i, rule in latest
+        if rule.column == "value" and _rows(rule) in gaps
+    }
+
+
+def _rows(rule: Trailing | DaysSince | Latest) -> Hashable:
+    return (rule.table, rule.day, rule.where)
+
+
+def _off(indicator: Indicator) -> int:
+    window = indicator.rule.window if isinstance(indicator.rule, Trailing) else 0
+    return abs(window - BEST_WINDOW)
+
+
+MAX_SHARED = 0.8
+"""Maximum R² of a column on earlier ones (a variance inflation factor of 5)."""
+
+
+MIN_WITHIN = 0.05
+"""Minimum share of a column's variance that is between accounts of equal tenure."""
+
+
+def without_collinear(
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
+) -> tuple[list[Column], list[LeftOut]]:
+    """Return the columns with information of their own, in order, and those left out.
+
+    The criterion is the information at hazard ratios of one, that is, within risk sets, where a Cox
+    model makes its comparisons. Of a collinear set, the first columns are kept.
+    """
+    kept: list[int] = []
+    left_out = []
+    information = information_at_one(columns, decisions, strata)
+    variance = np.diag(information)
+    for j, column in enumerate(columns):
+        away = column.coded - np.average(column.coded, weights=decisions.weight)
+        overall = float(np.average(away**2, weights=decisions.weight)) * decisions.churns
+        if variance[j] <= MIN_WITHIN * overall:
+            left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
+            continue
+        share, weights = _explained_by(information, kept, j)
+        if share > MAX_SHARED:
+            most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
+            by = ", ".join(most) or "the others together"
+            reason = f"{share_text(share, 1)} of its variance is explained by {by}"
+            left_out.append(LeftOut(column.name, f"collinear: {reason}"))
+            continue
+        kept.append(j)
+    return [columns[j] for j in kept], left_out
+
+
+def information_at_one(
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
+) -> Floats:
+    """Return the information (p × p) of the columns at hazard ratios of one."""
+    X = np.column_stack([column.coded for column in columns])
+    sets = RiskSets.of(decisions.stop, decisions.event, decisions.start, strata)
+    likelihood = PartialLikelihood(X, sets, decisions.weight, None, True)
+    information: Floats = likelihood.evaluate(np.zeros(len(columns))).information
+    return information
+
+
+def _explained_by(information: Floats, kept: list[int], j: int) -> tuple[float, Floats]:
+    """Return the R² of column j on the kept columns, and the weight of each of these."""
+    if not kept:
+        return 0.0, np.zeros(0)
+    scale = 1 / np.sqrt(np.diag(information)[kept])
+    inside = information[np.ix_(kept, kept)] * scale[:, None] * scale
+    shared = information[kept, j] * scale / np.sqrt(information[j, j])
+    weights = np.linalg.solve(inside, shared)
+    return float(shared @ weights), np.abs(weights)
+
+
+def design_of(
+    decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
+) -> tuple[Design, list[LeftOut]]:
+    """Return the design of the chosen indicators, and what is left out of it."""
+    encoder = DesignEncoder(decisions)
+    coded = [part for indicator in chosen for part in encoder.code(indicator)]
+    columns = [part for part in coded if isinstance(part, Column)]
+    left_out = [part for part in coded if isinstance(part, LeftOut)]
+    stratum = _stratum(decisions, strata)
+    kept: list[Column] = []
+    if columns:
+        # "No value" comes last, because an equivalent state has the better name.
+        ordered = sorted(columns, key=lambda column: column.state == NO_VALUE)
+        kept, collinear = without_collinear(ordered, decisions, stratum)
+        hidden = {column.name for column in columns if not column.shown}
+        left_out += [part for part in collinear if part.name not in hidden]
+    if not any(column.shown for column in kept):
+        reasons = "; ".join(f"{part.name}: {part.reason}" for part in left_out)
+        raise ModelError(
+            f"no indicator is left to estimate ({reasons or 'none was named'})",
+            "Name other indicators or roles, or give a longer history",
+        )
+    return Design(decisions, tuple(sorted(kept, key=columns.index)), stratum, ridge), left_out

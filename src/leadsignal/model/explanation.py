@@ -26,8 +26,8 @@ from leadsignal.indicators.behaviors import (
     process_columns,
 )
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.contributions import typical_row
 from leadsignal.model.reasons import known_value, moving_parts, parts_of
-from leadsignal.model.shapley import typical_row
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
 from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, percent_axis, write_title
@@ -196,7 +196,7 @@ def explain_account(
         int(model.hazards_.ends[-1]),
         risk,
         model.typical_risk(others),
-        _table(
+        pd.DataFrame(
             {
                 "subject": [str(shares.columns[place]) for place in order],
                 "share": share[order],
@@ -236,20 +236,12 @@ def subject_importance(
     accounts.
     """
     size = model.reasons(rows, against=against).abs().mean().sort_values(ascending=False)
-    return Importance(
-        _table(
-            {
-                "subject": [str(name) for name in size.index],
-                "mean_share": size.to_numpy(),
-                "factor": np.exp(size.to_numpy()),
-            }
-        ),
-        len(rows),
-    )
-
-
-def _table(columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(columns)
+    columns = {
+        "subject": [str(name) for name in size.index],
+        "mean_share": size.to_numpy(),
+        "factor": np.exp(size.to_numpy()),
+    }
+    return Importance(pd.DataFrame(columns), len(rows))
 
 
 def _named_values(
@@ -276,9 +268,7 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
-
-    height = 0.34 * len(labels) + 1.2
-    axes = axes_of(ax, (7.6, height))
+    axes = axes_of(ax, (7.6, 0.34 * len(labels) + 1.2))
     colours = [COLOURS[1] if size > 0 else COLOURS[0] for size in sizes]
     axes.barh(np.arange(len(labels)), sizes, color=colours, height=0.62)
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL)
@@ -312,14 +302,8 @@ class RiskBands(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row per account, in the order of the rows."""
-        return pd.DataFrame(
-            {
-                "account_id": self.account_id,
-                "risk": self.risk,
-                "risk_low": self.low,
-                "risk_high": self.high,
-            }
-        )
+        risks = {"risk": self.risk, "risk_low": self.low, "risk_high": self.high}
+        return pd.DataFrame({"account_id": self.account_id, **risks})
 
     def __repr__(self) -> str:
         return (

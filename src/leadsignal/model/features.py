@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.files.writing import json_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,12 +138,8 @@ class Features:
         """Learn the columns from the panel rows of a fit; indicators with no value are left out."""
         indicators = [i for i in panel.indicators if i.name in names]
         categories = {i.name for i in indicators if i.kind == "category"}
-        return cls.of(
-            rows,
-            names,
-            categories,
-            {i.name: i.expected_sign for i in indicators if i.expected_sign},
-        )
+        signs = {i.name: i.expected_sign for i in indicators if i.expected_sign}
+        return cls.of(rows, names, categories, signs)
 
     @classmethod
     def of(
@@ -159,12 +156,10 @@ class Features:
             for name in names
             if name in categories
         }
-        expected_sign = {
-            name: sign for name, sign in (expected_sign or {}).items() if name in names
-        }
+        signs = {name: sign for name, sign in (expected_sign or {}).items() if name in names}
         numbers = [name for name in names if name not in levels]
         ranges = {name: (float(rows[name].min()), float(rows[name].max())) for name in numbers}
-        return cls(tuple(names), levels, expected_sign, ranges)
+        return cls(tuple(names), levels, signs, ranges)
 
     @property
     def signs(self) -> NDArray[np.int64]:
@@ -222,18 +217,17 @@ class Features:
                 beyond[:, place] = (numbers < low) | (numbers > high)
         return beyond
 
-    def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the rows as they will be ``days`` later, as far as that is known.
+    def clipped_counts(self, rows: pd.DataFrame) -> dict[str, int]:
+        """Count, for each number, the rows outside the range of the training data."""
+        counts = zip(self.names, self.clipped(rows).sum(axis=0).tolist(), strict=True)
+        return {name: count for name, count in counts if count}
+
+    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
+        """Change the rows to what they will be ``days`` later, as far as that is known.
 
         Tenure grows, up to the maximum of its range; the days to renewal decrease and start again
         at each renewal; everything else stays the same.
         """
-        moved = matrix.copy()
-        self.move_ahead(moved, days)
-        return moved
-
-    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
-        """Do the same as `ahead`, in place."""
         if "tenure_days" in self.names:
             tenure = matrix[:, self.names.index("tenure_days")]
             tenure += days
@@ -248,12 +242,7 @@ class Features:
 
     def to_dict(self) -> dict[str, Any]:
         """Return columns, levels, signs and ranges, ready for JSON."""
-        return {
-            "names": list(self.names),
-            "levels": {name: list(levels) for name, levels in self.levels.items()},
-            "expected_sign": dict(self.expected_sign),
-            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
-        }
+        return json_fields(self, "names", "levels", "expected_sign", "ranges")
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Features:
@@ -274,7 +263,7 @@ TINY = 1e-9
 """Tolerance for tenures that are whole steps."""
 
 
-def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
+def step_ends(horizon: float, step: float) -> NDArray[Any]:
     """Return the last day of each step: multiples of ``step``, and the horizon as the last one.
 
     >>> step_ends(100, 30)

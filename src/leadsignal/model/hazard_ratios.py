@@ -1,23 +1,22 @@
-"""Hazard ratios of the panel's indicators: a time-varying Cox model on the tenure scale."""
+"""Hazard ratios of the panel's indicators, also by segment and over tenure."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import checked, reads_weights
 from leadsignal.errors import ModelError, OptionError, meant
-from leadsignal.files.writing import json_rows
-from leadsignal.formats import level_in_name, share_text
+from leadsignal.files.writing import json_fields, json_rows
+from leadsignal.formats import level_in_name
 from leadsignal.indicators import Indicator
-from leadsignal.indicators.behaviors import PROCESSES, process_columns
-from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.model.cox_design import (
     NO_VALUE,
@@ -25,19 +24,19 @@ from leadsignal.model.cox_design import (
     Column,
     CoxDesign,
     Design,
-    DesignEncoder,
     LeftOut,
     decisions_of,
+    design_of,
     names_of,
+    one_of_each,
+    with_careful_errors,
 )
-from leadsignal.model.varying_ratios import by_segment, by_thirds, proportionality_table
 from leadsignal.panel import Panel
 from leadsignal.plots import COLOURS, FAINT, GREY, SMALL, forest, write_title
 from leadsignal.results import MAX_ROWS, Result, html_table
-from leadsignal.survival.cox import CoxFit
-from leadsignal.survival.inputs import Floats, Labels
-from leadsignal.survival.partial_likelihood import PartialLikelihood
-from leadsignal.survival.risk_sets import RiskSets
+from leadsignal.stats import holm, normal_quantile, shrunken_means, two_sided_p
+from leadsignal.survival.cox import CoxFit, fit_cox
+from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,15 +82,10 @@ class HazardRatios(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the fit as a plain dictionary, ready for JSON."""
         return {
-            "rows": self.fit.n_rows,
-            "churns": self.fit.n_events,
-            "causes": list(self.causes),
-            "causes_left_out": list(self.causes_left_out),
-            "level": self.level,
-            "notes": list(self.notes),
-            "warnings": [one.to_dict() for one in self.warnings],
+            **json_fields(self.fit, "rows", "churns", rows="n_rows", churns="n_events"),
+            **json_fields(self, "causes", "causes_left_out", "level", "notes", "warnings"),
             "ratios": json_rows(self.table.reset_index()),
-            "left_out": [asdict(part) for part in self.left_out],
+            **json_fields(self, "left_out"),
             "proportionality": json_rows(self.proportionality.reset_index()),
             "over_tenure": [] if self.over_tenure is None else json_rows(self.over_tenure),
             "sample": self.sample.to_dict() if self.sample else None,
@@ -184,7 +178,6 @@ def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
     }
 
 
-"""Colour of the lines between families."""
 TOTAL = "exp(coef) all churn"
 """Column with the ratios for all churn."""
 
@@ -194,9 +187,8 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
 
     If only some causes count, the ratios for all churn are hollow points.
     """
-    table = ratios.sort_values(
-        "family", kind="stable", key=lambda names: names.map(_order(list(ratios["family"])))
-    )
+    order = list(ratios["family"].unique())
+    table = ratios.sort_values("family", kind="stable", key=lambda names: names.map(order.index))
     families = list(table["family"])
     labels = [_label(str(name), row) for name, row in table.iterrows()]
     axes = forest(table.set_axis(labels), ax, (12.5, 1.6 + 0.36 * len(table)))
@@ -221,10 +213,6 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
 def _label(name: str, row: pd.Series[Any]) -> str:
     """Return the covariate's name with what its ratio compares."""
     return f"{name}  against {row['reference']}" if ":" in name else f"{name}  {row['step']}"
-
-
-def _order(families: list[str]) -> dict[str, int]:
-    return {family: place for place, family in enumerate(dict.fromkeys(families))}
 
 
 ROLES = ("leading", "lagging", "context")
@@ -277,7 +265,7 @@ def hazard_ratios(
     read = [*(one.name for one in chosen), *names_of(strata), *([] if by is None else [by])]
     decisions = decisions_of(panel.narrowed(read), cause, without)
     chosen, redundant = one_of_each(chosen) if indicators is None else (chosen, [])
-    design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
+    design, left_out = design_of(decisions, chosen, names_of(strata), ridge)
     fit = design.fit()
     proportionality = proportionality_table(fit, design.columns, tested=not decisions.sampled)
     changing = list(proportionality.index[proportionality["changes"]])
@@ -296,37 +284,6 @@ def hazard_ratios(
         warnings=affecting(panel.warnings, "hazard_ratios"),
         sample=panel.sample,
     )
-
-
-def _designed(
-    decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
-) -> tuple[Design, list[LeftOut]]:
-    encoder = DesignEncoder(decisions)
-    coded = [part for indicator in chosen for part in encoder.code(indicator)]
-    columns = [part for part in coded if isinstance(part, Column)]
-    left_out = [part for part in coded if isinstance(part, LeftOut)]
-    stratum = _stratum(decisions, strata)
-    kept: list[Column] = []
-    if columns:
-        # "No value" comes last, because an equivalent state has the better name.
-        ordered = sorted(columns, key=lambda column: column.state == NO_VALUE)
-        kept, collinear = without_collinear(ordered, decisions, stratum)
-        hidden = {column.name for column in columns if not column.shown}
-        left_out += [part for part in collinear if part.name not in hidden]
-    if not any(column.shown for column in kept):
-        reasons = "; ".join(f"{part.name}: {part.reason}" for part in left_out)
-        raise ModelError(
-            f"no indicator is left to estimate ({reasons or 'none was named'})",
-            "Name other indicators or roles, or give a longer history",
-        )
-    return Design(decisions, tuple(sorted(kept, key=columns.index)), stratum, ridge), left_out
-
-
-def _stratum(decisions: CoxDesign, strata: tuple[str, ...]) -> Labels | None:
-    if not strata:
-        return None
-    values = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)
-    return Labels.of(values.agg(" / ".join, axis=1).to_numpy(dtype=str))
 
 
 def _chosen(
@@ -376,133 +333,174 @@ def _notes(design: Design) -> tuple[str, ...]:
     return tuple(notes)
 
 
-# One covariate from each set that counts the same events
+MIN_CHURNS = 5
+"""Minimum number of churns in a segment; with fewer, its standard error is unreliable."""
+RIDGE = 0.1
+"""Ridge penalty on a segment's own coefficients; only keeps them finite before shrinkage."""
 
 
-BEST_WINDOW = 90
-"""Of several windows over the same rows, the one closest to this number of days is used."""
+def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
+    """Return one row per covariate and segment: its own ratio, and the shrunken one with interval.
 
-
-def one_of_each(indicators: Sequence[Indicator]) -> tuple[list[Indicator], list[LeftOut]]:
-    """Return the indicators to use, and those that duplicate another, with its name.
-
-    A ratio holds the other columns constant, and with its own count of events held constant, a
-    lapsed process is no longer lapsed. So only the state of a process is used, and only one
-    trailing window for each kind of row. Results are used relative to their target, because values
-    of different metrics have no common unit. Naming indicators overrides this.
+    One model per indicator is fitted, in which each segment has its own baseline hazard and
+    coefficients of that indicator, and the rest is shared. Raises ModelError if fewer than two
+    segments have 5 churns.
     """
-    stands_for = _states(indicators) | _windows(indicators) | _against_targets(indicators)
-    kept = [indicator for indicator in indicators if indicator.name not in stands_for]
-    left_out = [
-        LeftOut(name, f"it counts the same events as {other}; name it in indicators= to use it")
-        for name, other in stands_for.items()
-    ]
-    return kept, left_out
+    segment_of_row = design.decisions.frame[by].fillna(NO_VALUE).astype(str).to_numpy(dtype=str)
+    names, codes = np.unique(segment_of_row, return_inverse=True)
+    churns = np.bincount(codes[design.decisions.event], minlength=len(names))
+    segments = [str(name) for name in names[churns >= MIN_CHURNS]]
+    if len(segments) < 2:
+        raise ModelError(
+            f"{len(segments)} segment of {by} has {MIN_CHURNS} churns; comparing takes two",
+            "Choose by= with larger segments",
+        )
+    counts = {str(name): int(count) for name, count in zip(names, churns, strict=True)}
+    shown = dict.fromkeys(c.indicator.name for c in design.columns if c.shown)
+    shown.pop(by, None)
+    frames = []
+    for indicator in shown:
+        own = [c for c in design.columns if c.indicator.name == indicator]
+        theta, error = _own_ratios(design, indicator, segment_of_row, segments)
+        for column, coef, se in zip(own, theta, error, strict=True):
+            if not column.shown or np.isfinite(coef).sum() < 2:
+                continue
+            shrunken = shrunken_means(coef, se)
+            values = {
+                "covariate": column.name,
+                "segment": segments,
+                "churns": [counts[segment] for segment in segments],
+                "exp(coef) own": np.exp(coef),
+                "se(coef) own": se,
+                **_ratios(shrunken.estimate, shrunken.std_err, level),
+                "mean of segments": np.exp(shrunken.mean),
+                "spread": shrunken.spread,
+            }
+            frames.append(pd.DataFrame(values))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return the detail indicators of processes, each with its state indicator."""
-    states = {i.name: i.rule.process for i in indicators if isinstance(i.rule, ProcessState)}
-    return {
-        i.name: state
-        for i in indicators
-        for state, process in states.items()
-        if i.family == PROCESSES and i.name != state and i.name in process_columns(process)
-    }
+def _own_ratios(
+    design: Design, indicator: str, segment_of_row: NDArray[np.str_], segments: list[str]
+) -> tuple[Floats, Floats]:
+    """Return log hazard ratios and errors (columns × segments); NaN where not identified."""
+    rows = np.isin(segment_of_row, segments)
+    own = [c.coded[rows] for c in design.columns if c.indicator.name == indicator]
+    rest = [c.coded[rows] for c in design.columns if c.indicator.name != indicator]
+    members: list[Bools] = [segment_of_row[rows] == segment for segment in segments]
+    split = [np.where(member, values, 0.0) for values in own for member in members]
+    ridges = np.repeat([RIDGE, max(design.ridge, 1e-6)], [len(split), len(rest)])
+    strata = segment_of_row[rows]
+    if design.strata is not None:
+        strata = np.char.add(design.strata.codes[rows].astype(str), strata)
+    data = design.decisions
+    fit = fit_cox(
+        np.column_stack([*split, *rest]), data.stop[rows], data.event[rows],
+        start=data.start[rows], strata=strata, cluster=data.customer[rows], ridge=ridges,
+        weights=data.weight[rows],
+    )  # fmt: skip
+    careful = with_careful_errors(fit).robust_se
+    error = (fit.se if careful is None else careful)[: len(split)]
+    told_little = fit.se[: len(split)] ** -2 < 2 * RIDGE
+    theta = np.where(told_little, np.nan, fit.coef[: len(split)])
+    shape = (len(own), len(segments))
+    return theta.reshape(shape), np.where(told_little, np.nan, error).reshape(shape)
 
 
-def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return windows and days-since over rows that another window counts, with that window."""
-    best: dict[Hashable, Indicator] = {}
-    for indicator in indicators:
-        if isinstance(indicator.rule, Trailing) and indicator.family != PROCESSES:
-            key = _rows(indicator.rule)
-            if key not in best or _off(indicator) < _off(best[key]):
-                best[key] = indicator
-    return {
-        i.name: best[_rows(i.rule)].name
-        for i in indicators
-        if isinstance(i.rule, Trailing | DaysSince)
-        and i.family != PROCESSES
-        and best.get(_rows(i.rule), i) is not i
-    }
+SIGNIFICANT = 0.05
 
 
-def _against_targets(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return latest values of rows whose distance to the target is used as well."""
-    latest = [(i, i.rule) for i in indicators if isinstance(i.rule, Latest)]
-    gaps = {_rows(rule): i.name for i, rule in latest if rule.column == "gap"}
-    return {
-        i.name: gaps[_rows(rule)]
-        for i, rule in latest
-        if rule.column == "value" and _rows(rule) in gaps
-    }
+def proportionality_table(
+    fit: CoxFit, columns: Sequence[Column], *, tested: bool = True
+) -> pd.DataFrame:
+    """Return one row per indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes.
 
-
-def _rows(rule: Trailing | DaysSince | Latest) -> Hashable:
-    return (rule.table, rule.day, rule.where)
-
-
-def _off(indicator: Indicator) -> int:
-    window = indicator.rule.window if isinstance(indicator.rule, Trailing) else 0
-    return abs(window - BEST_WINDOW)
-
-
-MAX_SHARED = 0.8
-"""Maximum R² of a column on earlier ones (a variance inflation factor of 5)."""
-MIN_WITHIN = 0.05
-"""Minimum share of a column's variance that is between accounts of equal tenure."""
-
-
-def without_collinear(
-    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
-) -> tuple[list[Column], list[LeftOut]]:
-    """Return the columns with information of their own, in order, and those left out.
-
-    The criterion is the information at hazard ratios of one, that is, within risk sets, where a Cox
-    model makes its comparisons. Of a collinear set, the first columns are kept.
+    The test does not allow for sampling of customers; without it, everything is NaN.
     """
-    kept: list[int] = []
-    left_out = []
-    information = information_at_one(columns, decisions, strata)
-    variance = np.diag(information)
-    for j, column in enumerate(columns):
-        overall = _variance(column.coded, decisions.weight) * decisions.churns
-        if variance[j] <= MIN_WITHIN * overall:
-            left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
-            continue
-        share, weights = _explained_by(information, kept, j)
-        if share > MAX_SHARED:
-            most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
-            by = ", ".join(most) or "the others together"
-            reason = f"{share_text(share, 1)} of its variance is explained by {by}"
-            left_out.append(LeftOut(column.name, f"collinear: {reason}"))
-            continue
-        kept.append(j)
-    return [columns[j] for j in kept], left_out
+    terms = [column.indicator.name for column in columns]
+    table = fit.test_proportionality(terms=terms).to_frame().drop(index="GLOBAL")
+    shown = list(dict.fromkeys(c.indicator.name for c in columns if c.shown))
+    frame = table.loc[shown].rename_axis("indicator")
+    if not tested:
+        frame = frame.assign(chisq=np.nan, p=np.nan)
+    frame["p (Holm)"] = holm(frame["p"].to_numpy())
+    frame["changes"] = frame["p (Holm)"] < SIGNIFICANT
+    return frame
 
 
-def _variance(values: Floats, weight: Floats) -> float:
-    return float(np.average((values - np.average(values, weights=weight)) ** 2, weights=weight))
+def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:
+    """Return the ratios of the ``changing`` indicators in each third of churns by tenure.
+
+    They are fitted in one model with one coefficient per third; rows that span a cut are split.
+    """
+    rows = design.decisions
+    ends = rows.stop[rows.event]
+    cuts = np.unique(np.floor(np.quantile(ends, (1 / 3, 2 / 3))))
+    row, start, stop = split_at(rows.start, rows.stop, cuts)
+    last = stop == rows.stop[row]
+    third = np.searchsorted(cuts, start, side="right")
+    varying = [c.indicator.name in changing for c in design.columns]
+    blocks, names = [], []
+    for column, varies in zip(design.columns, varying, strict=True):
+        for part in range(len(cuts) + 1) if varies else [-1]:
+            values = column.coded[row]
+            blocks.append(np.where(third == part, values, 0.0) if varies else values)
+            names.append(f"{column.name} #{part}" if varies else column.name)
+    fit = fit_cox(
+        np.column_stack(blocks), stop, rows.event[row] & last, start=start,
+        strata=None if design.strata is None else design.strata.codes[row],
+        cluster=rows.customer[row], weights=rows.weight[row], ridge=max(design.ridge, 1e-6),
+        names=names,
+    )  # fmt: skip
+    return _by_third(design, with_careful_errors(fit), changing, cuts, level)
 
 
-def information_at_one(
-    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
-) -> Floats:
-    """Return the information (p × p) of the columns at hazard ratios of one."""
-    X = np.column_stack([column.coded for column in columns])
-    sets = RiskSets.of(decisions.stop, decisions.event, decisions.start, strata)
-    likelihood = PartialLikelihood(X, sets, decisions.weight, None, True)
-    information: Floats = likelihood.evaluate(np.zeros(len(columns))).information
-    return information
+def split_at(start: Floats, stop: Floats, cuts: Floats) -> tuple[np.ndarray, Floats, Floats]:
+    """Split the rows (start, stop] at the cuts and return (row, start, stop).
+
+    >>> split_at(np.array([0.0]), np.array([30.0]), np.array([10.0]))
+    (array([0, 0]), array([ 0., 10.]), array([10., 30.]))
+    """
+    edges = np.concatenate(([-np.inf], cuts, [np.inf]))
+    low = np.maximum(start[:, None], edges[None, :-1])
+    high = np.minimum(stop[:, None], edges[None, 1:])
+    row, part = np.nonzero(high > low)
+    return row, low[row, part], high[row, part]
 
 
-def _explained_by(information: Floats, kept: list[int], j: int) -> tuple[float, Floats]:
-    """Return the R² of column j on the kept columns, and the weight of each of these."""
-    if not kept:
-        return 0.0, np.zeros(0)
-    scale = 1 / np.sqrt(np.diag(information)[kept])
-    inside = information[np.ix_(kept, kept)] * scale[:, None] * scale
-    shared = information[kept, j] * scale / np.sqrt(information[j, j])
-    weights = np.linalg.solve(inside, shared)
-    return float(shared @ weights), np.abs(weights)
+def _by_third(
+    design: Design, fit: CoxFit, changing: Sequence[str], cuts: Floats, level: float
+) -> pd.DataFrame:
+    ends = design.decisions.stop[design.decisions.event]
+    edges = np.concatenate(([0.0], cuts, [design.decisions.stop.max()]))
+    churns = np.bincount(np.searchsorted(cuts, ends, side="left"), minlength=len(cuts) + 1)
+    columns = [c for c in design.columns if c.shown and c.indicator.name in changing]
+    places = [(column, part) for column in columns for part in range(len(cuts) + 1)]
+    chosen = [fit.names.index(f"{column.name} #{part}") for column, part in places]
+    coef, error = fit.coef[chosen], _errors(fit)[chosen]
+    return pd.DataFrame(
+        {
+            "covariate": [column.name for column, _ in places],
+            "from_day": [int(edges[part]) for _, part in places],
+            "to_day": [int(edges[part + 1]) for _, part in places],
+            "churns": [int(churns[part]) for _, part in places],
+            **_ratios(np.where(np.isnan(error), np.nan, coef), error, level),
+            "p": two_sided_p(coef / error),
+        }
+    )
+
+
+def _ratios(coef: Floats, error: Floats, level: float) -> dict[str, Floats]:
+    """Return the columns with the hazard ratios and their confidence limits."""
+    margin, label = normal_quantile(level) * error, level_in_name(level)
+    ends = {"lower": coef - margin, "upper": coef + margin}
+    limits = {f"exp(coef) {side} {label}": np.exp(end) for side, end in ends.items()}
+    return {"exp(coef)": np.exp(coef), **limits}
+
+
+def _errors(fit: CoxFit) -> Floats:
+    """Return the standard errors; NaN where only the ridge identifies a coefficient."""
+    robust = fit.se if fit.robust_se is None else fit.robust_se
+    silent = fit.se**-2 <= fit.ridge * (1 + 1e-6)
+    errors: Floats = np.where(silent, np.nan, robust)
+    return errors

@@ -13,7 +13,7 @@ from leadsignal.accounts import at_risk
 from leadsignal.arguments import checked, days_in
 from leadsignal.engine.grid import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.writing import json_rows
+from leadsignal.files.writing import json_fields
 from leadsignal.formats import level_text
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
@@ -48,12 +48,7 @@ class CumulativeIncidence(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as a plain dictionary, ready for JSON, with None for unknown values."""
-        return {
-            "level": self.level,
-            "causes": list(self.causes),
-            "not_churn": list(self.not_churn),
-            "incidence": json_rows(self.table),
-        }
+        return json_fields(self, "level", "causes", "not_churn", "incidence", incidence="table")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the cumulative incidence of each cause (and group) and return the Axes."""
@@ -129,8 +124,8 @@ def cumulative_incidence(
 
 def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
     """Return one row per account: start, stop, cause (missing while active), group, customer."""
-    if by is not None and by not in {i.name for i in panel.indicators if i.kind == "category"}:
-        categories = [i.name for i in panel.indicators if i.kind == "category"]
+    categories = [i.name for i in panel.indicators if i.kind == "category"]
+    if by is not None and by not in categories:
         raise OptionError(
             f"by is {by!r}, which is not a category of the panel",
             f"Choose one of {', '.join(categories) or '(there is none)'}",
@@ -146,20 +141,14 @@ def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
     if by is not None:
         accounts["group"] = grouped[by].nth(0).to_numpy()
     if panel.ended_at_once is not None:
-        accounts = _with_ended_at_once(accounts, panel.ended_at_once, by)
+        # Accounts that ended on the day of their start have a time of half a day.
+        more = panel.ended_at_once.rename(columns={"customer_id": "customer", by or "": "group"})
+        more = more.assign(start=0.0, stop=HALF_A_DAY).reindex(columns=accounts.columns)
+        accounts = pd.concat([accounts, more], ignore_index=True)
     accounts["customer"] = accounts["customer"].fillna(accounts["account_id"]).astype(str)
     if by is None:
         return accounts.assign(group=EVERYONE)
     return accounts.assign(group=accounts["group"].fillna("no value").astype(str))
-
-
-def _with_ended_at_once(
-    accounts: pd.DataFrame, at_once: pd.DataFrame, by: str | None
-) -> pd.DataFrame:
-    """Add the accounts that ended on the day of their start, with a time of half a day."""
-    columns = {"customer_id": "customer", by or "": "group"}
-    more = at_once.rename(columns=columns).assign(start=0.0, stop=HALF_A_DAY)
-    return pd.concat([accounts, more.reindex(columns=accounts.columns)], ignore_index=True)
 
 
 def _curves(accounts: pd.DataFrame, codes: dict[str, int], level: float) -> Curves:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,18 +140,32 @@ class TrainingData:
 
     def part(self, chosen: NDArray[np.bool_] | Ints, weight: Floats | None = None) -> TrainingData:
         """Return some of the rows, optionally with other weights."""
-        return TrainingData(
-            self.prepared,
-            self.places[chosen],
-            self.ended[chosen],
-            self.weight[chosen] if weight is None else weight,
-            self.start[chosen],
-            self.stop[chosen],
-            self.overlap,
-        )
+        names = ("places", "ended", "weight", "start", "stop")
+        kept: dict[str, Any] = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, **(kept if weight is None else kept | {"weight": weight}))
 
 
-class Boosting:
+class _Learner:
+    """What all learners can do; each has its own `fit` and `log_odds`."""
+
+    def fit(self, training: TrainingData) -> Self:
+        """Fit the hazard of a step."""
+        raise NotImplementedError
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Return the log-odds of an end in each row, shape (n,)."""
+        raise NotImplementedError
+
+    def again(self, training: TrainingData) -> Self:
+        """Return a learner with the same settings, fitted on other rows of the same design."""
+        return copy(self).fit(training)
+
+    def held_out(self, training: TrainingData) -> Floats:
+        """Return the log-odds for other rows of the same design, shape (n,)."""
+        return self.log_odds(training.rows)
+
+
+class Boosting(_Learner):
     """Gradient boosted trees, with monotonicity constraints given by the signs of the layout."""
 
     tree_count = 50
@@ -163,7 +177,7 @@ class Boosting:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.seed = layout, seed
 
-    def fit(self, training: TrainingData) -> Boosting:
+    def fit(self, training: TrainingData) -> Self:
         """Fit the hazard of a step."""
         growth = Growth(
             self.tree_count,
@@ -177,17 +191,9 @@ class Boosting:
         self.trees = grown_trees(binned, training.ended, training.weight, signs, growth, self.seed)
         return self
 
-    def again(self, training: TrainingData) -> Boosting:
-        """Return a learner with the same settings, fitted on other rows of the same design."""
-        return type(self)(self.layout, self.seed).fit(training)
-
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of an end in each row, shape (n,)."""
         return self.trees(rows)
-
-    def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds for other rows of the same design, shape (n,)."""
-        return self.log_odds(training.rows)
 
 
 def penalty_factors(columns: Floats, weight: Floats) -> Floats:
@@ -295,7 +301,7 @@ class LinearColumns:
         return np.column_stack([flags, tenure, renews & (term > 12)])
 
 
-class Logistic:
+class Logistic(_Learner):
     """Ridge logistic regression on `LinearColumns`."""
 
     ridge = RIDGE
@@ -305,7 +311,7 @@ class Logistic:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.columns = LinearColumns(layout)
 
-    def fit(self, training: TrainingData) -> Logistic:
+    def fit(self, training: TrainingData) -> Self:
         """Fit the hazard of a step."""
         from leadsignal.stats import penalised_logit
 
@@ -324,10 +330,6 @@ class Logistic:
         self.intercept, self.coefficients = float(self.near.coef[0]), self.near.coef[1:]
         return self
 
-    def again(self, training: TrainingData) -> Logistic:
-        """Return a learner with the same settings, fitted on other rows of the same design."""
-        return copy(self).fit(training)
-
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of an end in each row, shape (n,)."""
         return self.intercept + _products(self.columns.columns(rows), self.coefficients)
@@ -338,7 +340,7 @@ class Logistic:
         return shared.times(np.append(self.intercept, self.coefficients))
 
 
-class LandmarkCox:
+class LandmarkCox(_Learner):
     """Cox model of the time from the snapshot, with `LinearColumns` that change with the step.
 
     It has one baseline hazard for all snapshots (van Houwelingen 2007), and a ridge as in
@@ -350,7 +352,7 @@ class LandmarkCox:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.columns = layout, LinearColumns(layout)
 
-    def fit(self, training: TrainingData) -> LandmarkCox:
+    def fit(self, training: TrainingData) -> Self:
         """Fit the hazard of a day."""
         from leadsignal.survival.cox import fit_cox
 
@@ -376,14 +378,6 @@ class LandmarkCox:
         since = np.searchsorted(baseline.time, self.layout.begins, side="right")
         self.increments = days[at] - days[since]
         return self
-
-    def again(self, training: TrainingData) -> LandmarkCox:
-        """Return a learner with the same settings, fitted on other rows of the same design."""
-        return type(self)(self.layout, 0).fit(training)
-
-    def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds for other rows of the same design, shape (n,)."""
-        return self.log_odds(training.rows)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of an end in each row, shape (n,)."""
@@ -454,7 +448,7 @@ class Classifier(Protocol):
         """Return the parameters, from which the classifier is cloned."""
 
 
-class ClassifierHazard:
+class ClassifierHazard(_Learner):
     """A clone of a classifier, fitted on `LinearColumns`, which have no missing values.
 
     If it does not accept sample weights, its log-odds are corrected for the subsampling of rows
@@ -465,7 +459,7 @@ class ClassifierHazard:
         self.template, self.layout, self.seed = template, layout, seed
         self.columns = LinearColumns(layout)
 
-    def fit(self, training: TrainingData) -> ClassifierHazard:
+    def fit(self, training: TrainingData) -> Self:
         """Fit the hazard of a step."""
         from sklearn.base import clone
 
@@ -482,14 +476,6 @@ class ClassifierHazard:
         sampled = float(_log_odds(np.array([training.ended.mean()]))[0])
         self.correction = self.middle - sampled if weighted is None else 0.0
         return self
-
-    def again(self, training: TrainingData) -> ClassifierHazard:
-        """Return a learner like this, fitted on other rows of the same design."""
-        return ClassifierHazard(self.template, self.layout, self.seed).fit(training)
-
-    def held_out(self, training: TrainingData) -> Floats:
-        """Return the log-odds of rows of the design that it was fitted on, shape (n,)."""
-        return self.log_odds(training.rows)
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of an event in each row, shape (n,)."""

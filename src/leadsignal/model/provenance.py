@@ -18,6 +18,7 @@ from leadsignal.arguments import Duration, days_in
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError, is_name, meant
+from leadsignal.files.writing import json_fields
 from leadsignal.indicators.declare import (
     AdoptedShare,
     Attribute,
@@ -79,14 +80,15 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings, without the analysis, ready for JSON."""
-        return {
-            "estimator": self.estimator,
-            "horizon_days": self.horizon,
-            "step_days": self.step,
-            "random_state": self.random_state,
-            "indicators": list(self.indicators),
-            "recalibrated": self.recalibrated,
-        }
+        names = (
+            "estimator",
+            "horizon_days",
+            "step_days",
+            "random_state",
+            "indicators",
+            "recalibrated",
+        )
+        return json_fields(self, *names, horizon_days="horizon", step_days="step")
 
 
 def refuse_other_analysis(trained: SuccessAnalysis, other: SuccessAnalysis, what: str) -> None:
@@ -229,12 +231,7 @@ class Origin:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the origin as plain dictionaries and lists, ready for JSON."""
-        return {
-            "tables": {name: list(columns) for name, columns in self.tables.items()},
-            "indicators": {name: list(tables) for name, tables in self.indicators.items()},
-            "options": dict(self.options),
-            "fingerprint": self.fingerprint,
-        }
+        return json_fields(self, "tables", "indicators", "options", "fingerprint")
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Origin:
@@ -294,37 +291,25 @@ def _options(panel: Panel) -> dict[str, Any]:
     project = panel.project
     return {
         "every_days": panel.every,
-        "behaviors": _behaviors(panel.behaviors),
-        "timezone": project.timezone,
-        "not_churn": list(project.not_churn),
-        "causes": {cause: list(reasons) for cause, reasons in project.causes.items()},
-        "usage_low": {**asdict(project.usage_low), "series": list(project.usage_low.series)},
+        **json_fields(panel, "behaviors"),
+        **json_fields(project, "timezone", "not_churn", "causes", "usage_low"),
         "tables": {
-            name: {
-                "columns": dict(source.columns),
-                "attributes": list(source.attributes),
-                "complete_from": _day(source.complete_from),
-                "complete_through": _day(source.complete_through),
-            }
+            name: json_fields(source, "columns", "attributes", "complete_from", "complete_through")
             for name, source in project.tables.items()
         },
     }
 
 
-def _behaviors(kept: Behaviors | None) -> dict[str, Any] | None:
-    return None if kept is None else {"keep": list(kept.keep), "others": kept.others}
-
-
-def _day(day: Any) -> str | None:
-    return None if day is None else day.isoformat()
-
-
 def _fingerprint(panel: Panel) -> str:
+    names = ",".join(panel.frame.columns).encode()
+    return hashlib.sha256(names + rows_digest(panel.frame)).hexdigest()
+
+
+def rows_digest(rows: pd.DataFrame) -> bytes:
+    """Return a digest of each row, as bytes."""
     import pandas as pd
 
-    digest = hashlib.sha256(",".join(panel.frame.columns).encode())
-    digest.update(pd.util.hash_pandas_object(panel.frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -393,18 +378,12 @@ class ModelSummary(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary ready for JSON."""
+        names = (
+            "estimator", "version", "horizon_days", "step_days", "trained_through", "rows",
+            "accounts", "churned", "held_out_auc", "recalibration", "tables",
+        )  # fmt: skip
         return {
-            "estimator": self.estimator,
-            "version": self.version,
-            "horizon_days": self.horizon,
-            "step_days": self.step,
-            "trained_through": self.trained_through.isoformat(),
-            "rows": self.rows,
-            "accounts": self.accounts,
-            "churned": self.churned,
-            "held_out_auc": self.held_out_auc,
-            "recalibration": None if self.recalibration is None else self.recalibration.to_dict(),
-            "tables": list(self.tables),
+            **json_fields(self, *names, horizon_days="horizon", step_days="step"),
             "indicators": self.frame["indicator"].tolist(),
-            "warnings": [one.to_dict() for one in self.warnings],
+            **json_fields(self, "warnings"),
         }

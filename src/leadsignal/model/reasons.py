@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from leadsignal.formats import share_text
 from leadsignal.indicators.declare import DaysInState, Fact, FirstBy, ProcessState
-from leadsignal.model.associations import ABOVE, BELOW, side_named
-from leadsignal.model.shapley import typical_row
+from leadsignal.model.contributions import ABOVE, BELOW, side_named, typical_row
 from leadsignal.model.stacked_model import log_odds
 
 if TYPE_CHECKING:
@@ -292,7 +291,9 @@ def moving_parts(
     the side where more accounts churned or, with ``lowers``, on the other side. Missing values
     count only for the indicators in ``with_gaps``; None means all.
     """
-    matrix, typical = _arrays(model, rows, others)
+    features = model.features_
+    matrix = features.matrix(rows)
+    typical = typical_row(features.matrix(others), features.is_category)
     if not parts:
         none = np.full(raises.shape, -1)
         return Moving(none, none, np.zeros(matrix.shape, dtype=bool))
@@ -323,11 +324,6 @@ def _named_columns(
         row, subject = np.nonzero(best == number)
         columns[row, subject] = named[unusual[row][:, named].argmax(axis=1)]
     return columns
-
-
-def _arrays(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame) -> tuple[Floats, Floats]:
-    features = model.features_
-    return features.matrix(rows), typical_row(features.matrix(others), features.is_category)
 
 
 def _on_side(
@@ -369,14 +365,13 @@ def _beyond(values: Floats, usual: float, side: str | None) -> Flags:
 def _codes(model: ChurnModel, name: str, part: Part, lowers: bool) -> list[int]:
     """Return the codes of a category that are read as raising (lowering) the risk."""
     levels = model.features_.levels[name]
+    worse = model.worse_.get(name)
     if part.kind == "state":
         chosen = set(ADOPTED if lowers else OPEN_STATES)
+    elif worse is None:
+        chosen = set(levels)
     else:
-        worse = model.worse_.get(name)
-        if worse is None:
-            chosen = set(levels)
-        else:
-            chosen = set(levels) - set(worse) if lowers else set(worse)
+        chosen = set(levels) - set(worse) if lowers else set(worse)
     return [code for code, level in enumerate(levels) if level in chosen]
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.files.writing import json_fields
 from leadsignal.model.features import Features, Layout, Stacked, design, stack
 from leadsignal.model.learners import (
     Classifier,
@@ -285,24 +286,17 @@ class _HazardFit:
         hazard of churn or that of other ends.
         """
         training = self.training_data(stacked, churn)
-        members = tuple(
-            learner(self._layout(churn), self.seed).fit(training) for learner in self.learners
-        )
+        # The expected signs are those of churn, not of other ends.
+        layout = replace(self.layout, signs=self.layout.signs * churn)
+        members = tuple(learner(layout, self.seed).fit(training) for learner in self.learners)
         training = training.part(*stacked.drawn(CROSS_FITTED.of(stacked), rng))
         score = self.held_out(training, members, rng)
         if score is None:
             equal = np.full(len(members), 1 / len(members))
             return StackedModel(members, equal, 0.0), None
         intercept, weights = _calibrate(score, training)
-        return StackedModel(members, weights, intercept), _auc_within_steps(
-            score @ weights, training
-        )
-
-    def _layout(self, churn: bool) -> Layout:
-        """Return the layout; its signs apply to churn, and are dropped for other ends."""
-        if churn:
-            return self.layout
-        return replace(self.layout, signs=np.zeros_like(self.layout.signs))
+        auc = _auc_within_steps(score @ weights, training)
+        return StackedModel(members, weights, intercept), auc
 
     def training_data(self, stacked: Stacked, churn: bool) -> TrainingData:
         """Return the stacked rows as training data for learners."""
@@ -440,11 +434,6 @@ class CompletedHorizon:
     expected: float
     observed: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the horizon as a plain dictionary, ready for JSON."""
-        days = {"begins_on": self.begins_on.isoformat(), "ends_on": self.ends_on.isoformat()}
-        return {**days, "expected": self.expected, "observed": self.observed}
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recalibration(Result):
@@ -492,12 +481,7 @@ class Recalibration(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recalibration as plain dictionaries and lists, ready for JSON."""
-        return {
-            "factor": self.factor,
-            "offset": self.offset,
-            "prior_spread": self.prior_spread,
-            "horizons": [one.to_dict() for one in self.horizons],
-        }
+        return json_fields(self, "factor", "offset", "prior_spread", "horizons")
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Recalibration:
@@ -547,52 +531,39 @@ def recalibrate(
     """
     horizon = int(hazards.ends[-1])
     observed = np.asarray(outcome["observed"], dtype=float)
-    found: list[tuple[CompletedHorizon, _Exposure]] = []
+    horizons, exposed, ended = [], [], []
     for number in range(1, int(observed.max(initial=0)) // horizon + 1):
         mine = _latest(observed, account, number * horizon, every)
-        exposure = _Exposure.of(hazards, matrix, outcome, mine)
-        if exposure.expected > 0:
+        hazard, churned = _exposure(hazards, matrix, outcome, mine)
+        if (expected := float(hazard.sum())) > 0:
             begins = as_of - timedelta(days=number * horizon)
             ends = begins + timedelta(days=horizon)
-            one = CompletedHorizon(begins, ends, exposure.expected, len(exposure.churned))
-            found.append((one, exposure))
-    if not found:
+            horizons.append(CompletedHorizon(begins, ends, expected, len(churned)))
+            exposed.append(hazard)
+            ended.append(churned)
+    if not horizons:
         raise ModelError(
             f"no horizon of {horizon} days has been completed by {as_of}",
             "Give a panel with a longer history, or a model with a shorter horizon",
         )
-    horizons = [one for one, _ in found]
-    churned = np.concatenate([exposure.churned for _, exposure in found])
+    churned = np.concatenate(ended)
     overlap = max(len(churned) / max(len(np.unique(customer[churned])), 1), 1.0)
     spread = prior_spread(horizons, overlap)
     factor = shrunken_factor(horizons[0], spread, overlap)
-    return Recalibration(factor, _offset(found[0][1].hazard, factor), spread, tuple(horizons))
+    return Recalibration(factor, _offset(exposed[0], factor), spread, tuple(horizons))
 
 
-@dataclass(frozen=True, eq=False)
-class _Exposure:
-    """Hazards of the steps at risk (steps,) of some rows, and the rows that churned."""
-
-    hazard: Floats
-    churned: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls,
-        hazards: Hazards,
-        matrix: Floats,
-        outcome: Mapping[str, NDArray[Any]],
-        rows: NDArray[np.int64],
-    ) -> _Exposure:
-        mine = {name: np.asarray(values)[rows] for name, values in outcome.items()}
-        steps = stack(**mine, ends=hazards.ends)
-        hazard = hazards.step_hazards(matrix[rows])[0]
-        return cls(hazard[steps.row, steps.step], rows[steps.row[steps.churned]])
-
-    @property
-    def expected(self) -> float:
-        """Expected number of churns."""
-        return float(self.hazard.sum())
+def _exposure(
+    hazards: Hazards,
+    matrix: Floats,
+    outcome: Mapping[str, NDArray[Any]],
+    rows: NDArray[np.int64],
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the hazards of the steps at risk of some rows, and the rows that churned."""
+    mine = {name: np.asarray(values)[rows] for name, values in outcome.items()}
+    steps = stack(**mine, ends=hazards.ends)
+    hazard = hazards.step_hazards(matrix[rows])[0]
+    return hazard[steps.row, steps.step], rows[steps.row[steps.churned]]
 
 
 def _latest(

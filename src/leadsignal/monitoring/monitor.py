@@ -13,23 +13,19 @@ import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
-from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.past_rows import on_grid
 from leadsignal.files.writing import json_fields
 from leadsignal.formats import count_of, share_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
-from leadsignal.monitoring.lasting_change import (
-    LastingChange,
-    assess_feeds,
-    churn_changes,
-    feed_losses,
-)
 from leadsignal.monitoring.realised import (
     Arms,
+    LastingChange,
     Outcomes,
     Realised,
     alert_volume,
+    churn_changes,
     evaluate_arms,
     evaluate_outcomes,
     find_outcomes,
@@ -39,11 +35,13 @@ from leadsignal.monitoring.shifts import (
     Levels,
     RatedShift,
     Shift,
-    draw_drift,
+    assess_feeds,
+    feed_losses,
     find_shifts,
     levels_of,
 )
 from leadsignal.panel import Panel
+from leadsignal.plots import COLOURS, FAINT, GREY, SMALL, axes_of, name_rows, write_title
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.feeds import HELD_OUT, check_contacts
 from leadsignal.scoring.record import FindingKind as Kind
@@ -152,8 +150,7 @@ class Monitoring(Result):
 
     def __repr__(self) -> str:
         assessed = int(self.drift["assessed"].sum())
-        count = len(self.findings)
-        head = "no findings" if self.ok else count_of(count, "finding")
+        head = "no findings" if self.ok else count_of(len(self.findings), "finding")
         lines = [
             f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
             f" {assessed} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
@@ -295,9 +292,8 @@ def _of_lasting(change: LastingChange) -> Finding:
 def _of_late_losses(lasting: Collection[LastingChange]) -> list[str]:
     late = [f"{one.subject} {one.detected_after} weeks" for one in lasting
             if (one.detected_after or 0) > LONG_WEEKS]  # fmt: skip
-    if not late:
-        return []
-    return [f"counts vary: a feed that loses 60 % of its records is found after {', '.join(late)}"]
+    listed = f"counts vary: a feed that loses 60 % of its records is found after {', '.join(late)}"
+    return [listed] if late else []
 
 
 def _of_feed(health: FeedHealth) -> Finding:
@@ -426,3 +422,31 @@ def _notes(
             " alarm (score with --holdout to avoid this)"
         )
     return notes
+
+
+def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
+    """Plot changes relative to their tolerance as dots, the largest first."""
+    rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
+    order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
+    rows = rows.loc[order.index].head(shown)
+    size = (7.2, 1.3 + 0.34 * max(len(rows), 1))
+    axes = axes_of(ax, size)
+    y = np.arange(len(rows))
+    tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
+    axes.barh(y, 2 * tolerance, left=-tolerance, height=0.5, color=FAINT, label="within its past")
+    found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
+    for mine, colour, marker, label in (
+        (~found, GREY, "o", "change since the last run"),
+        (found, COLOURS[1], "D", "finding"),
+    ):
+        if mine.any():
+            axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=label, zorder=3)
+    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    name_rows(axes, list(rows["series"]), 0.4, 0.6)
+    widest = max([0.3, *tolerance, *np.abs(change)])
+    axes.set_xlim(-1.08 * widest, 1.08 * widest)
+    axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
+    write_title(axes, f"Drift on {as_of}")
+    if len(rows):
+        axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return axes

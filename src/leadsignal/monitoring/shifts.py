@@ -1,10 +1,11 @@
-"""Shifts: levels by run, changes that exceed those of the past, and their plot."""
+"""Shifts of levels by run beyond those of the past; feeds that fall silent or lose records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from math import ceil, log
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,10 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from leadsignal.plots import COLOURS, FAINT, GREY, SMALL, axes_of, name_rows, write_title
+from leadsignal.ingestion.feed_health import (
+    FeedHealth,
+)
+from leadsignal.monitoring.realised import LastingChange, limit_for, run_cusum
+from leadsignal.scoring.feeds import daily_records, feed_health
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 Floats = NDArray[np.float64]
 
@@ -200,7 +206,8 @@ def find_shifts(
         for row in np.flatnonzero(np.abs(past.now - past.usual) > tolerance).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
-            shift = past.shift(levels.series[row], row, float(tolerance[row]))
+            numbers = (float(one[row]) for one in (past.now, past.usual, tolerance))
+            shift = Shift(levels.series[row], lag, *numbers)
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
@@ -211,7 +218,6 @@ def find_shifts(
 class _Past:
     """For each series: the change ``now``, the ``usual`` change, its ``spread`` and its bounds."""
 
-    lag: int
     now: Floats
     usual: Floats
     spread: Floats
@@ -234,7 +240,9 @@ class _Past:
         overlap = np.ceil(compared.overlap).astype(int)
         apart = np.where(known, filled - usual[:, None], np.nan)
         degrees = np.minimum(free - 1, _tail(apart, overlap))
-        limit = _limits(degrees, enough & ~np.isnan(now), chance)
+        limit = np.full(len(degrees), np.nan)
+        enough &= ~np.isnan(now)
+        limit[enough] = stdtrit(degrees[enough], 1 - chance / 2)
         sign = np.sign(now - usual)[:, None]
         seen = compared.around & ~np.isnan(past)
         beyond = np.where(seen, (past - usual[:, None]) * sign, 0.0)
@@ -245,10 +253,7 @@ class _Past:
         season = slice(max(year - AROUND_RUNS, 0), max(year + AROUND_RUNS + 1, 0))
         if beyond[:, season].shape[1]:
             ceiling = np.maximum(ceiling, beyond[:, season].max(axis=1))
-        return cls(lag, now, usual, spread, limit, LARGER * ceiling)
-
-    def shift(self, series: Series, row: int, tolerance: float) -> Shift:
-        return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), tolerance)
+        return cls(now, usual, spread, limit, LARGER * ceiling)
 
 
 def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
@@ -264,12 +269,6 @@ def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
     excess = fourth / np.maximum(second**2, 1e-24) - 3
     tail: Floats = 4 + 6 / np.maximum(excess, 0.05)
     return tail
-
-
-def _limits(degrees: Floats, enough: NDArray[np.bool_], chance: float) -> Floats:
-    limits = np.full(len(degrees), np.nan)
-    limits[enough] = stdtrit(degrees[enough], 1 - chance / 2)
-    return limits
 
 
 # Comparable days
@@ -358,29 +357,175 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
     )
 
 
-def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
-    """Plot changes relative to their tolerance as dots, the largest first."""
-    rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
-    order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
-    rows = rows.loc[order.index].head(shown)
-    size = (7.2, 1.3 + 0.34 * max(len(rows), 1))
-    axes = axes_of(ax, size)
-    y = np.arange(len(rows))
-    tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
-    axes.barh(y, 2 * tolerance, left=-tolerance, height=0.5, color=FAINT, label="within its past")
-    found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
-    for mine, colour, marker, label in (
-        (~found, GREY, "o", "change since the last run"),
-        (found, COLOURS[1], "D", "finding"),
-    ):
-        if mine.any():
-            axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=label, zorder=3)
-    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-    name_rows(axes, list(rows["series"]), 0.4, 0.6)
-    widest = max([0.3, *tolerance, *np.abs(change)])
-    axes.set_xlim(-1.08 * widest, 1.08 * widest)
-    axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
-    write_title(axes, f"Drift on {as_of}")
-    if len(rows):
-        axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return axes
+def moving_sums(values: Floats, over: int) -> Floats:
+    """Return the sums of ``over`` consecutive values, the first one complete.
+
+    >>> moving_sums(np.array([1., 2, 3, 4]), 2).tolist()
+    [3.0, 5.0, 7.0]
+    """
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    return total[over:] - total[:-over] if len(values) >= over else np.zeros(0)
+
+
+LOSS = 0.4
+"""Share of records left in a feed: the change that the CUSUM is designed to detect."""
+
+
+WINDOWS = (1, 4, 13)
+"""Weeks whose records are counted together, for weekly, monthly and quarterly feeds."""
+
+
+MIN_STEPS = 4
+"""Weeks that a loss must last to be found, so that holidays are not reported."""
+
+
+BASE, MIN_BASE, GAP = 52, 26, 26
+"""Maximum and minimum number of weeks over which a usual rate is averaged, and the number of weeks
+between them and the week compared, so that a recent change does not count as usual."""
+
+
+def feed_losses(tables: Tables, names: Collection[str], alarms: float) -> tuple[LastingChange, ...]:
+    """Return which of the tables ``names`` permanently have fewer records than before.
+
+    At most ``alarms`` false alarms per year are expected over all tables. Tables without enough
+    history are left out.
+    """
+    limit = limit_for(alarms / max(len(names), 1), 7)
+    found = []
+    for name in names:
+        first, counts = daily_records(tables, name)
+        if first is not None:
+            active = _active_accounts(tables, first, len(counts))
+            found.append(assess_loss(name, first, counts, active, limit))
+    return tuple(one for one in found if one is not None)
+
+
+def _active_accounts(tables: Tables, first: date, days: int) -> Floats:
+    """Return the number of active accounts on each of the days from ``first``."""
+    accounts = tables.frame("accounts")
+    begun, over = (
+        np.sort(accounts[name].dropna().to_numpy().astype("datetime64[D]"))
+        for name in ("started_on", "ended_on")
+    )
+    day = np.datetime64(first, "D") + np.arange(days)
+    return (np.searchsorted(begun, day, "right") - np.searchsorted(over, day, "right")).astype(
+        np.float64
+    )
+
+
+def assess_loss(
+    table: str, first: date, counts: Floats, active: Floats, limit: float
+) -> LastingChange | None:
+    """Return whether a table permanently has fewer records per active account than before.
+
+    Parameters
+    ----------
+    table : str
+    first : date
+        The first day of ``counts``.
+    counts, active : array of shape (days,)
+        Number of records that became known on each day, and of active accounts.
+    limit : float
+        Limit of the CUSUM, from `limit_for`.
+
+    Returns
+    -------
+    LastingChange or None
+        None if the history is too short.
+
+    Notes
+    -----
+    The expectation of a week is its active accounts times the records per active account of the
+    52 weeks that end 26 weeks before it. Records are counted over 1, 4 or 13 weeks, whichever
+    detects a loss of 60 % soonest; each window has the weight 1 / weeks, so that a record counts
+    once. The dispersion is that of the windows' counts in the year before, or that of the counts
+    over more weeks if larger, since counts of single weeks may vary little.
+    """
+    weeks = len(counts) // 7
+    if weeks < MIN_BASE + GAP + 1:
+        return None
+    records, mean_active = (_weekly(values, weeks) for values in (counts, active))
+    expected = _expected(records, mean_active)
+    begin = int(np.argmax(~np.isnan(expected)))
+    past = slice(max(weeks - GAP - BASE, 0), weeks - GAP)
+    dispersions = _dispersions(records[past], mean_active[past])
+    rate = float(np.nanmean(expected[-BASE:]))
+    delays = {over: _delay(over, rate, one, limit) for over, one in dispersions.items()}
+    over = min(delays, key=lambda one: (delays[one], one))
+    if not np.isfinite(delays[over]) or weeks - begin < over:
+        return None
+    counted, due = (moving_sums(values[begin:], over) for values in (records, expected))
+    found = run_cusum(
+        counted / over, due / over, LOSS, limit,
+        dispersion=dispersions[over], max_step=limit / MIN_STEPS,
+    )  # fmt: skip
+    since = begin + int(found.since[-1])
+    start = first + timedelta(days=len(counts) - 7 * (weeks - since))
+    return LastingChange(
+        "feed_loss", table, LOSS, float(found.level[-1]), limit, bool(found.found[-1]),
+        start, float(records[since:].sum()), float(expected[since:].sum()), int(delays[over]),
+    )  # fmt: skip
+
+
+def _weekly(values: Floats, weeks: int) -> Floats:
+    """Return sums of the last ``weeks`` weeks."""
+    sums: Floats = values[len(values) - 7 * weeks :].reshape(weeks, 7).sum(axis=1)
+    return sums
+
+
+def _expected(records: Floats, active: Floats) -> Floats:
+    """Return the expected number of records of each week; NaN if the history is too short."""
+    came, there = (np.concatenate(([0.0], np.cumsum(one))) for one in (records, active))
+    end = np.arange(len(records)) - GAP
+    begin = np.maximum(end - BASE, 0)
+    known = end >= MIN_BASE
+    end = np.maximum(end, 0)
+    rate = (came[end] - came[begin]) / np.maximum(there[end] - there[begin], 1.0)
+    return np.where(known, rate * active, np.nan)
+
+
+def _dispersions(records: Floats, active: Floats) -> dict[int, float]:
+    """Return the dispersion (variance over that of Poisson counts) by weeks counted together.
+
+    That of one week is at least that of several weeks.
+    """
+    due = records.sum() / max(active.sum(), 1.0) * active
+    found: dict[int, float] = {}
+    larger = 1.0
+    for over in sorted(WINDOWS, reverse=True):
+        apart, mean = moving_sums(records - due, over), moving_sums(due, over)
+        independent = len(records) / over
+        if independent < MIN_STEPS or not mean.sum() > 0:
+            continue
+        squares = float((apart**2).sum() / mean.sum())
+        larger = max(larger, squares * independent / (independent - 1))
+        found[over] = larger
+    return found
+
+
+def _delay(over: int, rate: float, dispersion: float, limit: float) -> float:
+    """Return the average number of weeks until a loss of 60 % is detected."""
+    a_week = rate * (LOSS * log(LOSS) - (LOSS - 1)) / dispersion
+    if not a_week > 0:
+        return np.inf
+    return max(ceil(limit / a_week), MIN_STEPS) + (over - 1) / 2
+
+
+def assess_feeds(
+    tables: Tables, *, chance: float | None = None, known: Collection[str] = ()
+) -> tuple[FeedHealth, ...]:
+    """Return the health of each table of events at the tables' as_of, in the order of the tables.
+
+    ``chance`` is the probability below which a silence of independent records counts as broken
+    (default: that of a weekly run with one false alarm per year, as in scoring). ``known`` names
+    the tables of past runs; those that are no longer there are reported as missing.
+
+    >>> import leadsignal as ls
+    >>> feeds = assess_feeds(ls.read_tables(ls.sample_folder()))
+    >>> [health.table for health in feeds if health.broken]
+    []
+    """
+    names = [name for name in tables.names if name != "accounts"]
+    healths = [feed_health(tables, name, chance, detection=True) for name in names]
+    gone = sorted(set(known) - set(tables.names))
+    return (*healths, *(FeedHealth(name, "missing") for name in gone))

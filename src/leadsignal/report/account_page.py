@@ -8,7 +8,7 @@ from typing import Any
 
 from leadsignal.arguments import checked, days_in
 from leadsignal.files.writing import plain_row
-from leadsignal.formats import day_text, money
+from leadsignal.formats import day_text, money, share_text
 from leadsignal.html_pages import (
     Html,
     bullets,
@@ -25,6 +25,7 @@ from leadsignal.html_pages import (
     terms,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.review import (
     DONE,
@@ -37,14 +38,7 @@ from leadsignal.report.review import (
     marks_used,
 )
 from leadsignal.report.review import for_customer as allowed
-from leadsignal.report.summary_types import (
-    WORDS,
-    effect_words,
-    name_text,
-    sentence,
-    share_text,
-    step_words,
-)
+from leadsignal.report.summary_types import WORDS, effect_words, sentence, step_words
 from leadsignal.scoring.reasons import LAG
 
 MAX_ROWS = 4

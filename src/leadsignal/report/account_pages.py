@@ -12,8 +12,9 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.errors import OptionError, quiet
 from leadsignal.files.outputs import ACCOUNT_PAGES, page_name
 from leadsignal.files.writing import whole_folder
-from leadsignal.formats import day_text
+from leadsignal.formats import day_text, money, of_hundred, share_text
 from leadsignal.html_pages import Html, account_cell, day, header, join, page, section, table, tag
+from leadsignal.model.reasons import name_text
 from leadsignal.report.account_page import review_page
 from leadsignal.report.review_reading import one_analysis, review_account
 from leadsignal.report.summary_types import (
@@ -21,14 +22,10 @@ from leadsignal.report.summary_types import (
     AccountsSummary,
     OpenProcess,
     Summary,
-    money,
-    name_text,
-    of_hundred,
-    share_text,
     span,
     step_words,
 )
-from leadsignal.scoring.call_list import on_list
+from leadsignal.scoring.batch import on_list
 
 if TYPE_CHECKING:
     from leadsignal.config.success import SuccessAnalysis

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leadsignal.formats import p_text
+from leadsignal.formats import how_often, how_often_between, p_text
 from leadsignal.html_pages import Html, figure, folded, remark, section, table, tag
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import estimate_of, limits_text, missing_line
 from leadsignal.report.summary import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
@@ -17,10 +18,7 @@ from leadsignal.report.summary_types import (
     ReasonRow,
     Summary,
     as_of_text,
-    how_often,
-    how_often_between,
     listed,
-    name_text,
     sentence,
 )
 

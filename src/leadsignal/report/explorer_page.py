@@ -14,7 +14,7 @@ from leadsignal.arguments import checked
 from leadsignal.cohorts.overview import Line, Overview, Segment, compare_segments
 from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
-from leadsignal.formats import p_text
+from leadsignal.formats import how_often, p_text
 from leadsignal.html_pages import (
     Html,
     bullets,
@@ -30,6 +30,7 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import Estimate, Row, both, key, ranges
 from leadsignal.report.comparison_page import (
     FOOTER,
@@ -44,7 +45,6 @@ from leadsignal.report.comparison_page import (
     small_picture,
     verdict,
 )
-from leadsignal.report.summary_types import how_often, name_text
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Comparison

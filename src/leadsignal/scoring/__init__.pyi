@@ -1,8 +1,8 @@
+from .batch import call_list as call_list
 from .batch import lock_scores as lock_scores
 from .batch import read_scores as read_scores
 from .batch import score_into as score_into
-from .call_list import call_list as call_list
-from .call_list import write_call_list as write_call_list
+from .batch import write_call_list as write_call_list
 from .feeds import hold_out as hold_out
 from .feeds import read_contacts as read_contacts
 from .record import openmetrics as openmetrics

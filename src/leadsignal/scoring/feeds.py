@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import Fault, InputError, ModelError, OptionError
-from leadsignal.files.writing import plain_frame
+from leadsignal.files.writing import json_ready, plain_frame
 from leadsignal.indicators.declare import DaysInState
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
     assess_feed,
     chance_of_silence,
     daily_counts,
+    detected_after,
     lateness,
 )
 from leadsignal.model.provenance import tables_of
@@ -74,9 +75,7 @@ class Feed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the feed as a plain dictionary, ready for JSON."""
-        days = ("last_record", "state_as_of")
-        content = asdict(self)
-        return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
+        return {name: json_ready(value) for name, value in vars(self).items()}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
@@ -86,10 +85,8 @@ def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
     ModelError if essential processes or metrics of behaviours need a missing behaviors table, or if
     too many of the model's indicators have no feed.
     """
-    read: dict[str, int] = {}
-    for name in model.features_.names:
-        for table in model.origin_.indicators.get(name, ()):
-            read[table] = read.get(table, 0) + 1
+    of = model.origin_.indicators
+    read = Counter(table for name in model.features_.names for table in of.get(name, ()))
     found = [_feed(tables, table, count) for table, count in sorted(read.items())]
     feeds = tuple(feed for feed in found if feed is not None)
     _refuse_blindness(model, feeds)
@@ -99,9 +96,9 @@ def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
 def _feed(tables: Tables, table: str, count: int) -> Feed | None:
     if table not in tables.names:
         return Feed(table, "missing", None, None, count)
-    if table == "accounts" or _ended(tables, table):
+    if table == "accounts":
         return None
-    health = _pace(tables, table)
+    health = feed_health(tables, table)
     if health.state == "empty":
         return Feed(table, "empty", None, None, count)
     late = _late(health, count)
@@ -123,17 +120,23 @@ def _held(late: Feed) -> Feed:
     return replace(late, state_as_of=last + timedelta(days=1))
 
 
-def _ended(tables: Tables, table: str) -> bool:
-    source = tables.project.tables.get(table)
-    return source is not None and source.complete_through is not None
+def feed_health(
+    tables: Tables, name: str, chance: float | None = None, *, detection: bool = False
+) -> FeedHealth:
+    """Return the health of a table at the tables' as_of, by the rules of weekly monitoring.
 
-
-def _pace(tables: Tables, table: str) -> FeedHealth:
-    """Return the health of a feed by the rules of weekly monitoring."""
-    first, counts = daily_records(tables, table)
+    With ``detection``, it says after how many days a stop is detected, which takes longer.
+    """
+    source = tables.project.tables.get(name)
+    if source is not None and source.complete_through is not None:
+        return FeedHealth(name, "ended", source.complete_through)
+    first, counts = daily_records(tables, name)
     if first is None:
-        return FeedHealth(table, "empty")
-    return assess_feed(table, first, counts, chance_of_silence(len(tables.names) - 1))
+        return FeedHealth(name, "empty")
+    chance = chance_of_silence(len(tables.names) - 1) if chance is None else chance
+    health = assess_feed(name, first, counts, chance)
+    after = detected_after(first, counts, chance) if detection else None
+    return replace(health, detected_after=after)
 
 
 def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.float64]]:
@@ -141,14 +144,11 @@ def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.fl
 
     The last day is the one before as_of. Every version of a record counts, on the day it was known.
     """
-    rows = (
-        tables.connection.cursor()
-        .execute(
-            "SELECT CAST(known_on AS DATE) AS day, count(*) FROM"
-            f" ({tables.history(name)}) GROUP BY day ORDER BY day"
-        )
-        .fetchall()
+    counts = (
+        "SELECT CAST(known_on AS DATE) AS day, count(*) FROM"
+        f" ({tables.history(name)}) GROUP BY day ORDER BY day"
     )
+    rows = tables.connection.cursor().execute(counts).fetchall()
     return daily_counts(rows, tables.as_of_date)
 
 
@@ -157,8 +157,8 @@ def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
 
     This is used for fitting, before it is known how many indicators depend on each table.
     """
-    names = [name for name in tables.names if name != "accounts" and not _ended(tables, name)]
-    found = [_late(_pace(tables, name), 0) for name in names]
+    names = [name for name in tables.names if name != "accounts"]
+    found = [_late(feed_health(tables, name), 0) for name in names]
     late = tuple(feed for feed in found if feed is not None)
     return without_late_days(tables, late), late
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from leadsignal.arguments import days_in
 from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
-from leadsignal.model.associations import behavior_of
+from leadsignal.model.contributions import behavior_of
 from leadsignal.model.reasons import (
     Moving,
     Part,

@@ -26,7 +26,7 @@ from leadsignal.cohorts.evidence import controlled_effect
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.backtest import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
-from leadsignal.files.writing import atomic_write, safe_frame
+from leadsignal.files.writing import atomic_write, json_fields, safe_frame
 from leadsignal.formats import count_of
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
 from leadsignal.model.explanation import compared_with
@@ -55,8 +55,7 @@ from leadsignal.scoring.reasons import (
     reason_table,
     reason_texts,
 )
-from leadsignal.session_cache import once_for
-from leadsignal.workers import log_warnings
+from leadsignal.workers import log_warnings, once_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,17 +123,21 @@ class Scores(Result):
     warnings: tuple[DataWarning, ...] = ()
 
     @property
+    def alerts(self) -> int:
+        """Number of alerted accounts."""
+        return int(self.frame["alert"].sum())
+
+    @property
     def hindsight(self) -> bool:
         """Whether the model was trained on data from after the scored date."""
         return bool(self.frame[HINDSIGHT].any())
 
     def __repr__(self) -> str:
-        alerts = int(self.frame["alert"].sum())
         lines = [
             *warning_lines(self.warnings),
             f"Scores of {len(self.frame):,} active accounts on {self.as_of_date}:"
             f" {self.frame['risk'].sum():,.1f} churns expected within {self.horizon} days,"
-            f" {alerts:,} alerts",
+            f" {self.alerts:,} alerts",
         ]
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
@@ -188,10 +191,9 @@ class Scores(Result):
         -------
         Axes
         """
-        alerts, expected = int(self.frame["alert"].sum()), self.frame["risk"].sum()
         title = (
-            f"{expected:,.0f} of {len(self):,} accounts are expected to churn within"
-            f" {self.horizon} days; {alerts:,} are alerted"
+            f"{self.frame['risk'].sum():,.0f} of {len(self):,} accounts are expected to churn"
+            f" within {self.horizon} days; {self.alerts:,} are alerted"
         )
         return risk_picture(self.head(accounts), self.horizon, self.typical_risk, title, ax)
 
@@ -224,7 +226,7 @@ class Scores(Result):
             "accounts": len(self.frame),
             "as_of": self.as_of_date.isoformat(),
             "horizon_days": self.horizon,
-            "alerts": int(self.frame["alert"].sum()),
+            "alerts": self.alerts,
             "alerted": self.frame.loc[self.frame["alert"].astype(bool), "account_id"].tolist(),
             "expected_churns": float(self.frame["risk"].sum()),
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
@@ -233,13 +235,8 @@ class Scores(Result):
             "accounts_clipped": int((self.frame[CLIPPED] > 0).sum()),
             "clipped": self.clipped,
             "held_out": int(self.frame[HELD_OUT].sum()) if HELD_OUT in self.frame else None,
-            "feeds": [feed.to_dict() for feed in self.feeds],
-            "capacity": self.capacity,
-            "typical_risk": self.typical_risk,
-            "effects": {name: effect.to_dict() for name, effect in self.effects.items()},
-            "model_version": self.model_version,
-            "hindsight": self.hindsight,
-            "warnings": [one.to_dict() for one in self.warnings],
+            **json_fields(self, "feeds", "capacity", "typical_risk", "effects", "model_version"),
+            **json_fields(self, "hindsight", "warnings"),
         }
 
 
@@ -276,8 +273,13 @@ def score_accounts(
     """
     whole = _on_day(model, tables, as_of, panel, context)
     feeds = find_feeds(model, whole.tables)
-    shared = whole is context or whole.panel is not None
-    on_day = _with_snapshot(model, whole, feeds, progress, shared=shared)
+    on_day, kept = whole, model.origin_.behaviors
+    known = without_late_days(whole.tables, feeds)
+    shared = known is whole.tables and (whole is context or whole.panel is not None)
+    if not shared or kept not in (None, whole.snapshot.behaviors):
+        counted = known if kept is None else known.with_behaviors(kept)
+        built = build_snapshot(counted, model.analysis_, progress=progress)
+        on_day = AsOfContext(known, model.analysis_, built)
     snapshot = hold_late(on_day.snapshot, on_day.tables, feeds)
     rows = _active(snapshot)
     if effects is None:
@@ -304,26 +306,6 @@ def _on_day(
     if panel is not None:
         refuse_other_analysis(model.analysis_, panel.analysis, "panel=")
     return AsOfContext.at(as_of, tables, model.analysis_, panel)
-
-
-def _with_snapshot(
-    model: ChurnModel,
-    whole: AsOfContext,
-    feeds: tuple[Feed, ...],
-    progress: Callable[[int, int], None] | None,
-    *,
-    shared: bool,
-) -> AsOfContext:
-    """Return the context without the days of late feeds, with all indicators of the model.
-
-    That is ``whole`` itself if its snapshot, ``shared`` with other results, has them.
-    """
-    tables, kept = without_late_days(whole.tables, feeds), model.origin_.behaviors
-    if shared and tables is whole.tables and kept in (None, whole.snapshot.behaviors):
-        return whole
-    counted = tables if kept is None else tables.with_behaviors(kept)
-    snapshot = build_snapshot(counted, model.analysis_, progress=progress)
-    return AsOfContext(tables, model.analysis_, snapshot)
 
 
 @checked
@@ -388,6 +370,7 @@ def _scores(
         customers = frame["account_id"].map(rows.set_index("account_id")["customer_id"])
         held_out = hold_out(customers, holdout, panel.project.holdout_seed)
         frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, held_out)
+    clipped = model.features_.clipped_counts(rows)
     return Scores(
         frame,
         panel.as_of_date,
@@ -400,17 +383,10 @@ def _scores(
         model.typical_risk(compared_with(rows)),
         effects,
         model.recipe,
-        _clipped_accounts(model, rows),
+        dict(sorted(clipped.items(), key=lambda one: (-one[1], one[0]))),
         reasons,
         steps,
     )
-
-
-def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
-    """Count the rows outside the range of the training data, by indicator in descending order."""
-    counts = model.features_.clipped(rows).sum(axis=0)
-    named = zip(model.features_.names, counts.tolist(), strict=True)
-    return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
 
 
 def proven_effects(
@@ -547,11 +523,17 @@ def write_rows(frame: pd.DataFrame, path: Path, ending: str) -> None:
     if ending == ".parquet":
         frame.to_parquet(path, index=False)
         return
+    write_csv(frame, path)
+
+
+def write_csv(frame: pd.DataFrame, path: Path, float_format: str | None = None) -> None:
+    """Write rows to an existing file as CSV for spreadsheets."""
     # Quote all text: in some countries, spreadsheets treat a bare ; as the end of a cell.
     safe_frame(frame).to_csv(
         path,
         index=False,
         lineterminator="\n",
         date_format="%Y-%m-%d",
+        float_format=float_format,
         quoting=csv.QUOTE_NONNUMERIC,
     )

@@ -14,11 +14,11 @@ from leadsignal.config.credentials import Access, Source, open_source
 from leadsignal.config.table_settings import a_table_name
 from leadsignal.engine.spark import elsewhere
 from leadsignal.errors import BusyError, OptionError, SourceError
-from leadsignal.files.outputs import SCORES_BY_DATE, SPARK_ROWS_OF_DATE, check_folder
+from leadsignal.files.outputs import SPARK_ROWS_OF_DATE
 from leadsignal.files.writing import lock_wait, whole_folder
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.results import to_html
-from leadsignal.scoring.batch import counts, partition
+from leadsignal.scoring.batch import counts, make_folder, partition
 from leadsignal.scoring.record import Outcome, RunRecord
 from leadsignal.sources.database import ADBC_DRIVERS, RowRequest, refusal
 from leadsignal.sources.parts import quoted
@@ -62,8 +62,7 @@ class ScoresWritten:
         """Return the counts as a plain dictionary, ready for JSON."""
         return asdict(self)
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return to_html(str(self))
@@ -416,7 +415,9 @@ def save_scores(
     _refuse_other_frame(scores)
     counts = _counts(scores)
     day, version = counts.pop(DAY), counts.pop("model_version")
-    _refuse_same(to, runs)
+    if runs is not None and str(runs) == str(to):
+        problem = f"to and runs are both {str(to)!r}"
+        raise OptionError(problem, "Give the records a place of their own")
     replaced = _overwrite(scores, to, day)
     if runs is not None:
         scored = {DAY: day.isoformat(), "outcome": "scored", **counts}
@@ -463,20 +464,10 @@ def _counts(scores: DataFrame) -> dict[str, Any]:
     return counts
 
 
-def _is_folder(to: str | Path) -> bool:
-    return isinstance(to, Path) or "/" in to or os.sep in to
-
-
-def _refuse_same(to: str | Path, runs: str | Path | None) -> None:
-    if runs is not None and str(runs) == str(to):
-        raise OptionError(
-            f"to and runs are both {str(to)!r}", "Give the records a place of their own"
-        )
-
-
 def _overwrite(rows: DataFrame, to: str | Path, day: date) -> int:
     """Replace the rows of a date; return the number of replaced rows."""
-    if not _is_folder(to):
+    is_folder = isinstance(to, Path) or "/" in to or os.sep in to
+    if not is_folder:
         return _overwrite_in_table(rows, str(to), day)
     plain = rows.drop(DAY)
     if "://" in str(to) or elsewhere(rows.sparkSession):
@@ -488,9 +479,7 @@ def _overwrite(rows: DataFrame, to: str | Path, day: date) -> int:
 
 def _overwrite_here(rows: DataFrame, folder: Path, day: date) -> int:
     """Replace the folder of a date on a local disk, atomically."""
-    if not check_folder(folder, SCORES_BY_DATE).is_dir():
-        with whole_folder(folder, SCORES_BY_DATE):
-            pass
+    make_folder(folder)
     place = partition(folder, day)
     before = rows.sparkSession.read.parquet(str(place.resolve())).count() if place.exists() else 0
     with whole_folder(place, SPARK_ROWS_OF_DATE) as part:
