@@ -284,7 +284,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _write_comparison(found: Comparison | Overview, path: Path, *, force: bool) -> Path:
     from leadsignal.cohorts.comparison import Comparison
     from leadsignal.report.comparison_page import write_comparison
-    from leadsignal.report.explorer_page import write_explorer
+    from leadsignal.report.overview_pages import write_explorer
 
     if not isinstance(found, Comparison):
         return write_explorer(path, found, force=force)

@@ -433,7 +433,7 @@ def write_pages(
     accounts: Iterable[str] | None = None,
 ) -> None:
     """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
-    from leadsignal.report.account_pages import write_account_pages
+    from leadsignal.report.account_page import write_account_pages
 
     with progress_bar(options, "account pages") as progress:
         pages = write_account_pages(

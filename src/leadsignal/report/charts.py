@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import ceil, floor, log, log10
+from math import ceil, floor, inf, log, log10
 from textwrap import wrap
 
 from leadsignal.formats import day_text, month_text
@@ -446,3 +446,25 @@ def stack_key(parts: Sequence[tuple[str, str]]) -> Html:
         for kind, meaning in parts
     ]  # fmt: skip
     return tag("ul", *items, class_="key")
+
+
+RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half"),
+               (1.0, "as often"), (2.0, "twice"), (4.0, "4 times"))  # fmt: skip
+
+
+NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
+"""Additional ticks between those of the report, used if all ratios are near 1."""
+
+
+def ratio_axis(rows: Sequence[Row]) -> Axis:
+    """Return a logarithmic axis of ratios that covers all rows."""
+    values = [
+        value
+        for row in rows
+        for one in row.estimates
+        for value in (one.value, one.low, one.high)
+        if value is not None and 0 < value < inf
+    ]
+    low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
+    ticks = [tick for tick in (*RATIO_TICKS, *NEAR_TICKS) if low <= tick[0] <= high]
+    return Axis(low, high, ticks, 1.0, logarithmic=True)

@@ -35,8 +35,7 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
-from leadsignal.report.charts import NARROW, Axis, Estimate, Row, Scale, both, ranges, svg
-from leadsignal.report.cohort_sections import RATIO_TICKS
+from leadsignal.report.charts import NARROW, Estimate, Row, Scale, both, ranges, ratio_axis, svg
 from leadsignal.report.summary_types import how_often, name_text, share_text
 
 if TYPE_CHECKING:
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
     from leadsignal.cohorts.comparison import Comparison
 
-NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
-"""Additional ticks between those of the report, used if all ratios are near 1."""
 MAX_GROUPS = 12
 """Number of groups in the chart, those farthest from the average."""
 
@@ -252,20 +249,6 @@ def _groups(comparison: Comparison) -> Html:
     return figure(title, both(ranges, rows, ratio_axis(rows), title=title,
                               description="; ".join(f"{r.label}: {r.estimates[0].text}"
                                                     for r in rows)))  # fmt: skip
-
-
-def ratio_axis(rows: Sequence[Row]) -> Axis:
-    """Return a logarithmic axis of ratios that covers all rows."""
-    values = [
-        value
-        for row in rows
-        for one in row.estimates
-        for value in (one.value, one.low, one.high)
-        if value is not None and 0 < value < np.inf
-    ]
-    low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
-    ticks = [tick for tick in (*RATIO_TICKS, *NEAR_TICKS) if low <= tick[0] <= high]
-    return Axis(low, high, ticks, 1.0, logarithmic=True)
 
 
 def numbers(comparison: Comparison) -> Html:
