@@ -24,7 +24,7 @@ from leadsignal.model.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
 from leadsignal.success_analysis.adoption import LEFT
 from leadsignal.success_analysis.customer_fit import _reaching
-from leadsignal.success_analysis.discovery.at_risk import KnownBefore, rows_at_risk
+from leadsignal.success_analysis.discovery_candidates import KnownBefore, rows_at_risk
 from leadsignal.success_analysis.milestones import _past
 from leadsignal.success_analysis.successful import _with_outcome
 

@@ -294,7 +294,7 @@ def _write_comparison(found: Comparison | Overview, path: Path, *, force: bool) 
 
 
 def _discover(options: argparse.Namespace) -> int:
-    from leadsignal.success_analysis.discovery.search import discover_processes
+    from leadsignal.success_analysis.discovery import discover_processes
 
     tables = read_given_tables(options, read_options(options))
     names = ("at_least", "by_users", "within", "sustained_for", "match", "level", "floor", "most")

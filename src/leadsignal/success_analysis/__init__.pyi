@@ -7,8 +7,8 @@ from .bullseye import bullseye_page as bullseye_page
 from .customer_fit import CustomerFit as CustomerFit
 from .customer_fit import fit_by as fit_by
 from .customer_fit import reasons_to_buy as reasons_to_buy
-from .discovery.findings import Discovery as Discovery
-from .discovery.search import discover_processes as discover_processes
+from .discovery import Discovery as Discovery
+from .discovery import discover_processes as discover_processes
 from .distilling import Distilled as Distilled
 from .distilling import distil as distil
 from .gaps import SuccessGaps as SuccessGaps
