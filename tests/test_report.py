@@ -22,19 +22,12 @@ import leadsignal as ls
 from leadsignal.churn.events import UNEXPECTED
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.formats import rate_text, share_text
-from leadsignal.model.reasons import reason_text
+from leadsignal.formats import how_often, how_often_between, rate_text, share_text
+from leadsignal.model.reasons import by_name, reason_text
 from leadsignal.report import overview_pages
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MAX_CALLS, MAX_LISTED
-from leadsignal.report.summary_types import (
-    RatioSummary,
-    Summary,
-    by_name,
-    effect_words,
-    how_often,
-    how_often_between,
-)
+from leadsignal.report.summary_types import RatioSummary, Summary, effect_words
 from leadsignal.scoring.reasons import account_steps, reason_texts
 
 ATTACK = '<script>alert("x")</script>'

@@ -12,7 +12,7 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.errors import OptionError, quiet
 from leadsignal.files.outputs import ACCOUNT_PAGES, page_name
 from leadsignal.files.writing import plain_row, whole_folder
-from leadsignal.formats import day_text
+from leadsignal.formats import day_text, money, of_hundred, share_text
 from leadsignal.html_pages import (
     Html,
     account_cell,
@@ -31,6 +31,7 @@ from leadsignal.html_pages import (
     terms,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.review import (
     DONE,
@@ -48,11 +49,7 @@ from leadsignal.report.summary_types import (
     WORDS,
     RatioSummary,
     effect_words,
-    money,
-    name_text,
-    of_hundred,
     sentence,
-    share_text,
     span,
     step_words,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.files.outputs import page_paths
-from leadsignal.formats import days_text
+from leadsignal.formats import days_text, interval_text, money, of_hundred, rate_text, share_text
 from leadsignal.html_pages import (
     Html,
     account_cell,
@@ -28,6 +28,7 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.churn_section import churn_section, method_section, month_name
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.overview_pages import cohort_section
@@ -42,14 +43,8 @@ from leadsignal.report.summary_types import (
     PanelSummary,
     Summary,
     as_of_text,
-    interval_text,
     listed,
-    money,
-    name_text,
-    of_hundred,
     profile_words,
-    rate_text,
-    share_text,
     span,
     step_words,
 )

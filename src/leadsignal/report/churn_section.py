@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leadsignal.formats import day_text, level_text, month_text
+from leadsignal.formats import day_text, level_text, money, month_text, rate_text, share_text
 from leadsignal.html_pages import Html, bullets, figure, folded, join, number, section, table, tag
 from leadsignal.report.charts import (
     LINE_HEIGHT,
@@ -29,10 +29,7 @@ from leadsignal.report.summary_types import (
     RetentionRow,
     RetentionShare,
     Summary,
-    money,
     profile_words,
-    rate_text,
-    share_text,
     span,
 )
 from leadsignal.stats.estimates import p_value

@@ -20,6 +20,7 @@ from leadsignal.cohorts.evidence import RUNG_TEXT
 from leadsignal.cohorts.verdict import between, in_digits, main_contrasts, method_words
 from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, share_there
 from leadsignal.errors import ModelError
+from leadsignal.formats import how_often, share_text
 from leadsignal.html_pages import (
     Html,
     bullets,
@@ -35,8 +36,8 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import NARROW, Estimate, Row, Scale, both, ranges, ratio_axis, svg
-from leadsignal.report.summary_types import how_often, name_text, share_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from leadsignal.formats import day_text, days_text
+from leadsignal.formats import (
+    day_text,
+    days_text,
+    how_often,
+    how_often_between,
+    interval_text,
+    of_hundred,
+    share_text,
+)
 from leadsignal.html_pages import Html, bullets, figure, folded, number, remark, section, table, tag
 from leadsignal.report.charts import Axis, Estimate, Row, both, key, ranges
 from leadsignal.report.success_sections import missing_line
@@ -21,15 +29,10 @@ from leadsignal.report.summary_types import (
     Summary,
     as_of_text,
     estimator_words,
-    how_often,
-    how_often_between,
-    interval_text,
     listed,
     method_words,
-    of_hundred,
     profile_words,
     sentence,
-    share_text,
     span,
 )
 

@@ -15,7 +15,7 @@ from leadsignal.arguments import checked
 from leadsignal.cohorts.overview import Line, Overview, Segment, compare_segments
 from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
-from leadsignal.formats import p_text
+from leadsignal.formats import how_often, how_often_between, p_text
 from leadsignal.html_pages import (
     Html,
     bullets,
@@ -31,6 +31,7 @@ from leadsignal.html_pages import (
     tag,
     write_page,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import RATIO_TICKS, Axis, Estimate, Row, both, key, ranges, ratio_axis
 from leadsignal.report.comparison_page import (
     FOOTER,
@@ -53,10 +54,7 @@ from leadsignal.report.summary_types import (
     RatioSummary,
     Summary,
     as_of_text,
-    how_often,
-    how_often_between,
     listed,
-    name_text,
     sentence,
 )
 

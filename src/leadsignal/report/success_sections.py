@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
+from leadsignal.formats import how_often, how_often_between, of_hundred, share_text
 from leadsignal.html_pages import (
     Html,
     account_cell,
@@ -21,6 +22,7 @@ from leadsignal.html_pages import (
     tag,
     terms,
 )
+from leadsignal.model.reasons import name_text
 from leadsignal.report.charts import (
     RATIO_TICKS,
     Axis,
@@ -48,13 +50,8 @@ from leadsignal.report.summary_types import (
     Summary,
     as_of_text,
     effect_words,
-    how_often,
-    how_often_between,
     listed,
-    name_text,
-    of_hundred,
     sentence,
-    share_text,
     span,
 )
 

@@ -14,8 +14,9 @@ from leadsignal.files.writing import json_ready, json_rows
 from leadsignal.formats import level_in_name, share_text
 from leadsignal.ingestion.check_report import affecting
 from leadsignal.model.provenance import refuse_other_analysis
+from leadsignal.model.reasons import by_name, indicator_text
 from leadsignal.report.findings import Findings
-from leadsignal.report.summary_types import Summary, by_name, indicator_text
+from leadsignal.report.summary_types import Summary
 from leadsignal.scoring.call_list import on_list
 from leadsignal.scoring.feeds import HELD_OUT
 from leadsignal.scoring.reasons import LAG, reason_texts
