@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 REASON = "purchase_reason"
 YEAR = 365
 STAYS, LEAVES, OPEN, FEW = "stays longer", "leaves sooner", "not decided", "too few"
-KEEPS, NOT_KEEPING = "also a reason to stay", "no reason to stay"
+WORDS_OF_REASONS = {STAYS: "also a reason to stay", LEAVES: "no reason to stay"}
 SUCCESS = (
     "reached", "expected_reached", "success", "success_low", "success_high", "reached_12m",
     "reached_low", "reached_high",
@@ -105,7 +105,9 @@ class CustomerFit(Result):
         for row in self.frame.to_dict("records"):
             name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
             few = f"fewer than {MIN_ACCOUNTS} accounts"
-            text = few if row["verdict"] == FEW else f"{_rates(row)}; {_word(row)}"
+            words = WORDS_OF_REASONS if row["attribute"] == REASON else {}
+            verdict = words.get(row["verdict"], row["verdict"])
+            text = few if verdict == FEW else f"{_rates(row)}; {verdict}"
             lines.append(f"  {name}: {text}")
         return "\n".join([*lines, *self.notes])
 
@@ -127,12 +129,6 @@ def _rates(row: Mapping[Any, Any]) -> str:
         limits = f"{row['success_low']:.2f} to {row['success_high']:.2f}"
         text += f"; success {row['success']:.2f} ({limits})"
     return text
-
-
-def _word(row: Mapping[Any, Any]) -> str:
-    if row["attribute"] != REASON:
-        return str(row["verdict"])
-    return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], str(row["verdict"]))
 
 
 @checked
