@@ -240,11 +240,11 @@ class Line:
 
 def line_key(rows: Sequence[Line]) -> Html:
     """Return the legend of lines."""
-    drawn = [
+    items = [
         (tag("line", x1=0, x2=22, y1=7, y2=7, class_=f"line {row.kind}"), row.label)
         for row in rows
     ]  # fmt: skip
-    return legend(drawn, 22, "key lines")
+    return legend(items, 22, "key lines")
 
 
 def columns(rows: Sequence[Column], *, title: str, description: str, width: int = WIDE) -> Html:
