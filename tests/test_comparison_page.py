@@ -20,7 +20,7 @@ from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
 from leadsignal.cohorts.overview import Overview
 from leadsignal.errors import OptionError
 from leadsignal.report.comparison_page import comparison_page
-from leadsignal.report.explorer_page import explorer_page
+from leadsignal.report.overview_pages import explorer_page
 from leadsignal.stats import Estimate
 from small_business import write_small_business
 

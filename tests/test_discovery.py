@@ -16,23 +16,27 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.project import Behaviors
 from leadsignal.ingestion.dialect import day_number
-from leadsignal.success_analysis.discovery.at_risk import (
+from leadsignal.success_analysis.discovery import _apart, _comments, _controls_line
+from leadsignal.success_analysis.discovery_candidates import (
     Candidate,
     Definitions,
     KnownBefore,
-    chances_of,
+    adoption_states,
     definitions_of,
     in_order,
-    matched_sets,
     process_name,
     read_events,
     rows_at_risk,
     whose,
 )
-from leadsignal.success_analysis.discovery.evidence import _corrected, _critical, measured_results
-from leadsignal.success_analysis.discovery.findings import _apart, _comments, _controls_line
-from leadsignal.success_analysis.discovery.search import adoption_states
-from leadsignal.success_analysis.discovery.selection import _correlations, _highest_correlations
+from leadsignal.success_analysis.discovery_evidence import (
+    _corrected,
+    _critical,
+    chances_of,
+    matched_sets,
+    measured_results,
+)
+from leadsignal.success_analysis.discovery_selection import _correlations, _highest_correlations
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}

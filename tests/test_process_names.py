@@ -20,7 +20,7 @@ from leadsignal.model.explanation import MIN_ADOPTERS
 from leadsignal.model.features import Features
 from leadsignal.model.provenance import Origin
 from leadsignal.model.reasons import indicator_text, reason_text
-from leadsignal.success_analysis.discovery.findings import _apart
+from leadsignal.success_analysis.discovery import _apart
 
 NAMES = ("alpha", "alpha_beta", "alpha_adopted")
 

@@ -24,7 +24,7 @@ from leadsignal.cli import main
 from leadsignal.errors import OptionError
 from leadsignal.formats import how_often, how_often_between, rate_text, share_text
 from leadsignal.model.reasons import by_name, reason_text
-from leadsignal.report import cohort_sections
+from leadsignal.report import overview_pages
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MAX_CALLS, MAX_LISTED
 from leadsignal.report.summary_types import RatioSummary, Summary, effect_words
@@ -265,7 +265,7 @@ def test_a_change_of_churn_is_claimed_beyond_chance_only(summary: dict[str, Any]
 
 def test_cohorts_come_by_verdict_ten_drawn_and_the_rest_folded(summary: dict[str, Any]) -> None:
     changed = copy.deepcopy(summary)
-    lines, verdicts = changed["cohorts"]["lines"], [*cohort_sections.VERDICTS]
+    lines, verdicts = changed["cohorts"]["lines"], [*overview_pages.VERDICTS]
     for n, line in enumerate(lines):
         line["verdict"] = "holds" if n < 11 else verdicts[n % len(verdicts)]
     next(line for line in lines if line["by"] == "measured")["verdict"] = "artefact"
@@ -273,7 +273,7 @@ def test_cohorts_come_by_verdict_ten_drawn_and_the_rest_folded(summary: dict[str
     found = page[page.index('id="cohorts-title"') : page.index('id="reasons-title"')]
     drawn = found[found.index("<svg") : found.index("</svg>")]
     notes = re.findall(r'class="tick end">([a-z ]+)</text>', drawn)
-    assert len(notes) == cohort_sections.MAX_COHORTS == 10
+    assert len(notes) == overview_pages.MAX_COHORTS == 10
     assert notes == ["holds"] * 9 + ["artefact"]
     assert "measured / unmeasured" in drawn
     folded = found[found.index("<details>") :]

@@ -61,8 +61,8 @@ from .scoring.batch import read_scores as read_scores
 from .scoring.batch import score_into as score_into
 from .scoring.scores import Scores as Scores
 from .scoring.scores import score_accounts as score_accounts
-from .success_analysis.discovery.findings import Discovery as Discovery
-from .success_analysis.discovery.search import discover_processes as discover_processes
+from .success_analysis.discovery import Discovery as Discovery
+from .success_analysis.discovery import discover_processes as discover_processes
 from .tables import Tables as Tables
 from .tables import check_tables as check_tables
 from .tables import read_tables as read_tables

@@ -33,7 +33,7 @@ from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel, build_panel
 from leadsignal.scoring.batch import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
-from leadsignal.success_analysis.discovery.search import discover_processes
+from leadsignal.success_analysis.discovery import discover_processes
 from leadsignal.tables import Tables, read_tables
 from leadsignal.workers import Call
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Comparison
     from leadsignal.evaluation.audit import Audit
     from leadsignal.evaluation.backtest import Backtest
-    from leadsignal.success_analysis.discovery.findings import Discovery
+    from leadsignal.success_analysis.discovery import Discovery
 
 METHODS = ("health", "context", "leading")
 ESTIMATOR: Estimator = "logistic"

@@ -161,12 +161,13 @@ def html_table(table: pd.DataFrame, max_rows: int | None) -> str:
         The HTML, with all text escaped.
     """
     shown = table.iloc[:max_rows, :MAX_COLUMNS]
-    texts = [cell_texts(name, shown.iloc[:, at]) for at, name in enumerate(shown.columns)]
-    styles = [_styles(name, shown.iloc[:, at]) for at, name in enumerate(shown.columns)]
+    columns = [(name, shown.iloc[:, at]) for at, name in enumerate(shown.columns)]
+    texts = [cell_texts(name, column) for name, column in columns]
+    styles = [_styles(name, column) for name, column in columns]
     head = "".join(
-        f'<th scope="col" style="text-align:{"right" if _right(shown.iloc[:, at]) else "left"}"'
+        f'<th scope="col" style="text-align:{"right" if _right(column) else "left"}"'
         f' title="{escape(str(name))}">{escape(heading(name))}</th>'
-        for at, name in enumerate(shown.columns)
+        for name, column in columns
     )
     rows = "".join(
         "<tr>"

@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import NoReturn
 
 from leadsignal import __version__
-from leadsignal.cli import analyses, model, tables
+from leadsignal.cli import analyses, model
 from leadsignal.cli.shared import (
     check_outputs,
     existing_outputs,
@@ -74,7 +74,6 @@ EPILOG = (
     + "\n"
 )
 COMMANDS = (
-    tables.add_commands,
     analyses.add_commands,
     model.add_commands,
     analyses.add_report_commands,

@@ -1,16 +1,20 @@
-"""`leadsignal compare`, `discover`, `audit`, `backtest`, `report` and `review`."""
+"""The commands on tables and the panel: from `leadsignal init` to `backtest`, and the pages."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.shared import (
+    Kind,
     build_given_panel,
     done,
     new_command,
+    note_cache,
     progress_bar,
     read_analysis,
     read_given_tables,
@@ -18,34 +22,245 @@ from leadsignal.cli.shared import (
     say,
     say_details,
     strict_about,
+    warn,
+    write_json,
+    write_pages,
     writes,
 )
-from leadsignal.files.outputs import ACCOUNT_PAGES, COMPARISON, PAGE, PICTURE, PROCESSES
+from leadsignal.errors import ModelError, OptionError, SuccessAnalysisError, list_faults
+from leadsignal.files.outputs import (
+    ACCOUNT_PAGES,
+    COMPARISON,
+    DEMO,
+    PAGE,
+    PANEL,
+    PANEL_FOLDER,
+    PICTURE,
+    PROCESSES,
+    PROPOSAL,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from leadsignal.as_of_context import AsOfContext
     from leadsignal.cohorts.comparison import Comparison
     from leadsignal.cohorts.overview import Overview
+    from leadsignal.config.project import Project
+    from leadsignal.config.success import SuccessAnalysis
     from leadsignal.evaluation.backtest import Backtest
+    from leadsignal.ingestion.check_report import CheckReport
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
+    from leadsignal.proposals.proposal import ProjectProposal
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
+FILE = "leadsignal.toml"
+DONE_IN_PART = 4
+
 
 def add_commands(commands: Any) -> None:
-    """Add the commands that analyse data."""
+    """Add the commands that read tables and analyse them."""
+    new_command(commands, "init", _init, outputs=_init_outputs)
+    new_command(commands, "check", _check)
+    new_command(commands, "panel", _panel, outputs=_panel_outputs)
+    new_command(commands, "demo", _demo, outputs=writes(out=DEMO))
     new_command(commands, "compare", _compare, outputs=writes(out=COMPARISON))
     new_command(commands, "discover", _discover, outputs=writes(out=PROCESSES, picture=PICTURE))
     new_command(commands, "audit", _audit)
     new_command(commands, "backtest", _backtest)
 
 
+def add_report_commands(commands: Any) -> None:
+    """Add the commands that write pages."""
+    pages = writes(out=PAGE, accounts_dir=ACCOUNT_PAGES)
+    new_command(commands, "report", _report, outputs=pages)
+    new_command(commands, "review", _review, outputs=writes(out=PAGE))
+
+
+# Tables, the panel and the demo -------------------------------------------------------------------
+
+
+def _init_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    folder = Path(options.folder)
+    return [(folder / FILE, PROPOSAL)] if folder.is_dir() else []
+
+
+def _init(options: argparse.Namespace) -> int:
+    from leadsignal.config.project import read_project
+    from leadsignal.proposals.proposal import propose_project
+    from leadsignal.tables import check_and_read
+
+    proposal = propose_project(options.folder)
+    for line in proposal.lines():
+        say(options, line)
+    path = proposal.write_project(force=options.force)
+    say(options, f"written to {path}")
+    content = proposal.to_dict()
+    if not any(table.is_ready for table in proposal.tables):
+        warn("leadsignal init: no table can be read yet. Answer the questions in the file.")
+        return done(options, content, 2)
+    report, _ = check_and_read(options.folder, read_project(options.folder))
+    for line in repr(report).splitlines():
+        say(options, line)
+    for line in list_faults(report.faults, report.more) if options.quiet else ():
+        warn(line)
+    say(options, _next(options.folder, proposal, report.ok))
+    return done(options, {**content, "check": report.to_dict()}, 0 if report.ok else 2)
+
+
+def _next(folder: str, proposal: ProjectProposal, ok: bool) -> str:
+    """Return the next step for the user."""
+    count = len(proposal.all_questions())
+    answer = f"answer {count} question{'s' * (count > 1)} in {FILE}, " if count else ""
+    if not ok:
+        return f"next: {answer}correct the faults, and run leadsignal check {folder}"
+    first = f"leadsignal score {folder} --out scores.csv --call-list calls.csv"
+    return f"next: {answer}{'then ' * bool(count)}{first}"
+
+
+def _check(options: argparse.Namespace) -> int:
+    from leadsignal.tables import check_and_read
+
+    project = read_options(options)
+    analysis = read_analysis(project)
+    with progress_bar(options, "reading", logged=False):
+        report, tables = check_and_read(options.project, project, options.drop_bad_rows)
+    if tables is not None:
+        note_cache(options, tables)
+    if tables is not None and analysis is not None:
+        report = _with_names(report, tables, analysis)
+    if options.strict:
+        report = _strictly(report)
+    for line in _check_lines(report):
+        say(options, line)
+    if analysis is not None:
+        say(options, analysis)
+    for line in list_faults(report.faults, report.more):
+        warn(line)
+    if options.json:
+        write_json(report.to_dict(), options.json, force=options.force)
+    return 0 if report.ok else 2
+
+
+def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) -> CheckReport:
+    """Add the parts of the success analysis that do not match the tables."""
+    from leadsignal.engine.recipe import check_fits
+
+    try:
+        check_fits(tables, analysis)
+    except SuccessAnalysisError as error:
+        return replace(report, faults=error.faults)
+    return report
+
+
+def _strictly(report: CheckReport) -> CheckReport:
+    """Return the report, with warnings that affect results added to its faults."""
+    from leadsignal.ingestion.check_report import faults_of
+
+    faults = faults_of(one for one in report.warnings if one.affects)
+    warnings = tuple(one for one in report.warnings if not one.affects)
+    return replace(report, faults=(*report.faults, *faults), warnings=warnings)
+
+
+def _check_lines(report: Any) -> Iterator[str]:
+    if report.as_of_date:
+        yield f"as of {report.as_of_date}"
+    if report.tables:
+        yield _rows_and_days(report)
+    yield from report.derived_lines()
+    for fault in report.dropped:
+        yield f"dropped {fault}"
+    for table, rows in report.dropped_rows.items():
+        yield f"dropped {rows:,} rows of {table}"
+    for notice in report.warnings:
+        yield f"warning: {notice}"
+    yield from report.not_read_lines()
+    yield "no faults" if report.ok else f"{report.count:,} fault{'s' * (report.count > 1)}"
+
+
+def _rows_and_days(report: CheckReport) -> str:
+    """Return aligned lines with the rows and covered days of each table."""
+    import pandas as pd
+
+    from leadsignal.results import text_table
+
+    covered = report.coverage or {}
+    rows = [
+        {
+            "table": table,
+            "rows": rows,
+            "complete from": (of.complete_from or "the start")
+            if (of := covered.get(table))
+            else "",
+            "through": (of.complete_through or "as of") if of else "",
+        }
+        for table, rows in report.tables.items()
+    ]
+    return text_table(pd.DataFrame(rows))
+
+
+def _panel_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    return [(options.out, PANEL_FOLDER if options.extend else PANEL)]
+
+
+def _extend(options: argparse.Namespace, project: Project) -> int:
+    from leadsignal.panel_folder import extend_panel
+
+    named = {"--strict": options.strict, "--drop-bad-rows": options.drop_bad_rows}
+    for option in (option for option, given in named.items() if given):
+        problem = f"{option} cannot be used with --extend, which does not read all rows"
+        raise OptionError(problem, f"Leave {option} out, and check the tables first")
+    if project.engine != "duckdb":
+        raise OptionError(
+            "--extend needs the engine duckdb, and the project has spark", "Leave it out"
+        )
+    with progress_bar(options, "panel") as progress:
+        folder = extend_panel(project, read_analysis(project), options.out, progress=progress)
+    say(options, folder)
+    return done(options, {**folder.to_dict(), "panel": str(options.out)})
+
+
+def _panel(options: argparse.Namespace) -> int:
+    from leadsignal.files.writing import atomic_write
+    from leadsignal.panel import build_panel
+    from leadsignal.panel_files import write_panel
+
+    project = read_options(options)
+    if options.extend:
+        return _extend(options, project)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    with progress_bar(options, "panel") as progress:
+        if project.engine == "duckdb":
+            written = write_panel(
+                tables, analysis, options.out, progress=progress, force=options.force
+            )
+            say(options, written)
+            return done(options, {**written.to_dict(), "panel": str(options.out)})
+        panel = build_panel(tables, analysis, progress=progress)
+    with atomic_write(options.out, PANEL, force=options.force) as part:
+        panel.frame.to_parquet(part, index=False)
+    say(options, f"{panel}\nwritten to {options.out}")
+    return done(options, {**panel.to_dict(), "panel": str(options.out)})
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from leadsignal.workers import beside
+
+    with beside() as call, progress_bar(options, "demo") as progress:
+        # The other process loads its libraries at the same time.
+        call(import_module, "leadsignal.demo")
+        from leadsignal.demo import run_demo
+
+        result = run_demo(options.out, call, progress, force=options.force)
+    say(options, result)
+    return done(options, result.to_dict())
+
+
+# Analyses -----------------------------------------------------------------------------------------
+
+
 def _compare(options: argparse.Namespace) -> int:
     from leadsignal.cohorts.overview import compare_all, compare_cohorts
-    from leadsignal.errors import OptionError
 
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)
@@ -69,7 +284,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _write_comparison(found: Comparison | Overview, path: Path, *, force: bool) -> Path:
     from leadsignal.cohorts.comparison import Comparison
     from leadsignal.report.comparison_page import write_comparison
-    from leadsignal.report.explorer_page import write_explorer
+    from leadsignal.report.overview_pages import write_explorer
 
     if not isinstance(found, Comparison):
         return write_explorer(path, found, force=force)
@@ -79,7 +294,7 @@ def _write_comparison(found: Comparison | Overview, path: Path, *, force: bool) 
 
 
 def _discover(options: argparse.Namespace) -> int:
-    from leadsignal.success_analysis.discovery.search import discover_processes
+    from leadsignal.success_analysis.discovery import discover_processes
 
     tables = read_given_tables(options, read_options(options))
     names = ("at_least", "by_users", "within", "sustained_for", "match", "level", "floor", "most")
@@ -125,16 +340,6 @@ def _backtest(options: argparse.Namespace) -> int:
     return done(options, backtest.to_dict())
 
 
-DONE_IN_PART = 4
-
-
-def add_report_commands(commands: Any) -> None:
-    """Add the commands that write pages."""
-    pages = writes(out=PAGE, accounts_dir=ACCOUNT_PAGES)
-    new_command(commands, "report", _report, outputs=pages)
-    new_command(commands, "review", _review, outputs=writes(out=PAGE))
-
-
 def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
@@ -176,7 +381,6 @@ def _report(options: argparse.Namespace) -> int:
 def _report_backtest(
     options: argparse.Namespace, model: ChurnModel | None, panel: Panel, missing: dict[str, str]
 ) -> Backtest | None:
-    from leadsignal.errors import ModelError, OptionError
     from leadsignal.evaluation.backtest import run_backtest
 
     if options.origins < 1:
@@ -202,7 +406,6 @@ def _scores(
     context: AsOfContext,
     missing: dict[str, str],
 ) -> Scores | None:
-    from leadsignal.errors import ModelError
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.scores import score_accounts
 
@@ -235,80 +438,3 @@ def _review(options: argparse.Namespace) -> int:
     write_review(review, options.out, for_customer=options.for_customer, force=options.force)
     say(options, f"{review}\nwritten to {options.out}")
     return done(options, {**review.to_dict(), "review": str(options.out)})
-
-
-# Call list and account pages ----------------------------------------------------------------------
-
-
-def write_for_people(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
-    """Write the call list and the pages of its accounts, if requested."""
-    from leadsignal.as_of_context import AsOfContext
-
-    if options.accounts_dir:  # Before the call list, which links to existing pages.
-        analysis = scores.recipe.analysis if scores.recipe else None
-        write_pages(options, scores, AsOfContext.of(tables, analysis))
-    _write_call_list(options, scores.frame)
-
-
-def write_kept_for_people(
-    options: argparse.Namespace, model: ChurnModel, tables: Tables, file: Path
-) -> None:
-    """Write the call list and pages from scores that were in a file before this run."""
-    from leadsignal.scoring.batch import read_scores
-
-    kept = read_scores(file)
-    if options.accounts_dir:
-        write_for_people(options, tables, _kept_scores(model, tables, kept))
-    else:
-        _write_call_list(options, kept)
-
-
-def write_pages(
-    options: argparse.Namespace,
-    scores: Scores,
-    context: AsOfContext,
-    accounts: Iterable[str] | None = None,
-) -> None:
-    """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
-    from leadsignal.report.account_pages import write_account_pages
-
-    with progress_bar(options, "account pages") as progress:
-        pages = write_account_pages(
-            context.tables,
-            scores,
-            options.accounts_dir,
-            context.analysis,
-            accounts=accounts,
-            context=context,
-            progress=progress,
-        )
-    say(options, f"{len(pages):,} account pages written to {options.accounts_dir}")
-
-
-def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
-    """Write the call list if requested; earlier dates come from the folder of scores."""
-    from leadsignal.scoring.batch import read_scores, write_call_list
-
-    if options.call_list:
-        dated = options.out is not None and options.out.is_dir()
-        earlier = read_scores(options.out) if dated else None
-        write_call_list(
-            newest, options.call_list, earlier, pages=options.accounts_dir, force=options.force
-        )
-
-
-def _kept_scores(model: ChurnModel, tables: Tables, kept: pd.DataFrame) -> Scores:
-    """Return the kept scores of a date, with the details that account pages need."""
-    from dataclasses import replace
-
-    from leadsignal.errors import OptionError
-    from leadsignal.scoring.scores import score_accounts
-
-    version = kept["model_version"].iloc[0]
-    if version != model.version_:
-        day = tables.as_of_date
-        raise OptionError(
-            f"the scores of {day} are kept, and are of model {version}, not {model.version_}",
-            f"Give --replace {day}, or leave out --accounts-dir",
-        )
-    return replace(score_accounts(model, tables), frame=kept)

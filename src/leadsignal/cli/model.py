@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.analyses import write_for_people, write_kept_for_people
 from leadsignal.cli.shared import (
     Kind,
     build_given_panel,
@@ -23,8 +22,10 @@ from leadsignal.cli.shared import (
     say,
     say_details,
     strict_about,
+    write_pages,
     writes,
 )
+from leadsignal.errors import OptionError, one_of
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,
@@ -36,6 +37,8 @@ from leadsignal.files.outputs import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leadsignal.config.credentials import Source
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
@@ -169,10 +172,9 @@ def _score(options: argparse.Namespace) -> int:
         if options.model is None:
             model = _fitted_to(options, tables, read_analysis(project), record)
         record.note_model(model)
-        if options.out is None:
-            return _score_table(options, model, tables, record, place)
-        into = _score_file if _is_file(options.out) else _score_folder
-        return into(options, model, tables, record)
+        if options.out is None or _is_file(options.out):
+            return _score_once(options, model, tables, record, place)
+        return _score_folder(options, model, tables, record)
 
 
 def _fitted_to(
@@ -195,7 +197,6 @@ def _fitted_to(
 
 def _place(options: argparse.Namespace) -> Path:
     """Return the output path, or the path of the run record if scores go to a database only."""
-    from leadsignal.errors import OptionError
     from leadsignal.scoring.record import ENDING, table_place
 
     if options.out is not None:
@@ -217,16 +218,20 @@ def _place(options: argparse.Namespace) -> Path:
     return Path(str(options.record).removesuffix(ENDING))
 
 
-def _score_table(
+def _score_once(
     options: argparse.Namespace, model: Any, tables: Tables, record: RunRecord, place: Path
 ) -> int:
-    """Write the scores to a database table only."""
-    from leadsignal.scoring.batch import note_scored
+    """Write the scores of one date to a file, or to a database table only."""
+    from leadsignal.scoring.batch import note_scored, write_recorded
     from leadsignal.scoring.scores import score_accounts
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
     strict_about(options, scores.warnings)
+    if options.out is not None:
+        write_recorded(scores, options.out, record, force=options.force)
+        _warn_of_hindsight(options, model, [scores])
+        return _report_scores(options, tables, scores, {"scores": str(options.out)})
     note_scored(record, scores)
     _warn_of_hindsight(options, model, [scores])
     with record.stage("write"):
@@ -248,7 +253,6 @@ def _is_file(path: Path) -> bool:
 
 
 def _check_out(options: argparse.Namespace) -> None:
-    from leadsignal.errors import OptionError
     from leadsignal.scoring.scores import check_ending
 
     if options.out.suffix and not os.path.isdir(options.out):
@@ -257,18 +261,6 @@ def _check_out(options: argparse.Namespace) -> None:
         raise OptionError(
             f"--since and --replace need a folder, and {options.out} is a file", "Name a folder"
         )
-
-
-def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
-    from leadsignal.scoring.batch import write_recorded
-    from leadsignal.scoring.scores import score_accounts
-
-    with record.stage("score"), progress_bar(options, "scoring") as progress:
-        scores = score_accounts(model, tables, progress=progress)
-    strict_about(options, scores.warnings)
-    write_recorded(scores, options.out, record, force=options.force)
-    _warn_of_hindsight(options, model, [scores])
-    return _report_scores(options, tables, scores, {"scores": str(options.out)})
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
@@ -296,7 +288,7 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
         code = _report_scores(options, tables, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     if newest.path.is_file():
-        write_kept_for_people(options, model, tables, newest.path)
+        _write_kept_for_people(options, model, tables, newest.path)
     return done(options, content, IN_PART if in_part else 0)
 
 
@@ -305,7 +297,7 @@ def _report_scores(
 ) -> int:
     from leadsignal.scoring.scores_table import write_scores_to
 
-    write_for_people(options, tables, scores)
+    _write_for_people(options, tables, scores)
     _warn(options, scores.feeds)
     say(options, scores)
     say_details(options, scores.to_frame())
@@ -324,7 +316,6 @@ def _report_scores(
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
     """Return the source of --to-table, if given; raise OptionError for impossible options."""
     from leadsignal.config.credentials import open_source
-    from leadsignal.errors import OptionError, one_of
 
     if not options.out and not options.to_table:
         raise OptionError("neither --out nor --to-table is given", "Give one of them, or both")
@@ -363,3 +354,57 @@ def _monitor(options: argparse.Namespace) -> int:
     say(options, found)
     say_details(options, found.feed_table())
     return done(options, found.to_dict(), 0 if found.ok else FOUND)
+
+
+# Call list and account pages ----------------------------------------------------------------------
+
+
+def _write_for_people(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
+    """Write the call list and the pages of its accounts, if requested."""
+    from leadsignal.as_of_context import AsOfContext
+
+    if options.accounts_dir:  # Before the call list, which links to existing pages.
+        analysis = scores.recipe.analysis if scores.recipe else None
+        write_pages(options, scores, AsOfContext.of(tables, analysis))
+    _write_call_list(options, scores.frame)
+
+
+def _write_kept_for_people(
+    options: argparse.Namespace, model: ChurnModel, tables: Tables, file: Path
+) -> None:
+    """Write the call list and pages from scores that were in a file before this run."""
+    from leadsignal.scoring.batch import read_scores
+
+    kept = read_scores(file)
+    if options.accounts_dir:
+        _write_for_people(options, tables, _kept_scores(model, tables, kept))
+    else:
+        _write_call_list(options, kept)
+
+
+def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
+    """Write the call list if requested; earlier dates come from the folder of scores."""
+    from leadsignal.scoring.batch import read_scores, write_call_list
+
+    if options.call_list:
+        dated = options.out is not None and options.out.is_dir()
+        earlier = read_scores(options.out) if dated else None
+        write_call_list(
+            newest, options.call_list, earlier, pages=options.accounts_dir, force=options.force
+        )
+
+
+def _kept_scores(model: ChurnModel, tables: Tables, kept: pd.DataFrame) -> Scores:
+    """Return the kept scores of a date, with the details that account pages need."""
+    from dataclasses import replace
+
+    from leadsignal.scoring.scores import score_accounts
+
+    version = kept["model_version"].iloc[0]
+    if version != model.version_:
+        day = tables.as_of_date
+        raise OptionError(
+            f"the scores of {day} are kept, and are of model {version}, not {model.version_}",
+            f"Give --replace {day}, or leave out --accounts-dir",
+        )
+    return replace(score_accounts(model, tables), frame=kept)

@@ -20,20 +20,24 @@ from leadsignal.files.outputs import (
     OUTCOME,
     FileKind,
     FolderKind,
+    Inputs,
     check_distinct,
     check_file,
     check_folder,
+    note_inputs,
 )
 from leadsignal.package_data import packaged_toml
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
     from leadsignal.ingestion.check_report import DataWarning
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
+    from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
 
@@ -70,7 +74,6 @@ def warn(text: object) -> None:
 
 def write_json(content: dict[str, Any], path: str, *, force: bool = False) -> None:
     """Write JSON to a file, or to stdout if the path is `-`."""
-    from leadsignal.files.outputs import OUTCOME
     from leadsignal.files.writing import atomic_write
 
     text = json.dumps(content, indent=2, default=str) + "\n"
@@ -133,8 +136,6 @@ def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) ->
 
 def refused_by_the_machine(error: Exception) -> WriteError | None:
     """Return an error of disk or memory as a WriteError; None for any other error, a bug."""
-    from leadsignal.errors import WriteError
-
     kind = type(error).__name__
     if kind == "OutOfMemoryException" or isinstance(error, MemoryError):
         return WriteError("the memory is too small", "Raise LEADSIGNAL_MEMORY, as in 4GB")
@@ -149,14 +150,12 @@ def refused_by_the_machine(error: Exception) -> WriteError | None:
 
 def _refused(error: Exception) -> WriteError:
     """Describe what the operating system or the store's disk refused, and where."""
-    from leadsignal.errors import WriteError
     from leadsignal.files.writing import remedy_for
 
     said, file = getattr(error, "strerror", None), getattr(error, "filename", None)
-    if said and file:
-        return WriteError(f"{str(file)!r}: {said}", remedy_for(error.errno))  # type: ignore[attr-defined]
     if said:
-        return WriteError(f"the system refused: {said}", remedy_for(error.errno))  # type: ignore[attr-defined]
+        problem = f"{str(file)!r}: {said}" if file else f"the system refused: {said}"
+        return WriteError(problem, remedy_for(error.errno))  # type: ignore[attr-defined]
     cause = _cause_in(str(error))
     return WriteError(
         f"the temporary files in {tempfile.gettempdir()} cannot be written: {cause}",
@@ -298,7 +297,6 @@ def _note_project(options: argparse.Namespace) -> None:
 
 def _note(folder: Path) -> None:
     from leadsignal.config.project import read_project
-    from leadsignal.files.outputs import Inputs, note_inputs
     from leadsignal.sources.project_files import note_project
 
     # If the project cannot be read, its whole folder counts as an input.
@@ -426,3 +424,25 @@ def build_given_panel(
         kept = None if model is None else model.origin_.behaviors
         counted = tables if kept is None else tables.with_behaviors(kept)
         return tables, build_panel(counted, analysis, progress=progress)
+
+
+def write_pages(
+    options: argparse.Namespace,
+    scores: Scores,
+    context: AsOfContext,
+    accounts: Iterable[str] | None = None,
+) -> None:
+    """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
+    from leadsignal.report.account_page import write_account_pages
+
+    with progress_bar(options, "account pages") as progress:
+        pages = write_account_pages(
+            context.tables,
+            scores,
+            options.accounts_dir,
+            context.analysis,
+            accounts=accounts,
+            context=context,
+            progress=progress,
+        )
+    say(options, f"{len(pages):,} account pages written to {options.accounts_dir}")

@@ -24,6 +24,7 @@ from leadsignal.config.toml_files import (
     a_duration,
     a_text,
     a_value_of,
+    is_number,
     read_settings_file,
     share,
     texts,
@@ -64,10 +65,9 @@ def a_currency(value: object) -> str:
 
 
 def _a_rate(value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < float(str(value)) <= MAX_RATE:
+    if not is_number(value) or not 0 < value <= MAX_RATE:
         raise OptionError("is not a rate", "Write what one unit is worth in the base: USD = 0.92")
-    return float(str(value))
+    return float(value)
 
 
 def take_currency(settings: Settings, value: object) -> Currency:
@@ -197,10 +197,9 @@ def _ratio(value: object) -> float:
 
 
 def _holdout(value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= float(str(value)) <= 0.5:
+    if not is_number(value) or not 0 <= value <= 0.5:
         raise OptionError("is not between 0 and 0.5", "Write 0.1 to hold out a tenth")
-    return float(str(value))
+    return float(value)
 
 
 def _seed(value: object) -> int:
@@ -323,14 +322,12 @@ def _project(settings: Settings, folder: Path) -> Project:
     options = settings.take_all(("project",), section, OPTIONS)
     if "analysis" in options:
         options["analysis"] = _existing(settings, folder / options["analysis"], section["analysis"])
-    causes = _take_causes(settings, top.get("causes", {}))
+    causes = settings.read_each(("causes",), top.get("causes", {}), texts)
     for path, problem, remedy in _reason_faults(options.get("not_churn", ()), causes):
         settings.fault(path, problem, remedy)
-    low = settings.section(("usage_low",), top.get("usage_low", {}), _USAGE_LOW)
-    usage_low = UsageLow(**settings.take_all(("usage_low",), low, _USAGE_LOW))
+    usage_low = UsageLow(**settings.read(("usage_low",), top.get("usage_low", {}), _USAGE_LOW))
     _check_usage_low(settings, usage_low)
-    kept = settings.section(("behaviors",), top.get("behaviors", {}), _BEHAVIORS)
-    behaviors = settings.take_all(("behaviors",), kept, _BEHAVIORS)
+    behaviors = settings.read(("behaviors",), top.get("behaviors", {}), _BEHAVIORS)
     named = top.get("sources", {})
     sources = take_sources(settings, named, folder)
     tables = dict(take_tables(settings, top.get("tables", {}), tuple(named)))
@@ -354,11 +351,6 @@ def _existing(settings: Settings, path: Path, value: object) -> Path:
             ("project", "analysis"), "no such file", "Correct the path, or leave it out", value
         )
     return path
-
-
-def _take_causes(settings: Settings, value: object) -> dict[str, tuple[str, ...]]:
-    section = settings.section(("causes",), value)
-    return settings.take_all(("causes",), section, dict.fromkeys(section, texts))
 
 
 def _reason_faults(

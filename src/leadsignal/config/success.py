@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -203,20 +203,6 @@ def _check_metric_values(settings: Settings, path: KeyPath, taken: Mapping[str, 
         settings.fault((*path, "before"), "is shorter than within", remedy, f"{before}d")
 
 
-def written_metric(metric: BehaviorMetric) -> dict[str, Any]:
-    """Return the keys and values of a metric's section, in order.
-
-    >>> metric = BehaviorMetric("export", "days since", ("exported",))
-    >>> {key: value for key, value in written_metric(metric).items() if value}
-    {'name': 'export', 'measure': 'days since', 'behavior': ('exported',)}
-    """
-    values = asdict(metric)
-    values["behavior"] = values.pop("behaviors")
-    for key in ("within", "before", "by_day"):
-        values[key] = f"{values[key]}d" if values[key] else None
-    return {key: values[key] for key in _RULES}
-
-
 # Success analysis ---------------------------------------------------------------------------------
 
 
@@ -401,8 +387,8 @@ class SuccessAnalysis:
                 for s in self.segments
             ),
             _section("[tracking]", asdict(self.tracking)),
-            *(_section("[[process]]", _written(process)) for process in self.processes),
-            *(_section("[[metric]]", written_metric(metric)) for metric in self.metrics),
+            *(_section("[[process]]", _written(one, _OF_PROCESS)) for one in self.processes),
+            *(_section("[[metric]]", _written(one, _RULES)) for one in self.metrics),
         ]
         return "\n".join(part for part in parts if part)
 
@@ -485,6 +471,7 @@ _PROCESS: dict[str, Callable[[Any], Any]] = {
     "sustained_for": whole,
     "adopt_by": a_duration,
 }
+_OF_PROCESS = (*_PROCESS, "applies_to")
 _TOP = ("bullseye", "segment", "tracking", "process", "metric")
 _REQUIRED = ("name", "behavior", "at_least", "within")
 
@@ -559,13 +546,12 @@ def _segment(settings: Settings, index: int, content: object) -> Segment | None:
 def _applies_to(
     settings: Settings, path: KeyPath, section: Mapping[str, Any]
 ) -> dict[str, tuple[str, ...]]:
-    applied = settings.section((*path, "applies_to"), section.get("applies_to", {}))
-    return settings.take_all((*path, "applies_to"), applied, dict.fromkeys(applied, texts))
+    return settings.read_each((*path, "applies_to"), section.get("applies_to", {}), texts)
 
 
 def _process(settings: Settings, index: int, content: object) -> Process | None:
     path = ("process", index)
-    section = settings.section(path, content, (*_PROCESS, "applies_to"))
+    section = settings.section(path, content, _OF_PROCESS)
     if not isinstance(content, dict):
         return None
     for key in _REQUIRED:
@@ -587,13 +573,13 @@ def _check_sizes(settings: Settings, path: KeyPath, taken: dict[str, Any]) -> No
         settings.fault((*path, "behavior"), "names no behaviour", "Name at least one")
 
 
-def _written(process: Process) -> dict[str, Any]:
-    values = asdict(process)
+def _written(one: Process | BehaviorMetric, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the keys and values of the section of a process or a metric, in order."""
+    values = asdict(one)
     values["behavior"] = values.pop("behaviors")
-    for key in ("within", "adopt_by"):
+    for key in values.keys() & {"within", "adopt_by", "before", "by_day"}:
         values[key] = f"{values[key]}d" if values[key] else None
-    order = (*_PROCESS, "applies_to")
-    return {key: values[key] for key in order}
+    return {key: values[key] for key in keys}
 
 
 def _section(header: str, values: Mapping[str, Any]) -> str:

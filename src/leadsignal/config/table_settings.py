@@ -351,8 +351,7 @@ def take_table(
     section = settings.section(path, content, keys)
     taken = settings.take_all(path, section, options)
     if "where" in section:
-        where = settings.section((*path, "where"), section["where"])
-        taken["where"] = settings.take_all((*path, "where"), where, dict.fromkeys(where, a_choice))
+        taken["where"] = settings.read_each((*path, "where"), section["where"], a_choice)
     if "users" in section:
         taken["users"] = _take_users(settings, (*path, "users"), section["users"], sources)
     spelling = Notation(**settings.take_all(path, section, SPELLING))

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeGuard, TypeVar, get_args
 
 from leadsignal.arguments import days_in
 from leadsignal.config.credentials import SECRET_WORDS, hide_secrets
@@ -128,20 +128,23 @@ def whole(value: object) -> int:
     return value
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def positive(value: object) -> int | float:
     """Accept a number above 0."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < 1e12:  # type: ignore[operator]
+    if not is_number(value) or not 0 < value < 1e12:
         raise OptionError("must be a number above 0", "Write it without quotes, as in 4")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def share(value: object) -> float:
     """Accept a share above 0 and at most 1."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value <= 1:  # type: ignore[operator]
+    if not is_number(value) or not 0 < value <= 1:
         raise OptionError("must be a share above 0 and at most 1", "Write 0.1 for a tenth")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 @dataclass
@@ -206,6 +209,17 @@ class Settings:
         except OptionError as error:
             self.fault(path, error.problem, error.remedy, value)
             return None
+
+    def read(
+        self, path: KeyPath, value: object, rules: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any]:
+        """Return the values of a section with known keys, converted by the rules."""
+        return self.take_all(path, self.section(path, value, rules), rules)
+
+    def read_each(self, path: KeyPath, value: object, rule: Callable[[Any], T]) -> dict[str, T]:
+        """Return the values of a section with any keys, all converted by one rule."""
+        section = self.section(path, value)
+        return self.take_all(path, section, dict.fromkeys(section, rule))
 
     def take_all(
         self, path: KeyPath, section: Mapping[str, Any], rules: Mapping[str, Callable[[Any], Any]]

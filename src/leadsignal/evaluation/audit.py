@@ -22,6 +22,7 @@ from leadsignal import plots
 from leadsignal.account_sample import AccountSample
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.evaluation.health_score import BANDS, HealthAudit, audit_health
 from leadsignal.evaluation.past_rows import (
     LEVEL,
     Estimates,
@@ -102,7 +103,6 @@ MARGIN = 0.53
 NOTHING = 0.55
 """An indicator is uninformative if the upper bound of its AUC stays below this."""
 MIN_EVENTS = 20
-BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -11,7 +11,6 @@ import pandas as pd
 from leadsignal import plots
 from leadsignal.arguments import Duration, checked, days_in, reads_weights
 from leadsignal.churn.events import RED, WARN_BY, churn_events
-from leadsignal.evaluation.audit import BANDS
 from leadsignal.evaluation.past_rows import (
     find_episodes,
     on_grid,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 LEADING, LAGGING, UNDECIDED, NEITHER = "leading", "lagging", "undecided", "neither"
 
 GREEN = "green"
+BANDS = {GREEN: 0.0, "yellow": 1.0, "red": 2.0}
 
 
 BAND = "health_band"

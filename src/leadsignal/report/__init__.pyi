@@ -1,12 +1,12 @@
 from .account_page import review_page as review_page
+from .account_page import write_account_pages as write_account_pages
 from .account_page import write_review as write_review
-from .account_pages import write_account_pages as write_account_pages
 from .churn_page import report_page as report_page
 from .churn_page import write_report as write_report
 from .comparison_page import write_comparison as write_comparison
-from .explorer_page import write_explorer as write_explorer
 from .findings import Findings as Findings
 from .findings import gather_findings as gather_findings
+from .overview_pages import write_explorer as write_explorer
 from .review import Review as Review
 from .review_reading import review_account as review_account
 from .summary import summarise as summarise

@@ -1,18 +1,24 @@
-"""The page of one account: its review as HTML that prints on one A4 sheet."""
+"""The page of one account, which prints on one A4 sheet, and a folder with the pages of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked, days_in
-from leadsignal.files.writing import plain_row
-from leadsignal.formats import day_text, money, share_text
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.errors import OptionError, quiet
+from leadsignal.files.outputs import ACCOUNT_PAGES, page_name
+from leadsignal.files.writing import plain_row, whole_folder
+from leadsignal.formats import day_text, money, of_hundred, share_text
 from leadsignal.html_pages import (
     Html,
+    account_cell,
     bullets,
     day,
+    folded,
     header,
     join,
     number,
@@ -38,8 +44,23 @@ from leadsignal.report.review import (
     marks_used,
 )
 from leadsignal.report.review import for_customer as allowed
-from leadsignal.report.summary_types import WORDS, effect_words, sentence, step_words
+from leadsignal.report.review_reading import one_analysis, review_account
+from leadsignal.report.summary_types import (
+    WORDS,
+    RatioSummary,
+    effect_words,
+    sentence,
+    span,
+    step_words,
+)
+from leadsignal.scoring.batch import on_list
 from leadsignal.scoring.reasons import LAG
+
+if TYPE_CHECKING:
+    from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.scoring.scores import Scores
+    from leadsignal.tables import Tables
+
 
 MAX_ROWS = 4
 """Number of commitments and of missed dates that are printed; the others are counted."""
@@ -101,20 +122,18 @@ def review_page(review: Review, *, for_customer: bool = False) -> str:
 
 
 def _header(review: Review) -> Html:
-    facts = [
-        ("Customer since", day(review.facts["started_on"])),
-        ("Ended", day(review.facts["ended_on"])),
-        ("Reason", review.facts["end_reason"]),
-        ("Notice given", day(review.facts["notice_on"])),
-        ("Owner", review.facts["owner"]),
-        ("Annual revenue", money(review.facts["arr"], review.facts["currency"])),
-        ("Renewal", _renewal(review)),
-        *(
-            (name_text(name).capitalize(), _cell(value))
-            for name, value in review.attributes.items()
-        ),
+    facts, attributes = review.facts, review.attributes.items()
+    listed = [
+        ("Customer since", day(facts["started_on"])),
+        ("Ended", day(facts["ended_on"])),
+        ("Reason", facts["end_reason"]),
+        ("Notice given", day(facts["notice_on"])),
+        ("Owner", facts["owner"]),
+        ("Annual revenue", money(facts["arr"], facts["currency"])),
+        ("Renewal", _coming(facts["renewal_on"], review)),
+        *((name_text(name).capitalize(), _cell(value)) for name, value in attributes),
     ]
-    known = [(what, text) for what, text in facts if text]
+    known = [(what, text) for what, text in listed if text]
     return header(review.title, join(["Account review, as of ", day(review.as_of_date)]), known[:8])
 
 
@@ -122,11 +141,9 @@ def _cell(value: object) -> str:
     return number(value, 6) if isinstance(value, float) else ("" if value is None else str(value))
 
 
-def _renewal(review: Review) -> Html:
-    on = review.facts["renewal_on"]
-    if on is None:
-        return Html("")
-    return join([day(on), f" (in {(on - review.as_of_date).days} days)"])
+def _coming(on: date | None, review: Review) -> Html:
+    """Return a day with the number of days until then; empty without a day."""
+    return join([day(on), f" (in {(on - review.as_of_date).days} days)"]) if on else Html("")
 
 
 def _next(review: Review) -> Html:
@@ -138,11 +155,9 @@ def _next(review: Review) -> Html:
     first, *others = review.steps[:4]
     lead = [tag("p", step_words(first.text, first.day), class_="first")]
     if first.effect is not None:
-        ratio = first.effect
-        effect = effect_words(
-            {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high}, days_in(LAG)
-        )
-        lead.append(remark(sentence(effect)))
+        one = first.effect
+        ratio: RatioSummary = {"estimate": one.estimate, "low": one.low, "high": one.high}
+        lead.append(remark(sentence(effect_words(ratio, days_in(LAG)))))
     items = [tag("li", step_words(step.text, step.day)) for step in others]
     after = tag("ol", *items, start=2) if items else ""
     return section("next", "Next step to agree on", *lead, after, class_="next")
@@ -152,25 +167,16 @@ def _next(review: Review) -> Html:
 
 
 def _results(review: Review, for_customer: bool) -> Html:
-    status = review.status
     tiles = tag("p", "Nothing has been measured yet.")
-    if status:
-        # The number of results shown describes the vendor's work.
-        tiles = _tiles([*_measured(status), *([] if for_customer else [_presented(status)])])
+    if review.status:
+        tiles = _tiles(review.status, for_customer)
     listed = _results_table(review, for_customer)
     return section("results", "Results so far", tiles, _figure(review), listed)
 
 
-Tile = tuple[str, object, object]
-
-
-def _measured(status: AccountStatus) -> list[Tile]:
-    return [
-        (
-            f"Latest {name_text(status.metric)}",
-            number(status.latest),
-            _against(status),
-        ),
+def _tiles(status: AccountStatus, for_customer: bool) -> Html:
+    tiles: list[tuple[str, object, object]] = [
+        (f"Latest {name_text(status.metric)}", number(status.latest), _against(status)),
         ("Since the start", number(status.latest - status.first) or "0", join([
             f"was {number(status.first)} on ", day(status.first_on)])),
         ("Best so far", number(status.best), join([
@@ -178,21 +184,15 @@ def _measured(status: AccountStatus) -> list[Tile]:
         ("Target met, last year", "no target" if status.met_share is None
          else share_text(status.met_share), "of the results measured"),
     ]  # fmt: skip
-
-
-def _presented(status: AccountStatus) -> Tile:
-    count = f"{status.measured - status.not_shown} of {status.measured}"
-    last = join(["last on ", day(status.shown_on)]) if status.shown_on else "never"
-    return "Shown to the customer", count, last
-
-
-def _tiles(tiles: Sequence[Tile]) -> Html:
-    return tag(
-        "dl",
-        *(tag("div", tag("dt", what), tag("dd", text, tag("small", note)))
-          for what, text, note in tiles),
-        class_="tiles",
-    )  # fmt: skip
+    if not for_customer:  # The number of results shown describes the vendor's work.
+        shown = f"{status.measured - status.not_shown} of {status.measured}"
+        last = join(["last on ", day(status.shown_on)]) if status.shown_on else "never"
+        tiles.append(("Shown to the customer", shown, last))
+    parts = [
+        tag("div", tag("dt", what), tag("dd", text, tag("small", note)))
+        for what, text, note in tiles
+    ]
+    return tag("dl", *parts, class_="tiles")
 
 
 def _against(status: AccountStatus) -> Html:
@@ -258,8 +258,8 @@ def _results_table(review: Review, for_customer: bool) -> Html:
     metric = name_text(review.status.metric if review.status else "result")
     head = ["Measured", metric.capitalize(), "Target", "Met", *([] if for_customer else ["Shown"])]
     listed = table(head, rows, f"{metric}, the latest first")
-    return tag("details", tag("summary", "All results as a table"), tag("div", listed,
-               class_="scroll", tabindex=0, role="region", aria_label="All results"))  # fmt: skip
+    return folded("All results as a table", tag("div", listed, class_="scroll", tabindex=0,
+                  role="region", aria_label="All results"))  # fmt: skip
 
 
 # Plan and processes -------------------------------------------------------------------------------
@@ -287,14 +287,12 @@ def _plan(review: Review) -> Html:
 
 def _target_on(review: Review, plan: Any) -> Html:
     on = plan["target_on"]
-    if on is None:
-        return Html("")
-    left = (on - review.as_of_date).days
-    if plan["closed_on"] or review.facts["ended_on"]:
+    if on is None or plan["closed_on"] or review.facts["ended_on"]:
         return day(on)
-    if left < 0:
-        return join([day(on), " ", tag("span", f"{-left} days ago", class_="bad state")])
-    return join([day(on), f" (in {left} days)"])
+    if on < review.as_of_date:
+        late = f"{(review.as_of_date - on).days} days ago"
+        return join([day(on), " ", tag("span", late, class_="bad state")])
+    return _coming(on, review)
 
 
 def _roles(review: Review) -> Iterator[tuple[str, object]]:
@@ -313,30 +311,28 @@ def _processes(review: Review) -> Html:
                  for process in review.processes)  # fmt: skip
     if around:
         head.append(f"{metric.capitalize()} before and after")
-    rows = []
-    for process in review.processes:
-        cells: list[object] = [
-            join([name_text(process.name), tag("span", name_text(process.needs), class_="note")]),
-            _state(process),
-            _milestone(process),
-        ]
-        if around:
-            cells.append(_around(process))
-        rows.append(cells)
+    rows = [
+        (join([name_text(one.name), tag("span", name_text(one.needs), class_="note")]),
+         _state(one), _milestone(one), *([_around(one)] if around else []))
+        for one in review.processes
+    ]  # fmt: skip
     caption = "What the most successful customers do"
     return section("processes", "Essential processes", table(head, rows, caption, class_="cards"))
 
 
 def _state(process: ProcessReview) -> Html:
-    since = join([" since ", day(process.since)]) if process.since else ""
-    if process.state in ("overdue", "pending"):
-        since = Html("")
-    word = tag("span", process.state, class_=f"state {STATE_KINDS.get(process.state, '')}".strip())
+    dated = process.since and process.state not in ("overdue", "pending")
+    since = join([" since ", day(process.since)]) if dated else ""
+    word = _badge(process.state, STATE_KINDS.get(process.state, ""))
     done = ""
     if process.events is not None:
         users = f" by {process.users:.0f} users" if process.users is not None else ""
         done = tag("span", f"{process.events:g} in the current window{users}", class_="note")
     return join([word, since, done])
+
+
+def _badge(word: str, kind: str) -> Html:
+    return tag("span", word, class_=f"state {kind}".strip())
 
 
 def _milestone(process: ProcessReview) -> Html:
@@ -347,8 +343,7 @@ def _milestone(process: ProcessReview) -> Html:
     note = ""
     if process.adopted_on:
         note = tag("span", "first adopted ", day(process.adopted_on), class_="note")
-    state = tag("span", word, class_=f"state {kind}".strip())
-    return join([state, " ", day(process.due_on), note])
+    return join([_badge(word, kind), " ", day(process.due_on), note])
 
 
 def _around(process: ProcessReview) -> Html:
@@ -358,12 +353,8 @@ def _around(process: ProcessReview) -> Html:
         number(value, 3) or "not measured" for value in (process.before, process.after)
     )
     # The two stay on one line, for which a column has enough room.
-    return join(
-        [
-            f"{before}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{after}",
-            tag("span", "mean of 90 days", class_="note"),
-        ]
-    )
+    means = f"{before}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{after}"
+    return join([means, tag("span", "mean of 90 days", class_="note")])
 
 
 # Commitments --------------------------------------------------------------------------------------
@@ -379,11 +370,8 @@ def _missed(review: Review) -> Html:
     ]  # fmt: skip
     head, left = ("What", "Who", "Was due", "New date"), len(rows) - MAX_ROWS
     listed = table(head, rows[:MAX_ROWS], "To be agreed anew, or dropped", class_="cards")
-    more = [
-        remark(f"and {left} more"),
-        tag("details", tag("summary", f"All {len(rows)} that were missed"),
-            table(head, rows, "All that were missed", class_="cards")),
-    ]  # fmt: skip
+    every = table(head, rows, "All that were missed", class_="cards")
+    more = [remark(f"and {left} more"), folded(f"All {len(rows)} that were missed", every)]
     return section("missed", "Missed, needs a new date", listed, *(more if left > 0 else ()))
 
 
@@ -399,7 +387,7 @@ def _commitments(review: Review) -> Html:
             row["action"],
             row["owner"],
             day(row["due_on"]),
-            join([tag("span", row["state"], class_=f"state {STATE_KINDS[row['state']]}".strip()),
+            join([_badge(row["state"], STATE_KINDS[row["state"]]),
                   join([" ", day(row["completed_on"])]) if row["completed_on"] else ""]),
         )
         for row in map(plain_row, others.to_dict("records"))
@@ -407,7 +395,7 @@ def _commitments(review: Review) -> Html:
     head = ("What", "Who", "Due", "State")
     listed = table(head, rows[:MAX_ROWS], "Open and lately done", class_="cards")
     every = table(head, rows, "All of these, the last due first", class_="cards")
-    details = tag("details", tag("summary", f"All {len(rows)} of these"), every)
+    details = folded(f"All {len(rows)} of these", every)
     return section(
         "commitments", "Commitments of both sides", _counts_by_owner(review),
         listed if rows else "", details if len(rows) > MAX_ROWS else "",
@@ -444,3 +432,105 @@ def _footer(review: Review) -> Html:
     return tag("footer", tag("p",
         f"What was known at midnight of {day_text(review.as_of_date)}, and nothing later. Before"
         " and after shows what went together, not what caused what." + model))  # fmt: skip
+
+
+@checked
+def write_account_pages(
+    tables: Tables,
+    scores: Scores,
+    folder: str | Path,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    accounts: Iterable[str] | None = None,
+    context: AsOfContext | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Path]:
+    """Write the page of each account on the call list into a folder, with ``index.html``.
+
+    The folder is written atomically. An account has the same file name in every run; pages of
+    accounts that are no longer listed are removed. The pages are internal: they show the risk.
+
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    scores : Scores
+        Scores of the same day.
+    folder : str or Path
+        A new or empty folder, or one that contains only account pages.
+    analysis : SuccessAnalysis, optional
+        Essential processes; by default those of the scores.
+    accounts : iterable of str, optional
+        Account ids; by default the alerted accounts that are not held out.
+    context : AsOfContext, optional
+        Data of all accounts on that day, if already computed.
+    progress : callable, optional
+        Called with the number of pages written and the total.
+
+    Returns
+    -------
+    dict of str to Path
+        The page of each account.
+
+    Raises
+    ------
+    OptionError
+        If the folder has other content, an account does not exist, the scores are of another day
+        or analysis, or the context is of other tables.
+
+    Examples
+    --------
+    >>> import leadsignal as ls, tempfile
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> panel = ls.build_panel(tables)
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> scores = ls.score_accounts(model, tables, panel=panel)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pages = ls.report.write_account_pages(
+    ...         tables, scores, folder + "/pages", accounts=["A-10001"]
+    ...     )
+    >>> pages["A-10001"].name
+    'a-10001-f6e0bbc5994e.html'
+    """
+    if isinstance(accounts, str):
+        raise OptionError(
+            f"accounts is a str ({quiet(repr(accounts), 60)})", "Give a list of account ids"
+        )
+    analysis = one_analysis(analysis, None, scores)
+    context = AsOfContext.of(tables, analysis, context)
+    if accounts is None:
+        accounts = scores.frame.loc[on_list(scores.frame), "account_id"]
+    names = {account: page_name(account) for account in accounts}
+    rows: list[tuple[object, ...]] = []
+    with whole_folder(folder, ACCOUNT_PAGES) as part:
+        for account, name in names.items():
+            review = review_account(tables, account, analysis, scores=scores, context=context)
+            (part / name).write_text(review_page(review), encoding="utf-8")
+            rows.append(_row(review, name))
+            if progress:
+                progress(len(rows), len(names))
+        (part / ACCOUNT_PAGES.needed).write_text(_index(scores, rows), encoding="utf-8")
+    return {account: Path(folder) / name for account, name in names.items()}
+
+
+def _row(review: Review, name: str) -> tuple[object, ...]:
+    step = review.steps[0] if review.steps else None
+    return (
+        account_cell(review.account_id, review.facts["name"], name),
+        of_hundred(review.risk.risk) if review.risk else "",
+        step_words(step.text, step.day) if step else "",
+    )
+
+
+def _index(scores: Scores, rows: list[tuple[object, ...]]) -> str:
+    """Return the page that lists the account pages."""
+    on = day_text(scores.as_of_date)
+    head = ("Account", f"Of 100 like it, leave within {span(scores.horizon)}",
+            "Next step to agree on")  # fmt: skip
+    listed = table(head, rows, f"{len(rows):,} accounts", class_="cards") if rows else tag(
+        "p", "No account is listed."
+    )  # fmt: skip
+    return page(
+        f"Account pages, as of {on}", header("Account pages", f"As of {on}"), tag("main", listed),
+        description=f"Account pages as of {on}",
+    )  # fmt: skip

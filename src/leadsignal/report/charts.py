@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import ceil, floor, log, log10
+from math import ceil, floor, inf, log, log10
 from textwrap import wrap
 
 from leadsignal.formats import day_text, month_text
@@ -100,17 +100,17 @@ def shape(name: str, kind: str, x: float, y: float, text: str = "") -> Html:
 
 def key(shapes: Sequence[tuple[str, str, str]]) -> Html:
     """Return the legend: each shape and kind with its meaning."""
+    return legend([(shape(name, kind, 7, 7), meaning) for name, kind, meaning in shapes])
+
+
+def legend(meanings: Sequence[tuple[Html, str]], width: int = 14, kind: str = "key") -> Html:
+    """Return a list of small drawings, each with its meaning."""
     items = [
-        tag(
-            "li",
-            tag("svg", shape(name, kind, 7, 7), viewBox="0 0 14 14", width=14, height=14,
-                aria_hidden="true"),
-            " ",
-            meaning,
-        )
-        for name, kind, meaning in shapes
+        tag("li", tag("svg", drawing, viewBox=f"0 0 {width} 14", width=width, height=14,
+                      aria_hidden="true"), " ", meaning)
+        for drawing, meaning in meanings
     ]  # fmt: skip
-    return tag("ul", *items, class_="key")
+    return tag("ul", *items, class_=kind)
 
 
 def svg(
@@ -440,9 +440,29 @@ def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
 
 def stack_key(parts: Sequence[tuple[str, str]]) -> Html:
     """Return the legend of stacked bars: kind and meaning, in order."""
-    items = [
-        tag("li", tag("svg", tag("rect", x=1, y=2, width=12, height=10, class_=f"bar {kind}"),
-                      viewBox="0 0 14 14", width=14, height=14, aria_hidden="true"), " ", meaning)
+    return legend([
+        (tag("rect", x=1, y=2, width=12, height=10, class_=f"bar {kind}"), meaning)
         for kind, meaning in parts
-    ]  # fmt: skip
-    return tag("ul", *items, class_="key")
+    ])  # fmt: skip
+
+
+RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half"),
+               (1.0, "as often"), (2.0, "twice"), (4.0, "4 times"))  # fmt: skip
+
+
+NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
+"""Additional ticks between those of the report, used if all ratios are near 1."""
+
+
+def ratio_axis(rows: Sequence[Row]) -> Axis:
+    """Return a logarithmic axis of ratios that covers all rows."""
+    values = [
+        value
+        for row in rows
+        for one in row.estimates
+        for value in (one.value, one.low, one.high)
+        if value is not None and 0 < value < inf
+    ]
+    low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
+    ticks = [tick for tick in (*RATIO_TICKS, *NEAR_TICKS) if low <= tick[0] <= high]
+    return Axis(low, high, ticks, 1.0, logarithmic=True)

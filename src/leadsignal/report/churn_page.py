@@ -29,15 +29,15 @@ from leadsignal.html_pages import (
     write_page,
 )
 from leadsignal.model.reasons import name_text
-from leadsignal.report.account_pages import account_list, next_step_words
 from leadsignal.report.churn_section import churn_section, method_section, month_name
-from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.success_sections import success_section
+from leadsignal.report.overview_pages import cohort_section
+from leadsignal.report.success_sections import reason_section, success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.summary_types import (
     WORDS,
     AccountRow,
+    AccountsSummary,
     CatchSummary,
     EffectSummary,
     PanelSummary,
@@ -46,6 +46,7 @@ from leadsignal.report.summary_types import (
     listed,
     profile_words,
     span,
+    step_words,
 )
 
 if TYPE_CHECKING:
@@ -55,18 +56,6 @@ if TYPE_CHECKING:
     from leadsignal.scoring.scores import Scores
 
 SECTIONS: Mapping[str, str] = WORDS["sections"]
-DRAWN: dict[str, Callable[[str, Summary], Html]] = {
-    "churn": churn_section,
-    "success": success_section,
-    "audit": audit_section,
-    "backtest": backtest_section,
-    "cohorts": cohort_section,
-    "reasons": reason_section,
-    "accounts": account_list,
-    "method": method_section,
-}
-"""Function that draws each section, in order."""
-
 MAX_DOUBTS = 5
 """Number of warnings about the data that are not folded."""
 
@@ -167,6 +156,15 @@ def _contents() -> Html:
     return tag("nav", tag("ul", *links), aria_label="Sections", class_="contents")
 
 
+def _footer(summary: Summary) -> Html:
+    model = f" Model {summary['model_version']}." if summary["model_version"] else ""
+    return tag("footer", tag("p",
+        f"What was known at midnight of {as_of_text(summary)}, and nothing later.{model} Made with"
+        " leadsignal."),
+        tag("p", "Of the folded parts, those are printed that are open on the screen.",
+            class_="printed"))  # fmt: skip
+
+
 # First screen -------------------------------------------------------------------------------------
 
 
@@ -236,13 +234,9 @@ def _unexpected(summary: Summary) -> Html:
         f"{share['count']:,} of {share['of']:,}",
         f"churned accounts{since} ({interval_text(share['low'], share['high'])}) were without a"
         " warning"
-        f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
+        f" {early} before they were known to leave: no {', no '.join(churn['warnings'])}.{lost}",
         f"{others:,} more were too young, or unknown." if others else "",
     )
-
-
-def _listed(names: list[str]) -> str:
-    return f"no {names[0]}" if len(names) == 1 else f"no {', no '.join(names)}"
 
 
 def _caught(summary: Summary) -> Html:
@@ -310,8 +304,7 @@ def _calls(summary: Summary) -> Html:
         why = f"Not known: scores were {summary['missing']['scores']}."
         return section("calls", title, tag("p", why), class_="calls")
     horizon = span(summary["horizon_days"])
-    has_revenue = summary["panel"]["has_arr"]
-    pages = summary["pages"]
+    has_revenue, pages = summary["panel"]["has_arr"], summary["pages"]
     otherwise = ADOPTED if summary["analysis"]["processes"] else NOT_WRITTEN
     rows = [
         _call(row, pages.get(row["account_id"]), otherwise)[: None if has_revenue else -1]
@@ -342,14 +335,12 @@ def _without(feeds: list[str]) -> Html | str:
 
 
 def _call(row: AccountRow, page: str | None, otherwise: str) -> tuple[object, ...]:
-    about = next_step_words(row) or otherwise
-    loss = row["expected_arr_loss"]
     return (
         join([account_cell(row["account_id"], row["name"], page), _whose(row)]),
         ("risk", of_hundred(row["risk"])),
-        about,
+        _next_step(row) or otherwise,
         bullets(row["reasons"][:2], class_="plain"),
-        ("number", money(loss, row["currency"])),
+        ("number", money(row["expected_arr_loss"], row["currency"])),
     )
 
 
@@ -375,10 +366,141 @@ def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html 
     )  # fmt: skip
 
 
-def _footer(summary: Summary) -> Html:
-    model = f" Model {summary['model_version']}." if summary["model_version"] else ""
-    return tag("footer", tag("p",
-        f"What was known at midnight of {as_of_text(summary)}, and nothing later.{model} Made with"
-        " leadsignal."),
-        tag("p", "Of the folded parts, those are printed that are open on the screen.",
-            class_="printed"))  # fmt: skip
+# The list of accounts -----------------------------------------------------------------------------
+
+
+PRINTED = 60
+"""Number of rows that are printed on paper."""
+
+
+def account_list(topic: str, summary: Summary) -> Html:
+    """Return the section that lists accounts, the highest risk first."""
+    accounts = summary["accounts"]
+    if accounts is None:
+        why = f"Not in this report: scores were {summary['missing']['scores']}."
+        return section("accounts", topic, tag("p", why))
+    title = (
+        f"About {accounts['expected_churns']:,.0f} of {accounts['accounts']:,} active accounts"
+        f" leave within {span(summary['horizon_days'])}"
+    )
+    return section(
+        "accounts", title, _counts(summary, accounts), _tools(summary, accounts),
+        _account_table(summary, accounts),
+        tag("p", tag("button", "Show more", type="button", id="account-more", hidden=True)),
+        topic=topic,
+    )  # fmt: skip
+
+
+def _counts(summary: Summary, accounts: AccountsSummary) -> Html:
+    text = (
+        f"{accounts['alerts']:,} accounts are alerted, the {share_text(summary['capacity'])}"
+        " riskiest."
+    )
+    if accounts["notice_given"]:
+        text += f" {accounts['notice_given']:,} more have given notice and are not scored."
+    if accounts["listed"] < accounts["accounts"]:
+        text += (
+            f" Listed are the {accounts['listed']:,} riskiest; the others are in the scores"
+            " (leadsignal score)."
+        )
+    if accounts["alerts_not_listed"]:
+        text += f" {accounts['alerts_not_listed']:,} alerted accounts are among those not listed."
+    printed = tag("p", f"Printed are at most {PRINTED} of them.", class_="small printed")
+    return join([tag("p", text), printed if accounts["listed"] > PRINTED else ""])
+
+
+def _tools(summary: Summary, accounts: AccountsSummary) -> Html:
+    """Return the controls of the script; they are hidden until it runs."""
+    names = sorted({part["process"] for row in accounts["rows"] for part in row["open_processes"]})
+    processes = [tag("option", name_text(name), value=name_text(name)) for name in names]
+    order = [tag("option", name, value=place) for place, name in enumerate(_heads(summary))]
+    return tag(
+        "div",
+        tag("label", "Find ", tag("input", type="search", id="account-words")),
+        tag("label", "Open process ",
+            tag("select", tag("option", "any", value=""), *processes, id="account-process")),
+        tag("label", "Sort by ", tag("select", *order, id="account-order")),
+        tag("label", tag("input", type="checkbox", id="account-alerted"), " Alerted only"),
+        tag("p", id="account-count", role="status", class_="small soft"),
+        id="account-tools", class_="tools", role="search", aria_label="Accounts", hidden=True,
+    )  # fmt: skip
+
+
+RISK, REVENUE, OWNER, RENEWAL = (
+    "Leave, of 100 like it", "Revenue at risk", "Owner", "Next renewal",
+)  # fmt: skip
+
+
+def _heads(summary: Summary) -> tuple[str, ...]:
+    accounts = summary["accounts"]
+    rows = accounts["rows"] if accounts else []
+    hidden = {
+        REVENUE: not summary["panel"]["has_arr"],
+        OWNER: not any(row["owner"] for row in rows),
+        RENEWAL: not any(row["next_renewal"] for row in rows),
+    }
+    heads = ("Account", RISK, REVENUE, RENEWAL, OWNER, "Alert", "Open processes",
+             "Next step", "Why")  # fmt: skip
+    return tuple(head for head in heads if not hidden.get(head))
+
+
+def _account_table(summary: Summary, accounts: AccountsSummary) -> Html:
+    horizon = span(summary["horizon_days"])
+    heads = _heads(summary)
+    head = [tag("th", name, scope="col", data_number=name in (RISK, REVENUE)) for name in heads]
+    pages = summary["pages"]
+    rows = [_account_row(row, heads, pages.get(row["account_id"])) for row in accounts["rows"]]
+    caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
+    return tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
+        id="account-list", class_="cards",
+    )  # fmt: skip
+
+
+def _account_row(row: AccountRow, heads: tuple[str, ...], page: str | None) -> Html:
+    # data-value holds the exact risk, since many accounts share the text "about 18".
+    loss, renewal = row["expected_arr_loss"], row["next_renewal"]
+    open_now = [f"{name_text(one['process'])} ({one['state']})" for one in row["open_processes"]]
+    cells: dict[str, tuple[object, str | None]] = {
+        RISK: (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
+        REVENUE: (money(loss, row["currency"]), f"{-1 if loss is None else loss:.0f}"),
+        RENEWAL: (day(date.fromisoformat(renewal) if renewal else None), None),
+        OWNER: (row["owner"] or "", None),
+        "Alert": (_alert(row), None),
+        "Open processes": (", ".join(open_now), None),
+        "Next step": (_next_step(row), None),
+        "Why": (row["reasons"][0] if row["reasons"] else "", None),
+    }
+    columns = [
+        tag("td", words, data_value=value, data_label=head,
+            data_open="1" if head == "Open processes" else None)
+        for head in heads[1:] for words, value in [cells[head]]
+    ]  # fmt: skip
+    name = tag("th", account_cell(row["account_id"], row["name"], page), scope="row")
+    return tag("tr", name, *columns, data_alert="1" if row["alert"] else None)
+
+
+def _alert(row: AccountRow) -> str:
+    if not row["alert"]:
+        return ""
+    return "held out, do not contact" if row["held_out"] else "alert"
+
+
+def _next_step(row: AccountRow) -> str:
+    """Return the next step of an account as a sentence; empty if there is none."""
+    if (step := row["next_step"]) is None:
+        return ""
+    return step_words(step["text"], date.fromisoformat(step["day"]) if step["day"] else None)
+
+
+DRAWN: dict[str, Callable[[str, Summary], Html]] = {
+    "churn": churn_section,
+    "success": success_section,
+    "audit": audit_section,
+    "backtest": backtest_section,
+    "cohorts": cohort_section,
+    "reasons": reason_section,
+    "accounts": account_list,
+    "method": method_section,
+}
+"""Function that draws each section, in order."""

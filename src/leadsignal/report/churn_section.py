@@ -15,6 +15,7 @@ from leadsignal.report.charts import (
     Part,
     Scale,
     both,
+    legend,
     stack_key,
     svg,
     value_ticks,
@@ -96,11 +97,11 @@ def _quarters(churn: ChurnSummary) -> Html:
         for row in bars
     )
     title = "Churn rate by quarter, in percent of the accounts that were there when it began"
-    legend = stack_key([(kind, words) for _, words, kind in VERDICTS]) if churn["warnings"] else ""
+    names = stack_key([(kind, words) for _, words, kind in VERDICTS]) if churn["warnings"] else ""
     early = span(churn["warning_time_days"])
-    unexpected = f"; unexpected is churn without a warning {early} before" if legend else ""
+    unexpected = f"; unexpected is churn without a warning {early} before" if names else ""
     return figure(
-        title, both(columns, bars, title=title, description=description), legend,
+        title, both(columns, bars, title=title, description=description), names,
         source=f"Whole quarters, by the day on which the end became known{unexpected}.",
     )  # fmt: skip
 
@@ -240,11 +241,10 @@ class Line:
 def line_key(rows: Sequence[Line]) -> Html:
     """Return the legend of lines."""
     items = [
-        tag("li", tag("svg", tag("line", x1=0, x2=22, y1=7, y2=7, class_=f"line {row.kind}"),
-                      viewBox="0 0 22 14", width=22, height=14, aria_hidden="true"), " ", row.label)
+        (tag("line", x1=0, x2=22, y1=7, y2=7, class_=f"line {row.kind}"), row.label)
         for row in rows
     ]  # fmt: skip
-    return tag("ul", *items, class_="key lines")
+    return legend(items, 22, "key lines")
 
 
 def columns(rows: Sequence[Column], *, title: str, description: str, width: int = WIDE) -> Html:

@@ -37,16 +37,22 @@ from leadsignal.html_pages import (
     write_page,
 )
 from leadsignal.model.reasons import name_text
-from leadsignal.report.charts import NARROW, Axis, Estimate, Row, Scale, both, ranges, svg
-from leadsignal.report.cohort_sections import RATIO_TICKS
+from leadsignal.report.charts import (
+    NARROW,
+    Estimate,
+    Row,
+    Scale,
+    both,
+    ranges,
+    ratio_axis,
+    svg,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from leadsignal.cohorts.comparison import Comparison
 
-NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
-"""Additional ticks between those of the report, used if all ratios are near 1."""
 MAX_GROUPS = 12
 """Number of groups in the chart, those farthest from the average."""
 
@@ -186,11 +192,11 @@ def _both_curves(
     usual, corrected = _titles(comparison, curves)
     pairs = ((usual, "usual"), (corrected, "retention"))
     curves = curves[curves.groupby("cohort").cumcount() % every == 0]
-    parts = [
-        figure(title, curve_charts(_curves(curves, column), widths, title=title, since=since,
-                                   last=last))
-        for title, column in pairs
-    ]  # fmt: skip
+    kind, parts = "alone" if len(widths) == 1 else "", []
+    for title, column in pairs:
+        shown = _curves(curves, column)
+        parts.append(figure(title, join(_chart(shown, title, since, last, width, kind)
+                                        for width in widths)))  # fmt: skip
     return tag("div", *parts, class_="columns")
 
 
@@ -255,20 +261,6 @@ def _groups(comparison: Comparison) -> Html:
                                                     for r in rows)))  # fmt: skip
 
 
-def ratio_axis(rows: Sequence[Row]) -> Axis:
-    """Return a logarithmic axis of ratios that covers all rows."""
-    values = [
-        value
-        for row in rows
-        for one in row.estimates
-        for value in (one.value, one.low, one.high)
-        if value is not None and 0 < value < np.inf
-    ]
-    low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
-    ticks = [tick for tick in (*RATIO_TICKS, *NEAR_TICKS) if low <= tick[0] <= high]
-    return Axis(low, high, ticks, 1.0, logarithmic=True)
-
-
 def numbers(comparison: Comparison) -> Html:
     """Return the table next to the verdict, with at most four rows."""
     chosen = main_contrasts(comparison.contrasts)
@@ -320,16 +312,18 @@ def grid_section(comparison: Comparison) -> Html | str:
         return ""
     ages = [str(name) for name in grid if str(name).endswith(" months")]
     rows = [
-        (str(row["quarter"]), int(row["accounts"]), [float(row[age]) for age in ages])
+        (str(row["quarter"]), ("number", f"{int(row['accounts']):,}"),
+         *(_shaded(float(row[age])) for age in ages))
         for row in grid.to_dict("records")
-    ]
+    ]  # fmt: skip
     head = ("Started", "Accounts", *(age.removesuffix("onths") for age in ages))
     caption = (
         "Of 100 accounts that started in a quarter, how many were still customers that many months"
         " later. Empty: not all of them have been followed that long. All cohorts together: it says"
         " when customers leave, not what keeps them."
     )
-    return section("grid", "Retention by start quarter", grid_table(head, rows, caption))
+    listed = table(head, rows, caption, class_="heat")
+    return section("grid", "Retention by start quarter", listed)
 
 
 def details(comparison: Comparison) -> Html:
@@ -392,17 +386,10 @@ class Curve:
     high: Sequence[float] = ()
 
 
-def curve_charts(
-    curves: Sequence[Curve], widths: Sequence[int], *, title: str, since: str, last: float
-) -> Html:
-    """Return curves up to a day, drawn at each width."""
-    alone = len(widths) == 1
-    return join([_chart(curves, title, since, last, width, alone) for width in widths])
-
-
 def _chart(
-    curves: Sequence[Curve], title: str, since: str, last: float, width: int, alone: bool
+    curves: Sequence[Curve], title: str, since: str, last: float, width: int, kind: str
 ) -> Html:
+    """Return curves up to a day, drawn at a width."""
     height, below = 270, 40
     x = Scale(0, last / DAYS_IN_MONTH, 40, width - 118)
     y = Scale(0, 1, height - below, 12)
@@ -413,7 +400,6 @@ def _chart(
         parts += _line(curve, place, x, y)
     parts += _names(curves, x, y)
     read = "; ".join(f"{c.label}: {_at_end(c)}" for c in curves)
-    kind = "alone" if alone else ""
     return svg(width, height, *parts, title=title, description=read, kind=kind)
 
 
@@ -468,16 +454,6 @@ def _names(curves: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Html]:
 def _at_end(curve: Curve) -> str:
     found = _points(curve, curve.shares)
     return f"{share_text(found[-1][1])} after {found[-1][0]:.0f} months" if found else "not known"
-
-
-def grid_table(head: Sequence[str], rows: Sequence[tuple[str, int, Sequence[float]]],
-               caption: str) -> Html:  # fmt: skip
-    """Return the retention grid: start quarter, accounts, then one shaded share per column."""
-    body = [
-        (quarter, ("number", f"{count:,}"), *(_shaded(share) for share in shares))
-        for quarter, count, shares in rows
-    ]
-    return table(head, body, caption, class_="heat")
 
 
 def _shaded(share: float) -> tuple[str, str]:

@@ -23,7 +23,18 @@ from leadsignal.html_pages import (
     terms,
 )
 from leadsignal.model.reasons import name_text
-from leadsignal.report.charts import Part, Stack, both, stack_key, stacks
+from leadsignal.report.charts import (
+    RATIO_TICKS,
+    Axis,
+    Estimate,
+    Part,
+    Row,
+    Stack,
+    both,
+    ranges,
+    stack_key,
+    stacks,
+)
 from leadsignal.report.summary import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AnalysisSummary,
@@ -34,10 +45,12 @@ from leadsignal.report.summary_types import (
     Outcome,
     ProcessSummary,
     RatioSummary,
+    ReasonRow,
     SuccessfulRow,
     Summary,
     as_of_text,
     effect_words,
+    listed,
     sentence,
     span,
 )
@@ -290,3 +303,41 @@ def _first(
     ]  # fmt: skip
     listed = table(("Account", "Result", since, "Trend"), rows, caption, class_="cards")
     return folded(f"The first {len(rows)}", listed) if rows else ""
+
+
+def reason_section(topic: str, summary: Summary) -> Html:
+    """Return which reasons to buy are reasons to stay."""
+    reasons = summary["reasons"]
+    if reasons is None:
+        return section("reasons", topic, missing_line(summary, "reasons"))
+    known = [of for of in reasons["rows"] if of["churn"] is not None]
+    stays = [of["value"] for of in known if of["verdict"] == "stays longer"]
+    leaves = [of["value"] for of in known if of["verdict"] == "leaves sooner"]
+    items = [
+        f"Who bought for {listed(stays)} also stays" if stays else "",
+        f"who bought for {listed(leaves)} leaves sooner" if leaves else "",
+    ]
+    title = "; ".join(one for one in items if one)
+    title = title or "No reason to buy is proven to be a reason to stay, or to leave"
+    return section("reasons", title[:1].upper() + title[1:], _reasons(known, summary), topic=topic)
+
+
+def _reasons(known: Sequence[ReasonRow], summary: Summary) -> Html:
+    rows = [
+        Row(str(of["value"]),
+            [Estimate(churn, of["churn_low"], of["churn_high"], "diamond", "accent",
+                      f"leave {how_often(churn)}")],
+            f"{of['churned']:.0f} of {of['accounts']:.0f} left")
+        for of in known if (churn := of["churn"]) is not None
+    ]  # fmt: skip
+    lows = [0.5, *(low for of in known if (low := of["churn_low"]) is not None)]
+    highs = [2.0, *(high for of in known if (high := of["churn_high"]) is not None)]
+    ticks = [tick for tick in RATIO_TICKS if min(lows) * 0.9 <= tick[0] <= max(highs) * 1.1]
+    axis = Axis(min(lows) * 0.9, max(highs) * 1.1, ticks, 1.0, logarithmic=True)
+    title = "How often they leave, relative to the average of customers of similar tenure"
+    description = "; ".join(f"{row.label}: {row.estimates[0].text}" for row in rows)
+    return figure(
+        title, both(ranges, rows, axis, title=title, description=description),
+        source="Churned over expected accounts by reason, shrunken to 1, with 95 % intervals."
+        f" All accounts until {as_of_text(summary)}.",
+    )  # fmt: skip

@@ -10,17 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Literal, TypedDict
 
-from leadsignal.formats import day_text
-from leadsignal.formats import how_often as how_often
-from leadsignal.formats import how_often_between as how_often_between
-from leadsignal.formats import interval_text as interval_text
-from leadsignal.formats import money as money
-from leadsignal.formats import of_hundred as of_hundred
-from leadsignal.formats import rate_text as rate_text
-from leadsignal.formats import share_text as share_text
-from leadsignal.model.reasons import by_name as by_name
-from leadsignal.model.reasons import indicator_text as indicator_text
-from leadsignal.model.reasons import name_text as name_text
+from leadsignal.formats import day_text, how_often, how_often_between
+from leadsignal.model.reasons import name_text
 from leadsignal.package_data import packaged_toml
 
 QuarterCount = Literal[
@@ -113,7 +104,6 @@ class RetentionRow(TypedDict):
     month: str
     accounts: float
     churned: float
-    other_ended: float
     logo: float | None
     gross: float | None
     net: float | None
@@ -447,7 +437,6 @@ class CohortLine(TypedDict):
     p_holm: float
     rung: int | None
     evidence: str
-    disagreement: str
     verdict: str
 
 
@@ -482,7 +471,6 @@ class WarningRow(TypedDict):
 
     kind: str
     table: str
-    column: str | None
     message: str
 
 

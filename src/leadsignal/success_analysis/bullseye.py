@@ -77,14 +77,43 @@ class BullseyePage:
         return pd.DataFrame(rows, columns=["whose", "element", "text"])
 
     def plot(self, ax: Axes | None = None, *, whose: str | None = None) -> Axes:
-        """Plot one bullseye, by default the first, and return the Axes."""
+        """Plot one bullseye, by default the first, with its texts beside it; return the Axes."""
+        from matplotlib.patches import Circle
+
         named = [ring for ring in self.rings if whose in (None, ring.whose)]
         if not named:
             known = ", ".join(ring.whose or "everybody" for ring in self.rings)
             raise OptionError("there is no such bullseye", f"Choose from {known}")
-        ring = named[0]
-        processes = [(title_of(process), rule_of(process)) for process in ring.processes]
-        return plot_bullseye(ring.bullseye, processes, ring.whose, ax)
+        ring, said = named[0], named[0].bullseye
+        axes = axes_of(ax, (10.0, 5.2))
+        axes.set(xlim=(-1.05, 3.2), ylim=(-1.12, 1.12))
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+        for radius, fill in zip((1.0, 0.75, 0.5, 0.25), BLUES, strict=True):
+            axes.add_patch(Circle((0, 0), radius, facecolor=fill, edgecolor="white", linewidth=2))
+        elements = (
+            ("Objective", [wrapped(said.objective, 52)], (0.06, 0.1)),
+            ("Measure of success", [wrapped(said.success_metric, 52)], (0.33, 0.18)),
+            ("Essential processes", _process_lines(ring.processes), (0.62, 0.0)),
+            ("Who succeeds", [wrapped(trait, 52) for trait in said.traits], (0.75, -0.45)),
+        )
+        top = 1.08
+        for title, lines, point in elements:
+            if not lines:
+                continue
+            axes.annotate(
+                title, xy=point, xytext=(1.22, top), fontsize=LABEL, color=COLOURS[0], va="top",
+                weight="bold", arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8,
+                                           "relpos": (0, 0.5)},
+            )  # fmt: skip
+            body = "\n".join(lines)
+            axes.text(1.22, top - 0.1, body, fontsize=TITLE, va="top", linespacing=1.25)
+            top -= 0.24 + 0.098 * (body.count("\n") + 1)
+        if ring.whose:
+            axes.text(
+                0, -1.1, wrapped(ring.whose), ha="center", va="top", fontsize=TITLE, color=GREY
+            )
+        return axes
 
     def __repr__(self) -> str:
         rows = [(ring.whose, *row) for ring in self.rings for row in _rows(ring)]
@@ -216,50 +245,9 @@ def _process(process: Process) -> Html:
                one_line(rule_of(process)), *why)  # fmt: skip
 
 
-def plot_bullseye(
-    bullseye: Bullseye,
-    processes: Sequence[tuple[str, str]],
-    whose: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Plot the rings of a bullseye with their texts next to them.
-
-    ``processes`` has the title and definition of each process; ``whose`` names the accounts.
-    """
-    from matplotlib.patches import Circle
-
-    axes = axes_of(ax, (10.0, 5.2))
-    axes.set(xlim=(-1.05, 3.2), ylim=(-1.12, 1.12))
-    axes.set_aspect("equal")
-    axes.set_axis_off()
-    for radius, fill in zip((1.0, 0.75, 0.5, 0.25), BLUES, strict=True):
-        axes.add_patch(Circle((0, 0), radius, facecolor=fill, edgecolor="white", linewidth=2))
-    elements = (
-        ("Objective", [wrapped(bullseye.objective, 52)], (0.06, 0.1)),
-        ("Measure of success", [wrapped(bullseye.success_metric, 52)], (0.33, 0.18)),
-        ("Essential processes", _process_lines(processes), (0.62, 0.0)),
-        ("Who succeeds", [wrapped(trait, 52) for trait in bullseye.traits], (0.75, -0.45)),
-    )
-    top = 1.08
-    for title, lines, point in elements:
-        if not lines:
-            continue
-        axes.annotate(
-            title, xy=point, xytext=(1.22, top), fontsize=LABEL, color=COLOURS[0], weight="bold",
-            va="top", arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8,
-                                  "relpos": (0, 0.5)},
-        )  # fmt: skip
-        body = "\n".join(lines)
-        axes.text(1.22, top - 0.1, body, fontsize=TITLE, va="top", linespacing=1.25)
-        top -= 0.24 + 0.098 * (body.count("\n") + 1)
-    if whose:
-        axes.text(0, -1.1, wrapped(whose), ha="center", va="top", fontsize=TITLE, color=GREY)
-    return axes
-
-
-def _process_lines(processes: Sequence[tuple[str, str]]) -> list[str]:
+def _process_lines(processes: Sequence[Process]) -> list[str]:
     lines = []
-    for title, rule in processes:
-        lines.append(wrapped(title, 52))
-        lines += [f"   {line}" for line in wrapped(rule, 50).splitlines()]
+    for process in processes:
+        lines.append(wrapped(title_of(process), 52))
+        lines += [f"   {line}" for line in wrapped(rule_of(process), 50).splitlines()]
     return lines

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadsignal import plots
 from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.errors import ModelError, OptionError, one_of
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write, json_fields
 from leadsignal.formats import share_text
+from leadsignal.plots import (
+    COLOURS,
+    GREY,
+    LABEL,
+    SMALL,
+    axes_of,
+    legend_above,
+    name_rows,
+    whole_numbers,
+    write_title,
+)
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interview_answers import (
     Agreement,
@@ -34,6 +44,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}
+"""The colour of each kind of answer in a plot."""
+MAX_OF_A_KIND = 6
+"""Maximum number of answers of each kind in a plot."""
 MIN_INTERVIEWS = 3
 """Minimum number of interviews for a segment to get its own answers."""
 
@@ -132,7 +146,28 @@ class Distilled:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the number of accounts that gave each answer and return the Axes."""
         kinds = (self.objectives, self.success_metrics, self.traits, self.processes)
-        return plot_agreement(kinds, self.interviewed, self.agree, ax)
+        answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
+        labels = [wrapped(answer.text.replace("_", " ")) for answer in answers]
+        tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
+        axes = axes_of(ax, (8.0, 1.6 + tall))
+        y = np.arange(len(answers))
+        for kind, colour in KINDS.items():
+            places = [n for n, answer in enumerate(answers) if answer.kind == kind]
+            counts = [len(answers[n].accounts) for n in places]
+            axes.barh(y[places], counts, color=COLOURS[colour], height=0.62,
+                      label=kind.replace("_", " "))  # fmt: skip
+        line = self.agree * self.interviewed
+        axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
+        axes.annotate(share_text(self.agree), (line, 1), (3, -2), va="top", fontsize=SMALL,
+                      xycoords=("data", "axes fraction"), textcoords="offset points",
+                      color=GREY)  # fmt: skip
+        name_rows(axes, labels, 0.4, 0.6, fontsize=LABEL)
+        axes.set_xlim(0, self.interviewed)
+        whole_numbers(axes.xaxis)
+        axes.set_xlabel(f"accounts that gave this answer, of {self.interviewed} interviewed")
+        write_title(axes, f"What {self.interviewed} interviews say", room=24)
+        legend_above(axes, ncols=4, borderaxespad=0.1)
+        return axes
 
     def __repr__(self) -> str:
         agreed = {id(answer) for answer in self.agreed(self.answers)}
@@ -392,37 +427,3 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
         merged += [replace(p, applies_to={by: tuple(names)}) for p, names in distinct]
     answers = [Agreement("process", p.name, (), 0, (), p) for p in merged]
     return tuple(answer.process for answer in with_own_names(answers) if answer.process is not None)
-
-
-KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}
-"""The colour of each kind of answer in a plot."""
-MAX_OF_A_KIND = 6
-"""Maximum number of answers of each kind in a plot."""
-
-
-def plot_agreement(
-    kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
-) -> Axes:
-    """Plot the number of accounts that gave each answer, by kind, and the required share."""
-    answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
-    labels = [wrapped(answer.text.replace("_", " ")) for answer in answers]
-    tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
-    axes = plots.axes_of(ax, (8.0, 1.6 + tall))
-    y = np.arange(len(answers))
-    for kind, colour in KINDS.items():
-        places = [n for n, answer in enumerate(answers) if answer.kind == kind]
-        counts = [len(answers[n].accounts) for n in places]
-        axes.barh(y[places], counts, color=plots.COLOURS[colour], height=0.62,
-                  label=kind.replace("_", " "))  # fmt: skip
-    line = agree * interviews
-    axes.axvline(line, color=plots.GREY, linestyle="--", linewidth=1.2)
-    axes.annotate(share_text(agree), (line, 1), (3, -2), xycoords=("data", "axes fraction"),
-                  textcoords="offset points", color=plots.GREY, fontsize=plots.SMALL,
-                  va="top")  # fmt: skip
-    plots.name_rows(axes, labels, 0.4, 0.6, fontsize=plots.LABEL)
-    axes.set_xlim(0, interviews)
-    plots.whole_numbers(axes.xaxis)
-    axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
-    plots.write_title(axes, f"What {interviews} interviews say", room=24)
-    plots.legend_above(axes, ncols=4, borderaxespad=0.1)
-    return axes

@@ -195,10 +195,8 @@ class History:
             lines.append(f"{row['term_months']:g} months' term")
         if _is_known(row["arr"]):
             lines.append(f"ARR {row['arr']:,.0f} at the start")
-        for name in self.tables.attributes:
-            value = row[name]
-            if _is_known(value):
-                lines.append(f"{markdown(name)} {_number(value)}")
+        known = [name for name in self.tables.attributes if _is_known(row[name])]
+        lines += [f"{markdown(name)} {_number(row[name])}" for name in known]
         yield " · ".join(lines) + f" · as of {self.as_of}"
 
     def _results(self, account: str, status: dict[str, Any]) -> Iterator[str]:
@@ -269,12 +267,9 @@ class History:
             yield "Not recorded."
             return
         rows = self.tickets[self.tickets["account_id"] == account]
-        age = (self._day() - rows["opened_at"]).dt.days
+        age = (pd.Timestamp(self.as_of) - rows["opened_at"]).dt.days
         still = int(rows["closed_at"].isna().sum())
         yield f"{len(rows)} in all, {int((age <= 365).sum())} in the last 365 days, {still} open"
-
-    def _day(self) -> pd.Timestamp:
-        return pd.Timestamp(self.as_of)
 
 
 def _is_known(value: Any) -> bool:

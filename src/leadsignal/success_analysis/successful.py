@@ -13,7 +13,7 @@ import pandas as pd
 from leadsignal import plots
 from leadsignal.accounts import known_ends
 from leadsignal.arguments import Duration, checked, days_in
-from leadsignal.as_of_context import AsOfContext
+from leadsignal.as_of_context import TOGETHER, AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import json_fields
@@ -31,6 +31,7 @@ TENTH = 0.1
 MAX_ROWS = 12
 """Maximum number of accounts in a plot; the frame has all."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
+ONE_SIDED = 1.645
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -364,6 +365,35 @@ def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
     states = now[[f"{name}_state" for name in known]].to_numpy(dtype=object) == "adopted"
     listed = [tuple(name for name, yes in zip(known, row, strict=True) if yes) for row in states]
     return pd.Series(listed, index=now.index, dtype=object)
+
+
+def days_all_adopted(now: pd.DataFrame, names: list[str]) -> Any:
+    """Return for how many days all applicable processes have been adopted; −1 if not all are."""
+    days = np.full(len(now), np.inf)
+    for name in names:
+        state = now[f"{name}_state"].to_numpy(dtype=object)
+        since = np.where(state == "adopted", now[f"{name}_days_in_state"].to_numpy(float), -1.0)
+        days = np.where(state == "not applicable", days, np.minimum(days, since))
+    return np.where(np.isfinite(days), days, -1.0)
+
+
+def margin_of_three(rows: pd.DataFrame) -> float:
+    """Return the one-sided 95 % margin of error of the mean of three results.
+
+    The standard deviation is estimated robustly from differences between successive results of an
+    account, between which the true level hardly changes: 1.4826 · median |difference| / √2.
+    """
+    step = rows.groupby("account_id")["gap"].diff().abs().median()
+    spread = 1.4826 * step / np.sqrt(2) if np.isfinite(step) else 0.0
+    return float(ONE_SIDED * spread / np.sqrt(TOGETHER))
+
+
+def off_target_since(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Return, by account, the first day of the current run of results off target."""
+    on = rows["on_target"].ne(False)
+    later = on[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
+    off = rows[~on & (later == 0)]
+    return off.groupby("account_id")["measured_on"].min()
 
 
 def _others_choice(now: pd.DataFrame) -> dict[str, Any]:

@@ -1,45 +1,134 @@
 """Forward selection of essential processes, each given those named before.
 
-Each is checked against its twins and against the other behaviours as negative controls.
-
-An unobserved quality of accounts that shows in everything they do makes every behaviour look
+Each is checked against its twins and against the other behaviours as negative controls: an
+unobserved quality of accounts that shows in everything they do makes every behaviour look
 protective. The mean effect of the other behaviours estimates this bias, and their spread its
 uncertainty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from leadsignal.stats import (
-    MIN_CONTROLS,
-    EmpiricalNull,
-    Estimate,
-    empirical_null,
-    normal_quantile,
-)
-from leadsignal.success_analysis.discovery.at_risk import (
-    MIN_INFORMATION,
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.panel import Panel
+from leadsignal.stats import MIN_CONTROLS, EmpiricalNull, Estimate, empirical_null, normal_quantile
+from leadsignal.success_analysis.discovery_candidates import (
+    AtRisk,
     Candidate,
-    Chances,
-    chances_of,
+    Definitions,
+    Events,
+    KnownBefore,
+    adoption_states,
+    in_order,
+    rows_at_risk,
+    whose,
 )
-from leadsignal.success_analysis.discovery.evidence import (
+from leadsignal.success_analysis.discovery_evidence import (
+    MIN_INFORMATION,
+    Chances,
     Evidence,
     Exposures,
     Ratio,
     Rising,
+    chances_of,
     crossed,
     folds_of,
     gather,
     hazard_ratio,
+    matched_sets,
+    measured_results,
     rising,
     stays_if_ever,
 )
-from leadsignal.survival.inputs import Bools, Floats
+from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.tables import Tables
+from leadsignal.workers import Progress
+
+# What can be compared -----------------------------------------------------------------------------
+
+
+MIN_CHURNS = 20
+"""Minimum number of churn events for a discovery."""
+
+
+MIN_EXPECTED = 10.0
+"""Minimum expected number of churn events both with and without a definition met."""
+
+
+COMMON = 0.03
+"""Minimum share of rows at risk with, and without, a definition met."""
+
+
+def exposures_of(
+    tables: Tables, panel: Panel, events: Mapping[str, Events], grid: Definitions,
+    warning_time: int, rules: Rules, match: Sequence[str],
+) -> tuple[Exposures, int]:  # fmt: skip
+    """Return the exposures of the definitions worth trying, and the number of all definitions."""
+    account, _, day = whose(in_order(panel))
+    whole = tables.coverage["behaviors"]
+    known_before = KnownBefore(
+        0 if whole.complete_from is None else day_number(whole.complete_from),
+        grid.longest,
+        None if whole.complete_through is None else day_number(whole.complete_through) + 1,
+    )
+    at_risk = rows_at_risk(panel, warning_time, known_before, match=match)
+    if at_risk.event.sum() < MIN_CHURNS:
+        raise ModelError(
+            f"only {int(at_risk.event.sum())} churns have data from {warning_time} days earlier; at"
+            f" least {MIN_CHURNS} are needed",
+            "Give more accounts, a longer history or a shorter warning_time",
+        )
+    users = "user_id" in tables.columns("behaviors")
+    listed = [c for behavior in events for c in grid.of(behavior, users=users)]
+    states = adoption_states(events, listed, account, day)
+    kept = _worth_trying(states, at_risk, listed)
+    if not len(kept):
+        raise ModelError(
+            "no behaviour, under any definition, varies enough between accounts",
+            "Give other numbers for at_least, by_users, within or sustained_for",
+        )
+    states = states[:, kept]
+    sets = matched_sets(at_risk, seed=rules.seed)
+    if len(sets) < MIN_CHURNS:
+        raise ModelError(
+            f"only {len(sets)} of {int(at_risk.event.sum())} churns can be compared with an account"
+            " of the same tenure, term and matched columns",
+            "Match fewer columns, or give more accounts",
+        )
+    measured = measured_results(tables, panel, at_risk.accounts, warning_time)
+    chosen = tuple(listed[n] for n in kept)
+    return Exposures(chosen, at_risk, sets, measured, states, _ever(states, account)), len(listed)
+
+
+def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:
+    """Return the positions of the candidates that are neither too rare nor too common.
+
+    Of definitions of a behaviour that are met at the same snapshots, only the simplest is kept.
+    """
+    rows = states[at_risk.row]
+    share = rows.mean(axis=0)
+    expected = np.minimum(share, 1 - share) * at_risk.event.sum()
+    varied = np.flatnonzero((np.minimum(share, 1 - share) >= COMMON) & (expected >= MIN_EXPECTED))
+    first: dict[tuple[str, bytes], int] = {}
+    for n in varied.tolist():
+        first.setdefault((candidates[n].behavior, np.packbits(states[:, n]).tobytes()), n)
+    return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def _ever(states: Bools, account: Ints) -> Bools:
+    """Return whether each state was true at this row or an earlier row of the same account."""
+    rows = np.arange(len(account), dtype=np.int32)[:, None]
+    begins = np.searchsorted(account, account).astype(np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)
+    return last >= begins
+
+
+# Controls and twins -------------------------------------------------------------------------------
 
 
 def null_of(
@@ -129,6 +218,9 @@ def _correlations(state: Bools, others: Bools) -> Floats:
     return found
 
 
+# Rounds -------------------------------------------------------------------------------------------
+
+
 ESSENTIAL = "essential"
 NOT_SHOWN = "not shown to keep accounts"
 MARKS_LEAVING = "dropped by those about to leave"
@@ -157,6 +249,44 @@ class Rules:
     draws: int = 1000
     stable: float = 0.5
     seed: int = 0
+
+
+def checked_rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rules:
+    """Return the rules; raise OptionError for a value out of range."""
+    if not 0 < level < 0.5:
+        raise OptionError(f"level = {level!r}", "Give a share between 0 and 0.5, as in 0.02")
+    if not 0 < floor <= 1:
+        raise OptionError(f"floor = {floor!r}", "Give a hazard ratio above 0, up to 1, as in 0.7")
+    if most not in (1, 2, 3):
+        raise OptionError(
+            f"most = {most!r}", "Choose 1, 2 or 3 processes: more are too many to act on"
+        )
+    if draws < 2 / level:
+        raise OptionError(
+            f"draws = {draws!r} cannot show a level of {level:g}",
+            f"Draw at least {int(np.ceil(2 / level))} times",
+        )
+    return Rules(level=level, floor=floor, most=most, draws=draws, seed=seed)
+
+
+@dataclass
+class Steps:
+    """Count the steps done, for a progress bar."""
+
+    progress: Progress | None
+    done: int = 0
+    total: int = 20
+
+    def tick(self) -> None:
+        """Count one step."""
+        self.done += 1
+        if self.progress:
+            self.progress(min(self.done, self.total), self.total)
+
+    def finish(self) -> None:
+        """Count all steps that are left."""
+        self.done = self.total - 1
+        self.tick()
 
 
 @dataclass(frozen=True)

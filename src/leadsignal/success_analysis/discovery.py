@@ -1,10 +1,10 @@
-"""Results of a discovery: a table, a plot, and ``[[process]]`` blocks with their evidence."""
+"""Discover essential processes: from tables to a verdict on every behaviour, with its evidence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, cast
@@ -12,34 +12,54 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from leadsignal.arguments import Duration, checked, days_in
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.files.outputs import PICTURE, PROCESSES
-from leadsignal.files.writing import atomic_write, json_fields
+from leadsignal.files.writing import atomic_write, json_fields, json_rows
 from leadsignal.formats import p_text, share_text
 from leadsignal.ingestion.check_report import DataWarning, affecting, warning_lines
-from leadsignal.panel import Panel
+from leadsignal.panel import Panel, build_narrow
 from leadsignal.plots import COLOURS, GREY, SMALL, axes_of, name_rows, write_beside
 from leadsignal.results import Result, or_dash, text_table
 from leadsignal.stats import MIN_CONTROLS, Estimate
-from leadsignal.success_analysis.discovery.at_risk import in_order
-from leadsignal.success_analysis.discovery.evidence import (
+from leadsignal.success_analysis.discovery_candidates import (
+    definitions_of,
+    in_order,
+    is_compared,
+    read_events,
+    whose,
+)
+from leadsignal.success_analysis.discovery_evidence import (
     ENOUGH_ACCOUNTS,
     Evidence,
     Exposures,
     Ratio,
+    grid_of,
 )
-from leadsignal.success_analysis.discovery.selection import ESSENTIAL, TWIN, RatedCandidate, Rules
+from leadsignal.success_analysis.discovery_selection import (
+    ESSENTIAL,
+    TWIN,
+    RatedCandidate,
+    Rules,
+    Steps,
+    checked_rules,
+    exposures_of,
+    name_processes,
+)
+from leadsignal.tables import Tables
+from leadsignal.workers import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 MILESTONE = 0.75
 """The proposed milestone is the day by which this share of adopters had adopted the process."""
 ROUND_TO = 30
-MAX_SHOWN = 10
-"""Number of behaviours in the printed table; the frame has all."""
+MAX_ROWS, MAX_SHOWN = 20, 10
+"""Maximum number of behaviours in a plot and in the printed table; the frame has all."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,38 @@ class Discovery(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks that are needed to interpret the numbers."""
-        return tuple(_notes(self))
+        tried = self.tried
+        notes = [
+            f"with {tried.ends:,} churns, a process that half of the accounts have adopted has a"
+            f" 50 % chance of being found at a hazard ratio of {tried.detectable:.2f}"
+        ]
+        if not self.cross_fitted:
+            notes.append(
+                f"fewer than {ENOUGH_ACCOUNTS} accounts: the definitions were chosen on the same"
+                " data, so the estimates are too optimistic"
+            )
+        if tried.measuring:
+            notes.append(
+                f"results: {tried.results:,} of {tried.measuring:,} accounts that measured"
+            )
+        else:
+            notes.append("results were not judged: too few accounts have measured twice")
+        adjusted = ", ".join(tried.adjusted_for) or "nothing: there are no such columns"
+        notes.append(f"adjusted for, as of the earlier day: {adjusted}")
+        if self.processes:
+            notes.append(
+                f"the claim rests on adoption {self.warning_time} days earlier and on the other"
+                " behaviours as controls; other lags, calendar quarters and early against late"
+                " effects are not checked here but by weigh_evidence"
+            )
+        if tried.not_kept:
+            notes.append(
+                f"{tried.not_kept} behaviours of fewer accounts were not tried; name those that"
+                " matter in [behaviors] keep"
+            )
+        if tried.left_out:
+            notes.append(f"too rare or too common to compare: {', '.join(tried.left_out)}")
+        return tuple(notes)
 
     def analysis(self) -> SuccessAnalysis:
         """Return the essential processes as a success analysis without a bullseye.
@@ -142,15 +193,34 @@ class Discovery(Result):
             "level": self.rules.level,
             "floor": self.rules.floor,
             **json_fields(self, "cross_fitted", "notes", "warnings", "tried"),
-            "processes": [
-                {str(key): _plain(value) for key, value in row.items()}
-                for row in self.frame.to_dict("records")
-            ],
+            "processes": json_rows(self.frame.replace([np.inf, -np.inf], np.nan)),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot hazard ratios with intervals, essential processes in colour, others in grey."""
-        return plot_ratios(self.frame, self.rules.floor, self.warning_time, ax)
+        rows, floor = self.frame.head(MAX_ROWS), self.rules.floor
+        ax = axes_of(ax, (9.6, 1.5 + 0.46 * len(rows)))
+        ax.axvline(1, color=GREY, linewidth=1, zorder=0)
+        ax.axvline(floor, color=GREY, linewidth=1, linestyle=":", zorder=0)
+        low, high = _limits(rows, floor)
+        for place, (_, row) in enumerate(rows.iterrows()):
+            colour, width = (COLOURS[0], 2.4) if row["essential"] else (GREY, 1.3)
+            limits = np.clip([row["low"], row["high"]], low, high)
+            ax.plot(limits, [place, place], color=colour, linewidth=width)
+            ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
+            text_colour = "black" if row["essential"] else GREY
+            write_beside(ax, place, _evidence(row), 1.01, color=text_colour, annotation_clip=False)
+        ax.set_xscale("log")
+        ax.set_xlim(low, high)
+        ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+        name_rows(ax, [_defined(row) for _, row in rows.iterrows()], fontsize=SMALL)
+        ax.set_xlabel(
+            f"hazard ratio of leaving, adopted {self.warning_time} days before against not, with"
+            f" 95 % interval\n(dotted: {floor:g}, the weakest that is named)"
+        )
+        return ax
 
     def draw(self, path: str | Path, *, force: bool = False) -> Path:
         """Save the plot to a file (.png, .svg, .pdf) and return its path."""
@@ -233,7 +303,7 @@ def findings(
         at_risk.adjusted_for, left_out, not_kept,
     )  # fmt: skip
     found = Discovery(
-        frame, _grid(first, exposures), (), counts, rules, warning_time,
+        frame, grid_of(first, exposures), (), counts, rules, warning_time,
         cross_fitted=accounts >= ENOUGH_ACCOUNTS, warnings=affecting(panel.warnings, "discover"),
     )  # fmt: skip
     named = [one for one in rated if one.verdict == ESSENTIAL]
@@ -284,19 +354,6 @@ def _limits_of(number: Ratio | Estimate | None, *names: str) -> dict[str, float]
     return dict(zip(names, values, strict=True))
 
 
-def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
-    """Return every definition compared, with its statistics from the first round."""
-    rows = [asdict(exposures.candidates[n]) for n in first.place]
-    frame = pd.DataFrame(rows).rename(columns={"within": "within_days"})
-    frame["hazard_ratio"] = first.scores.ratio()
-    frame["z_stay"] = first.stay
-    if first.rises is not None:
-        frame["result_effect"], frame["z_rise"] = first.rises.effect, first.rise
-    frame["q_value"] = first.p
-    order = np.argsort(-first.together()[2], kind="stable")
-    return frame.iloc[order].reset_index(drop=True)
-
-
 def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Discovery) -> Process:
     candidate = one.candidate
     why = f"accounts that had adopted it {found.warning_time} days before left"
@@ -330,24 +387,24 @@ def _comments(lines: Sequence[str]) -> str:
 
 def _evidence_lines(found: Discovery, process: Process) -> list[str]:
     row = found.frame[found.frame["behavior"] == process.behaviors[0]].iloc[0]
-    lines = [
+    leaving = (
         f"leaving: hazard ratio {row['hazard_ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-        + (f"; {row['as_chosen']:.2f} as chosen" if found.cross_fitted else ", as chosen"),
+        + (f"; {row['as_chosen']:.2f} as chosen" if found.cross_fitted else ", as chosen")
+    )
+    results = [
+        f"results: {row['result_effect']:+.2f} standard deviations"
+        f" ({row['result_low']:+.2f} to {row['result_high']:+.2f}) in the same account"
+    ] if found.tried.measuring else []  # fmt: skip
+    adopted = (
         f"{share_text(row['share'])} of the account-days at risk had adopted it;"
         f" q {p_text(row['q_value'])}, passes in {share_text(row['stability'])} of resamples",
         f"adopted at some time, dropped since or not: hazard ratio {row['if_ever']:.2f}",
-    ]
-    lines.append(_controls_line(row))
+    )
+    lines = [leaving, *results, *adopted, _controls_line(row)]
     if row["twins"]:
         lines.append(
             f"{TWIN} {row['twins']}: {share_text(row['together'])} of the account-days with either"
             " have both; only accounts that do one without the other can tell which of them matters"
-        )
-    if found.tried.measuring:
-        lines.insert(
-            1,
-            f"results: {row['result_effect']:+.2f} standard deviations"
-            f" ({row['result_low']:+.2f} to {row['result_high']:+.2f}) in the same account",
         )
     if process.adopt_by:
         lines.append(f"adopt_by is a proposal: {share_text(MILESTONE)} of the adopters had by then")
@@ -371,83 +428,6 @@ def _controls_line(row: pd.Series[Any]) -> str:
     return line if high < 1 else f"{line}, so this may be no effect"
 
 
-def _notes(found: Discovery) -> list[str]:
-    tried = found.tried
-    notes = [
-        f"with {tried.ends:,} churns, a process that half of the accounts have adopted has a 50 %"
-        f" chance of being found at a hazard ratio of {tried.detectable:.2f}"
-    ]
-    if not found.cross_fitted:
-        notes.append(
-            f"fewer than {ENOUGH_ACCOUNTS} accounts: the definitions were chosen on the same data,"
-            " so the estimates are too optimistic"
-        )
-    if tried.measuring:
-        notes.append(f"results: {tried.results:,} of {tried.measuring:,} accounts that measured")
-    else:
-        notes.append("results were not judged: too few accounts have measured twice")
-    adjusted = ", ".join(tried.adjusted_for) or "nothing: there are no such columns"
-    notes.append(f"adjusted for, as of the earlier day: {adjusted}")
-    if found.processes:
-        notes.append(
-            f"the claim rests on adoption {found.warning_time} days earlier and on the other"
-            " behaviours as controls; other lags, calendar quarters and early against late effects"
-            " are not checked here but by weigh_evidence"
-        )
-    if tried.not_kept:
-        notes.append(
-            f"{tried.not_kept} behaviours of fewer accounts were not tried; name those that matter"
-            " in [behaviors] keep"
-        )
-    if tried.left_out:
-        notes.append(f"too rare or too common to compare: {', '.join(tried.left_out)}")
-    return notes
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    if isinstance(value, np.bool_):
-        return bool(value)
-    return int(value) if isinstance(value, np.integer) else value
-
-
-MAX_ROWS = 20
-"""Maximum number of behaviours in a plot; the frame has all."""
-
-
-def plot_ratios(
-    frame: pd.DataFrame, floor: float, warning_time: int, ax: Axes | None = None
-) -> Axes:
-    """Plot each behaviour's hazard ratio with its interval, essential processes in colour.
-
-    ``floor`` is the highest hazard ratio that an essential process may have.
-    """
-    rows = frame.head(MAX_ROWS)
-    ax = axes_of(ax, (9.6, 1.5 + 0.46 * len(rows)))
-    ax.axvline(1, color=GREY, linewidth=1, zorder=0)
-    ax.axvline(floor, color=GREY, linewidth=1, linestyle=":", zorder=0)
-    low, high = _limits(rows, floor)
-    for place, (_, row) in enumerate(rows.iterrows()):
-        colour = COLOURS[0] if row["essential"] else GREY
-        limits = np.clip([row["low"], row["high"]], low, high)
-        ax.plot(limits, [place, place], color=colour, linewidth=2.4 if row["essential"] else 1.3)
-        ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
-        text_colour = "black" if row["essential"] else GREY
-        write_beside(ax, place, _evidence(row), 1.01, color=text_colour, annotation_clip=False)
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5) if low <= t <= high]
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    ax.minorticks_off()
-    name_rows(ax, [_defined(row) for _, row in rows.iterrows()], fontsize=SMALL)
-    ax.set_xlabel(
-        f"hazard ratio of leaving, adopted {warning_time} days before against not, with 95 %"
-        f" interval\n(dotted: {floor:g}, the weakest that is named)"
-    )
-    return ax
-
-
 def _limits(rows: pd.DataFrame, floor: float) -> tuple[float, float]:
     """Return axis limits that include all intervals, within 0.1 to 5."""
     low = min(float(rows["low"].min()), floor) * 0.9
@@ -466,3 +446,93 @@ def _evidence(row: pd.Series[Any]) -> str:
     results = "" if np.isnan(effect) else f"; results {effect:+.2f} SD"
     ratio = float(row["hazard_ratio"])
     return f"{ratio:.2f}{results}\n{row['verdict']}"
+
+
+@checked
+def discover_processes(
+    tables: Tables,
+    *,
+    warning_time: Duration | None = None,
+    at_least: Sequence[int] | None = None,
+    by_users: Sequence[int] | None = None,
+    within: Sequence[str] | None = None,
+    sustained_for: Sequence[int] | None = None,
+    match: Sequence[str] = (),
+    level: float = 0.02,
+    floor: float = 0.7,
+    most: int = 2,
+    draws: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Discovery:
+    """Find which behaviours, and at what frequency, distinguish accounts that succeed and stay.
+
+    Every behaviour that has indicators of its own in a panel (the 20 most common among accounts, or
+    those in ``[behaviors] keep``) is tested under a grid of definitions: all combinations of the
+    values below.
+
+    Parameters
+    ----------
+    tables : Tables
+        Tables with behaviors.
+    warning_time : Duration, optional
+        Time between a behaviour and the outcome. Default: the project's.
+    at_least, by_users, sustained_for : sequence of int, optional
+        Values to try for the minimum number of events, of users, and of consecutive windows.
+    within : sequence of str, optional
+        Window lengths to try. Default: a third, half and the whole of ``warning_time``.
+    match : sequence of str
+        Attributes to match on: a churn is compared only with accounts that have equal values.
+    level : float, default 0.02
+        Family-wise error rate over the whole grid.
+    floor : float, default 0.7
+        Highest hazard ratio of an essential process; 1 means no effect.
+    most : int, default 2
+        Maximum number of essential processes, 1 to 3.
+    draws : int, default 1000
+        Number of permutations.
+    seed : int, default 0
+        Seed of the permutations.
+    progress : callable, optional
+        Called with the number of steps done and the total.
+
+    Returns
+    -------
+    Discovery
+        The processes found, with their evidence.
+
+    Raises
+    ------
+    OptionError
+        If there is no behaviors table, or an argument is out of range.
+    ModelError
+        If fewer than 20 churns can be compared, or no behaviour varies.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> found = ls.discover_processes(tables, at_least=[2, 4], by_users=[2], within=["45d"])
+    >>> found.cross_fitted
+    False
+    """
+    rules = checked_rules(level, floor, most, draws, seed)
+    time = tables.project.warning_time if warning_time is None else days_in(warning_time)
+    grid = definitions_of(time, at_least, by_users, within, sustained_for)
+    steps = Steps(progress)
+    if "behaviors" not in tables.names:
+        read_events(tables, np.zeros(0))
+    panel = build_narrow(tables, is_compared)
+    steps.tick()
+    done = read_events(tables, whose(in_order(panel))[1])
+    kept = () if panel.behaviors is None else panel.behaviors.keep
+    events = {name: one for name, one in done.items() if name in kept}
+    exposures, tried = exposures_of(tables, panel, events, grid, time, rules, match)
+    steps.total = 5 + rules.most + len(exposures.behaviors)
+    steps.tick()
+    rated, first = name_processes(exposures, rules, steps.tick)
+    steps.finish()
+    return findings(
+        panel, exposures, rated, first, rules, time,
+        tried=tried, behaviors=tuple(events), not_kept=len(done) - len(events),
+    )  # fmt: skip

@@ -1,27 +1,23 @@
-"""What is compared: candidate processes, their events, rows at risk and matched risk sets.
+"""What is compared: candidate processes, their events, who had adopted them, and rows at risk.
+
+Adoption is defined as for episodes: an event of day d, known on day r, is in window k at day t if t
+− (k+1)w ≤ d < t − kw and r < t. A test checks that this agrees with ``engine.episodes`` to the day.
 
 A row of the panel at day s has the states of that day; its outcome is churn between s plus the
 warning time and the next snapshot plus the warning time. Accounts about to leave stop everything,
 so today's state may be a consequence of the decision to leave. A state one warning time earlier, in
 accounts still active, may precede it.
-
-Matched risk sets: each churn with accounts at risk at the same tenure and contract term.
-
-Under the null hypothesis, any member of a set could be the case, with the probability given by the
-adjusters (Cox's partial likelihood). Redrawing the cases with these probabilities gives the null
-distribution of the maximum of all statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from leadsignal.arguments import days_in
 from leadsignal.cohorts.risk_intervals import columns_of
@@ -30,7 +26,6 @@ from leadsignal.errors import OptionError, one_of
 from leadsignal.indicators.declare import Indicator
 from leadsignal.model.cox_design import SKEWED, skewness
 from leadsignal.panel import Panel
-from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
 from leadsignal.tables import Tables
 
@@ -135,6 +130,9 @@ def definitions_of(
     return Definitions(**sizes, within=tuple(sorted(set(windows))), longest=longest)
 
 
+# Events and states --------------------------------------------------------------------------------
+
+
 NO_USER = -1
 SPAN = 1_000_000
 """Exceeds any day number, so that account × SPAN + day sorts by account, then day."""
@@ -219,6 +217,75 @@ def _events(account: Ints, user: Ints, day: Ints, known: Ints, quantity: Floats)
     before[order] = np.where(same, previous, -SPAN)
     before[user == NO_USER] = SPAN
     return Events(account, day, known, user, quantity, before, bool((known > day).any()))
+
+
+ROWS_AT_ONCE = 20_000
+
+
+def adoption_states(
+    events: Mapping[str, Events], candidates: Sequence[Candidate], account: Ints, day: Ints
+) -> Bools:
+    """Return whether each candidate is adopted (rows × candidates) for these accounts and days."""
+    adopted = np.ones((len(candidates), len(day)), dtype=bool)
+    for behavior, of in events.items():
+        mine = [n for n, one in enumerate(candidates) if one.behavior == behavior]
+        for within, again in sorted({(candidates[n].within, k) for n in mine
+                                     for k in range(candidates[n].sustained_for)}):  # fmt: skip
+            using = [n for n in mine if candidates[n].within == within
+                     and candidates[n].sustained_for > again]  # fmt: skip
+            people = max(candidates[n].by_users for n in using) > 1
+            total, users = _in_window(of, account, day, within, again, people)
+            for n in using:
+                adopted[n] &= total >= candidates[n].at_least
+                if candidates[n].by_users > 1:
+                    adopted[n] &= users >= candidates[n].by_users
+    return adopted.T
+
+
+def _in_window(
+    events: Events, account: Ints, day: Ints, within: int, again: int, people: bool
+) -> tuple[Floats, Ints]:
+    """Return each row's quantity and, if ``people``, number of users in window ``again``."""
+    total, users = np.zeros(len(day)), np.zeros(len(day), dtype=np.int64)
+    begins, stops = day - (again + 1) * within, day - again * within
+    first = np.searchsorted(events.key, account * SPAN + begins)
+    after = np.searchsorted(events.key, account * SPAN + stops)
+    if not events.late:
+        running = np.concatenate(([0.0], np.cumsum(events.quantity)))
+        total = np.round(running[after] - running[first], 6)
+        if not people:
+            return total, users
+    for begin in range(0, len(day), ROWS_AT_ONCE):
+        rows = slice(begin, min(begin + ROWS_AT_ONCE, len(day)))
+        row, event = _pairs(first[rows], after[rows])
+        size = rows.stop - rows.start
+        if events.late:
+            seen = events.known[event] < day[rows][row]
+            row, event = row[seen], event[seen]
+            total[rows] = np.round(np.bincount(row, events.quantity[event], size), 6)
+            users[rows] = _distinct(row, events.user[event], size)
+        else:
+            fresh = events.before[event] < begins[rows][row]
+            users[rows] = np.bincount(row[fresh], minlength=size)
+    return total, users
+
+
+def _pairs(first: Ints, after: Ints) -> tuple[Ints, Ints]:
+    """Return all pairs of a row and an event from ``first`` up to but excluding ``after``."""
+    many = after - first
+    row = np.repeat(np.arange(len(many)), many)
+    begins = np.concatenate(([0], np.cumsum(many)[:-1])) if len(many) else many
+    return row, np.arange(many.sum()) - (begins - first)[row]
+
+
+def _distinct(row: Ints, user: Ints, size: int) -> Ints:
+    """Return the number of distinct users of each row."""
+    named = user != NO_USER
+    pairs = np.unique(row[named] * (user.max(initial=0) + 2) + user[named])
+    return np.bincount(pairs // (user.max(initial=0) + 2), minlength=size)
+
+
+# Rows at risk -------------------------------------------------------------------------------------
 
 
 LAGGED = ("activity", "usage")
@@ -366,171 +433,3 @@ def _plain(values: pd.Series[Any], kind: str, *, log: bool) -> np.ndarray:
     skewed = len(known) > 0 and known.min() >= 0 and skewness(known) > SKEWED
     # Ratios of counts, amounts and sizes matter, hence logs; attributes may be negative.
     return np.log1p(np.maximum(numbers, 0)) if log or skewed else numbers
-
-
-MAX_CONTROLS = 50
-"""Maximum number of controls per churn; more would reduce the variance by less than 2 %."""
-MIN_INFORMATION = 0.5
-"""With less information, a state varies within at most about two sets and cannot be tested."""
-RIDGE = 1.0
-"""Ridge penalty that stabilises adjusters that barely vary; adds one unit of information each."""
-LIGHT_RIDGE = 0.05
-"""Ridge penalty that keeps the coefficient of a process finite if no adopter left; with ten churns
-it shrinks the coefficient by 0.5 %."""
-
-
-@dataclass(frozen=True, eq=False)
-class MatchedSets:
-    """Members of the sets, set by set, the case first.
-
-    ``row`` (members) indexes the rows at risk, ``first`` (sets + 1) is where each set begins, and
-    ``cluster`` (sets) is the case's customer.
-    """
-
-    row: Ints
-    first: Ints
-    cluster: Ints
-
-    def __len__(self) -> int:
-        return len(self.first) - 1
-
-    @property
-    def of(self) -> Ints:
-        """Index of each member's set."""
-        return np.repeat(np.arange(len(self)), np.diff(self.first))
-
-    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the sums over the members of each set (sets × columns)."""
-        return np.add.reduceat(values, self.first[:-1], axis=0)
-
-
-def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:
-    """Return the risk set of each churn: up to 50 accounts with its term at risk at its tenure."""
-    rng = np.random.default_rng(seed)
-    members, sizes, cases = [], [], []
-    for stratum in np.unique(at_risk.stratum):
-        mine = np.flatnonzero(at_risk.stratum == stratum)
-        mine = mine[np.argsort(at_risk.start[mine], kind="stable")]
-        start, stop = at_risk.start[mine], at_risk.stop[mine]
-        longest = float((stop - start).max())
-        for case in mine[at_risk.event[mine]]:
-            time = at_risk.stop[case]
-            near = slice(*np.searchsorted(start, (time - longest, time)))
-            others = mine[near][stop[near] >= time]
-            others = others[at_risk.cluster[others] != at_risk.cluster[case]]
-            if len(others) > MAX_CONTROLS:
-                others = rng.choice(others, MAX_CONTROLS, replace=False)
-            if len(others):
-                members += [np.array([case]), others]
-                sizes.append(len(others) + 1)
-                cases.append(case)
-    first = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
-    row = np.concatenate(members) if members else np.zeros(0, np.int64)
-    return MatchedSets(row, first, at_risk.cluster[np.array(cases, dtype=np.int64)])
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Score and information of each candidate by set, adjusted.
-
-    ``members`` (members × candidates) are states minus their mean in the set and minus what the
-    adjusters explain; ``chance`` (members) is each member's probability of being the case;
-    ``score`` and ``information`` (sets × candidates) are the sets' contributions.
-    """
-
-    sets: MatchedSets
-    members: NDArray[Any]
-    chance: Floats
-    score: Floats
-    information: Floats
-
-    def at(self, place: Ints) -> Scores:
-        """Return the scores of the candidates at ``place``."""
-        names = ("members", "score", "information")
-        return replace(self, **{name: getattr(self, name)[:, place] for name in names})
-
-    def z(self, weights: Floats | None = None) -> Floats:
-        """Return z statistics; positive if cases have adopted less than their sets.
-
-        ``weights`` (draws × sets) give the statistics of resamples of the sets.
-        """
-        score, information = self.totals(weights)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(information > MIN_INFORMATION, -score / np.sqrt(information), 0.0)
-
-    def ratio(self) -> Floats:
-        """Return each candidate's hazard ratio after one Newton step from no effect."""
-        score, information = self.totals()
-        # If a state hardly varies within sets, one step is meaningless.
-        known = information > MIN_INFORMATION
-        step = np.divide(score, information, out=np.full_like(score, np.nan), where=known)
-        return np.exp(step)
-
-    def totals(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Return score and information summed over sets, with ``weights`` if given."""
-        if weights is None:
-            return self.score.sum(axis=0), self.information.sum(axis=0)
-        return weights @ self.score, weights @ self.information
-
-    def permuted_maxima(self, draws: int, *, seed: int) -> Floats:
-        """Return the maximum statistic of each of ``draws`` random redraws of the cases."""
-        rng = np.random.default_rng(seed)
-        total = np.zeros((draws, self.members.shape[1]), dtype=np.float32)
-        for first, after in zip(self.sets.first[:-1], self.sets.first[1:], strict=True):
-            running = np.cumsum(self.chance[first:after])
-            picks = np.searchsorted(running, rng.random(draws) * running[-1], side="right")
-            total += self.members[first:after][np.minimum(picks, after - first - 1)]
-        information = self.information.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            known = information > MIN_INFORMATION
-            z = np.where(known, -total / np.sqrt(information), -np.inf)
-        return np.asarray(z.max(axis=1), dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Chances:
-    """Each member's probability ``chance`` (members) of being the case, given only the adjusters.
-
-    ``Z`` (members × p) are the adjusters and the processes named before, centred within sets.
-    """
-
-    sets: MatchedSets
-    chance: Floats
-    Z: Floats
-
-    def scores(self, states: Bools) -> Scores:
-        """Return the scores of ``states`` (rows at risk × candidates)."""
-        # Single precision suffices: states are 0 or 1, sets are small, and candidates are many.
-        chance = np.asarray(self.chance[:, None], dtype=np.float32)
-        X = _centred(self.sets, states[self.sets.row].astype(np.float32), chance)
-        if self.Z.shape[1]:
-            Z = self.Z.astype(np.float32)
-            weighed = self.Z * self.chance[:, None]
-            gram = weighed.T @ self.Z + 1e-9 * np.eye(self.Z.shape[1])
-            explained = np.linalg.solve(gram, weighed.astype(np.float32).T @ X)
-            X -= Z @ explained.astype(np.float32)
-        information = self.sets.sums(np.square(X) * chance).astype(np.float64)
-        score = X[self.sets.first[:-1]].astype(np.float64)
-        return Scores(self.sets, X, self.chance, score, information)
-
-
-def chances_of(sets: MatchedSets, at_risk: AtRisk, covariates: Floats) -> Chances:
-    """Return the probabilities given the adjusters and ``covariates`` (rows × k)."""
-    Z = np.ascontiguousarray(np.column_stack((at_risk.adjusters, covariates))[sets.row])
-    if not Z.shape[1]:
-        return Chances(sets, 1 / np.diff(sets.first)[sets.of], Z)
-    is_case = np.zeros(len(sets.row), dtype=bool)
-    is_case[sets.first[:-1]] = True
-    ridge = np.full(Z.shape[1], RIDGE)
-    ridge[Z.shape[1] - covariates.shape[1] :] = LIGHT_RIDGE
-    fit = fit_cox(Z, np.ones(len(Z)), is_case, strata=sets.of, ridge=ridge, ties="breslow")
-    eta = Z @ fit.coef
-    risk = np.exp(eta - np.maximum.reduceat(eta, sets.first[:-1])[sets.of])
-    chance = risk / sets.sums(risk)[sets.of]
-    return Chances(sets, chance, _centred(sets, Z, chance[:, None]))
-
-
-def _centred(sets: MatchedSets, values: NDArray[Any], chance: NDArray[Any]) -> NDArray[Any]:
-    """Return values minus their set's mean, weighted by ``chance`` (members × 1)."""
-    centred: NDArray[Any] = values - sets.sums(values * chance)[sets.of]
-    return centred

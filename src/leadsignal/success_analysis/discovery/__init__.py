@@ -1,1 +1,0 @@
-"""Discover which behaviours, and at what frequency, distinguish successful accounts."""
