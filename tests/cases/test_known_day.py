@@ -23,8 +23,8 @@ from leadsignal.config.table_settings import TableSource
 from leadsignal.model.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
 from leadsignal.success_analysis.adoption import LEFT
+from leadsignal.success_analysis.customer_fit import _reaching
 from leadsignal.success_analysis.discovery_candidates import KnownBefore, rows_at_risk
-from leadsignal.success_analysis.fit_and_gaps import _reaching
 from leadsignal.success_analysis.milestones import _past
 from leadsignal.success_analysis.successful import _with_outcome
 

@@ -115,13 +115,13 @@ def repeat_rules(loaded: Loaded) -> Iterator[Rule]:
     """Yield the rules on repetition: of keys, keys of two accounts, events, and rows."""
     table, recorded = loaded.table, "recorded_at" in loaded.columns
     key = table.key if table.key in loaded.columns else None
-    given = f"{key} IS NOT NULL"
+    present = f"{key} IS NOT NULL"
     if key and not recorded:
         remedy = "Give each its own; for versions of a row, add recorded_at to the table."
-        yield Rule(key, given, "keys appear in several rows", remedy, (key,))
+        yield Rule(key, present, "keys appear in several rows", remedy, (key,))
     if key and recorded and key != "account_id":
         problem, remedy = "keys belong to several accounts", "Give each its own key."
-        yield Rule(key, given, problem, remedy, (key,), "DISTINCT account_id")
+        yield Rule(key, present, problem, remedy, (key,), "DISTINCT account_id")
     if "event_id" in loaded.columns:
         problem, remedy = "events appear in several rows", "Keep one row of each."
         yield Rule("event_id", "event_id IS NOT NULL", problem, remedy, ("event_id",))

@@ -246,7 +246,7 @@ class TableReader:
 
     def latest(self) -> date | None:
         """Return the day after the latest fact of any table; future dates are plans, not facts."""
-        given = {
+        from_files = {
             name: loaded
             for name, loaded in self.intake.loaded.items()
             if not loaded.derived and name != "exchange_rates"
@@ -258,7 +258,7 @@ class TableReader:
             ]
             return self.store.query(f"SELECT max(day) FROM ({' UNION ALL '.join(listed)})")[0]
 
-        return day_after_the_latest(self.project, given, latest)
+        return day_after_the_latest(self.project, from_files, latest)
 
 
 def day_after_the_latest(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from leadsignal.model.hazard_ratios import HazardRatios
     from leadsignal.panel import Panel
     from leadsignal.success_analysis.adoption import Adoption
-    from leadsignal.success_analysis.fit_and_gaps import CustomerFit, SuccessGaps
+    from leadsignal.success_analysis.customer_fit import CustomerFit
+    from leadsignal.success_analysis.gaps import SuccessGaps
     from leadsignal.success_analysis.milestones import MilestoneCalendar, UnattendedAccounts
     from leadsignal.success_analysis.successful import SuccessfulAccounts
     from leadsignal.tables import Tables
@@ -162,7 +163,8 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     from leadsignal.evaluation.audit import audit_indicators
     from leadsignal.model.hazard_ratios import hazard_ratios
     from leadsignal.success_analysis.adoption import adoption_table
-    from leadsignal.success_analysis.fit_and_gaps import find_success_gaps, reasons_to_buy
+    from leadsignal.success_analysis.customer_fit import reasons_to_buy
+    from leadsignal.success_analysis.gaps import find_success_gaps
     from leadsignal.success_analysis.milestones import milestone_calendar, unattended_accounts
     from leadsignal.success_analysis.successful import most_successful
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
     from leadsignal.success_analysis.adoption import Adoption
-    from leadsignal.success_analysis.fit_and_gaps import CustomerFit, SuccessGaps
+    from leadsignal.success_analysis.customer_fit import CustomerFit
+    from leadsignal.success_analysis.gaps import SuccessGaps
     from leadsignal.success_analysis.milestones import MilestoneCalendar, UnattendedAccounts
     from leadsignal.success_analysis.successful import SuccessfulAccounts
 
