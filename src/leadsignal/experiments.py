@@ -23,6 +23,15 @@ from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Floats
 from leadsignal.tables import Tables
 
+__all__ = [
+    "ExperimentPlan",
+    "ExperimentResult",
+    "analyse_experiment",
+    "draw_arms",
+    "plan_experiment",
+    "simulated_power",
+]
+
 CONTROL, TREATED = "control", "treated"
 
 
