@@ -1,9 +1,10 @@
 """Facts about accounts, when their time at risk ends, and their rows on (start, stop].
 
-It ends on the day the vendor learned of the end: the notice (``end_known_on``) or the end of
-the contract (``ended_on``), whichever comes first. Nothing a customer does after its notice can
-keep it. A notice ends the time at risk even while the contract still runs. Figures by contract
-(retention, the number of customers on a day) use ``ended_on`` instead.
+An account's time at risk ends on the day the vendor learned of the end: the notice
+(``end_known_on``) or the end of the contract (``ended_on``), whichever comes first. Nothing a
+customer does after its notice can keep it. A notice ends the time at risk even while the contract
+still runs. Figures by contract (retention, the number of customers on a day) use ``ended_on``
+instead.
 """
 
 from __future__ import annotations

@@ -2,15 +2,14 @@
 
 ``naive`` assigns an account's whole time to the cohort in which it ends up; ``time_dependent``
 splits it at the event; ``landmark`` takes the accounts at risk on day L by their state on it;
-``target_trial`` clones accounts (see ``trial``); ``at_renewals`` starts again at each
-renewal. All later steps are the same for every method: rows, groups, weights.
+``target_trial`` clones accounts (see ``trial``); ``at_renewals`` starts again at each renewal. All
+later steps are the same for every method: rows, groups, weights.
 
-Sequential trials that start before renewals, for changes that are only made around then.
-
-Accounts that expand at a renewal, or shortly before it, have already decided to stay: by the state
-of each day, such a change seems to have kept the account. Instead, a trial begins ``lag`` days
-before each day on which a contract is due for renewal. Accounts are followed to the next trial,
-grouped by their state at its beginning.
+Sequential trials start before renewals, for changes that are only made around then. Accounts that
+expand at a renewal, or shortly before it, have already decided to stay: by the state of each day,
+such a change seems to have kept the account. Instead, a trial begins ``lag`` days before each day
+on which a contract is due for renewal. Accounts are followed to the next trial, grouped by their
+state at its beginning.
 
 Weights of a trial, or by propensity, depend on parameters that are estimated from the same
 accounts. An account therefore acts on an estimate in two ways: through its own rows, and through
@@ -22,8 +21,6 @@ and 94.8 % (trial), and otherwise 92.0 and 93.3 %.
 
 The log weight of a row depends on the linear predictors η (accounts × k) of its account, and these
 on q parameters. `WeightSlopes` has the derivatives by η, `WeightModel` those of η.
-
-
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Run the steps in DuckDB, and gather the rows in one sorted frame.
 
-The values are those of the SQL that `Expressions` writes for the same rules, without a trip through
-a query: of most panels, these are most of the cells.
+Indicators that are arithmetic on counts and days are computed with arrays. Their values are those
+of the SQL that `Expressions` writes for the same rules, without a trip through a query; in most
+panels, these are most of the cells.
 
-Rows of a user at most one window apart form a stay. It begins with a row farther than that from the
-row before, and ends one window after its last row.
+So is adoption if no record is late. Rows of a user at most one window apart form a stay. It begins
+with a row farther than that from the row before, and ends one window after its last row.
 
 The content of a window only changes when an event enters or leaves it. Whatever enters also leaves,
 so that one running sum over all changes, sorted by account, process and day, gives the content of

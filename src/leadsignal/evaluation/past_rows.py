@@ -2,9 +2,9 @@
 
 Functions take and return arrays. Every method has the same number of alerts at each snapshot.
 
-A set consists of a churn and of accounts that were active, and had not given notice, at the last
-snapshot before the churn was known. They have similar tenure, the same contract term, and the same
-decile of a risk predicted from context only, so that the comparison is not affected by these.
+A matched set consists of a churn and of accounts that were active, and had not given notice, at the
+last snapshot before the churn was known. They have similar tenure, the same contract term, and the
+same decile of a risk predicted from context only, so that the comparison is not affected by these.
 
 In a sample of customers, controls are chosen with equal probability: all churned customers are in
 the sample, so a random part of them is dropped, in proportion to the sampling of the others. The

@@ -1,8 +1,4 @@
-"""What a model is made of: parameters, training data, and how well it performed.
-
-Importing it takes longer than everything else a script does before fitting, so it is imported when
-a model is fitted.
-"""
+"""What a model is made of: parameters, training data, and how well it performed."""
 
 from __future__ import annotations
 
@@ -117,7 +113,9 @@ def refuse_other_settings(recipe: Recipe, horizon: Duration | None, estimator: s
 
 
 class EstimatorBase:
-    """An estimator that scikit-learn can clone, set and inspect.
+    """An estimator that scikit-learn can clone, set and inspect, without importing scikit-learn.
+
+    Importing it takes longer than everything else a script does before fitting.
 
     Parameters are the arguments of the constructor, which stores each as an attribute of the same
     name.

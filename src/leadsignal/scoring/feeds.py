@@ -1,4 +1,7 @@
-"""What a score depends on besides its model: late feeds, the holdout, and hindsight."""
+"""What a score depends on besides its model: late feeds, the holdout, and hindsight.
+
+A score is made in hindsight if its model was trained on days after the date that it scores.
+"""
 
 from __future__ import annotations
 

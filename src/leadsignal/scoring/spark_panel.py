@@ -3,7 +3,8 @@
 Spark forecasts and ranks all rows, and finds the next steps. The reasons compare at most 5,000
 accounts with at most 20,000 others; these rows are collected on the driver.
 
-Each table is read for its days and numbers of records only, the accounts for two numbers.
+For the warnings, each table is read for its days and numbers of records only, and the accounts for
+two numbers.
 """
 
 from __future__ import annotations
