@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 import leadsignal as ls
+
+# Modules are compiled once, also where the environment says otherwise: every worker imports all
+# tests, and hundreds of tests start a process that imports the library.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

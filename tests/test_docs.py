@@ -196,7 +196,7 @@ RUN = {page: code for page in sorted(DOCS.glob("*.md")) if (code := to_run(page)
 
 
 @pytest.fixture(scope="module")
-def names(small_sample: Path) -> dict[str, object]:
+def names(small_sample: Path, shared_session: None) -> dict[str, object]:
     """What the examples take as given: a small sample, read, built, fitted and scored."""
     names: dict[str, object] = {}
     start = BLOCK.findall((DOCS / "start.md").read_text(encoding="utf-8"))[0][1]
