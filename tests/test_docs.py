@@ -269,7 +269,7 @@ def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
     (tmp_path / "data" / "sample").symlink_to(small_sample)
     exports_of_a_stranger(small_sample, tmp_path / "my_tables")
     monkeypatch.chdir(tmp_path)
-    in_use = ls.read_tables("data/sample")  # While they are, all commands share their panel.
+    in_use = [ls.read_tables("data/sample")]  # While they are, all commands share their panel.
     commands = tutorial()
     assert [words[0] for words in commands[:2]] == ["demo", "check"]  # tests/test_demo.py runs it
     for words in commands[1:]:
@@ -280,6 +280,7 @@ def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
         printed = capsys.readouterr()
         if words[0] == "init":
             assert "question" not in printed.out + printed.err
+            in_use.append(ls.read_tables("my_tables"))
     for name in ("calls.csv", "my_calls.csv"):
         listed = (tmp_path / name).read_text(encoding="utf-8")
         assert '"Account","Name","Owner"' in listed, name

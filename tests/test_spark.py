@@ -527,7 +527,9 @@ def test_the_examples_of_the_page_on_scale_run(
     monkeypatch.setattr(ls, "read_tables", lambda _: tables)
     monkeypatch.setattr(ls, "read_project", lambda _: tables.project)
     here, connect, scores = SHOWN
-    names: dict[str, Any] = {"model": model}
+    # A process doubles a plan: that of one day is made once with it, and once without.
+    plain = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
+    names: dict[str, Any] = {"model": plain}
     # Spark's process has a working folder of its own.
     exec(here.replace('"panel"', f'"{tmp_path / "panel"}"'), names)
     assert len(pq.read_table(tmp_path / "panel")) == len(names["small"].frame) > 1000
@@ -543,12 +545,13 @@ def test_the_examples_of_the_page_on_scale_run(
     connect = connect.replace("spark.example.com:15002", address)
     # Beside a classic session the builder has to be that of Connect.
     connect = connect.replace("pyspark.sql ", "pyspark.sql.connect.session ")
-    exec(connect, names)
+    remote: dict[str, Any] = {"ls": ls, "model": model}
+    exec(connect, remote)
     expected = ls.score_accounts(model, tables, effects={}).frame
     found = classic.table("crm.churn_scores").toPandas().sort_values("rank")
     assert found["account_id"].tolist() == expected["account_id"].tolist()
     assert found["alert"].tolist() == expected["alert"].tolist()
-    names["spark"].stop()
+    remote["spark"].stop()
     classic.sql("DROP SCHEMA crm CASCADE")
 
 
