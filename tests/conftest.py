@@ -13,11 +13,11 @@ import pytest
 
 import leadsignal as ls
 from in_browser import started_browser
-from leadsignal import session_cache
+from leadsignal import workers
 from postgres_server import Server, running_server, why_not
 
 # A test that fits twice is to fit twice, but for files that ask for the fixture shared_session.
-os.environ[session_cache.SWITCH] = "0"
+os.environ[workers.CACHE_SWITCH] = "0"
 
 LONGEST = (
     "test_docs.py",
@@ -75,9 +75,9 @@ def business_scores(business: ls.Tables, business_model: ls.ChurnModel) -> ls.Sc
 def shared_session() -> Iterator[None]:
     """Keep panels and fits as a session of the user does, for examples and commands in a row."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv(session_cache.SWITCH, "1")
+        patched.setenv(workers.CACHE_SWITCH, "1")
         yield
-    session_cache.forget()
+    workers.forget()
 
 
 @pytest.fixture(scope="session")
