@@ -13,10 +13,11 @@ import pytest
 
 import leadsignal as ls
 from in_browser import started_browser
+from leadsignal import workers
 from postgres_server import Server, running_server, why_not
 
-# A test that fits twice is to fit twice.
-os.environ["LEADSIGNAL_SESSION_CACHE"] = "0"
+# A test that fits twice is to fit twice, but for files that ask for the fixture shared_session.
+os.environ[workers.CACHE_SWITCH] = "0"
 
 LONGEST = (
     "test_docs.py",
@@ -68,6 +69,15 @@ def logistic_model(business_panel: ls.Panel) -> ls.ChurnModel:
 @pytest.fixture(scope="session")
 def business_scores(business: ls.Tables, business_model: ls.ChurnModel) -> ls.Scores:
     return ls.score_accounts(business_model, business)
+
+
+@pytest.fixture(scope="module")
+def shared_session() -> Iterator[None]:
+    """Keep panels and fits as a session of the user does, for examples and commands in a row."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(workers.CACHE_SWITCH, "1")
+        yield
+    workers.forget()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,10 @@ SETTINGS = {
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m"
         # All that is compiled stays: in the 48 MB of this compiler it stops halfway.
         " -XX:ReservedCodeCacheSize=240m"
+        # Plans are short-lived: in a large young generation they are gone before it is full.
+        " -Xms1500m -Xmn700m"
+        # Spark's own classes need no verification, which takes seconds.
+        " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
     ),
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -196,7 +196,7 @@ RUN = {page: code for page in sorted(DOCS.glob("*.md")) if (code := to_run(page)
 
 
 @pytest.fixture(scope="module")
-def names(small_sample: Path) -> dict[str, object]:
+def names(small_sample: Path, shared_session: None) -> dict[str, object]:
     """What the examples take as given: a small sample, read, built, fitted and scored."""
     names: dict[str, object] = {}
     start = BLOCK.findall((DOCS / "start.md").read_text(encoding="utf-8"))[0][1]
@@ -259,6 +259,7 @@ def exports_of_a_stranger(sample: Path, folder: Path) -> None:
 
 
 def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
+    shared_session: None,
     small_sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -268,6 +269,7 @@ def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
     (tmp_path / "data" / "sample").symlink_to(small_sample)
     exports_of_a_stranger(small_sample, tmp_path / "my_tables")
     monkeypatch.chdir(tmp_path)
+    in_use = [ls.read_tables("data/sample")]  # While they are, all commands share their panel.
     commands = tutorial()
     assert [words[0] for words in commands[:2]] == ["demo", "check"]  # tests/test_demo.py runs it
     for words in commands[1:]:
@@ -278,9 +280,11 @@ def test_the_tutorial_runs_on_the_sample_and_on_exports_of_a_stranger(
         printed = capsys.readouterr()
         if words[0] == "init":
             assert "question" not in printed.out + printed.err
+            in_use.append(ls.read_tables("my_tables"))
     for name in ("calls.csv", "my_calls.csv"):
         listed = (tmp_path / name).read_text(encoding="utf-8")
         assert '"Account","Name","Owner"' in listed, name
+    del in_use
 
 
 def test_python_on_the_pages_is_python_and_calls_what_there_is() -> None:

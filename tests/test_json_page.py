@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,20 @@ import llms  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, shared_session: None) -> Iterator[Path]:
     """A business with tables, a model and scores of its day."""
     folder = tmp_path_factory.mktemp("json")
     tables = ls.simulate(300, seed=3, days=900).write(folder / "tables")
     exports = ls.simulate(40, seed=3).write(folder / "exports")
     (exports / "leadsignal.toml").unlink()
+    in_use = ls.read_tables(tables)  # While they are, all commands share their panel.
     fitted = ["fit", str(tables), "--estimator", "logistic", "--out", str(folder / "model")]
     assert main([*fitted, "--json", str(folder / "fit.json"), "--quiet"]) == 0
     scored = ["score", str(tables), "--model", str(folder / "model")]
     scored += ["--out", str(folder / "scores"), "--json", str(folder / "score.json"), "--quiet"]
     assert main(scored) == 0
-    return folder
+    yield folder
+    del in_use
 
 
 WORDS = {

@@ -31,6 +31,7 @@ def test_the_readmes_links_lead_somewhere() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+@pytest.mark.usefixtures("shared_session")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the notebook client itself
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs(notebook: Path) -> None:

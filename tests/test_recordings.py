@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pandas as pd
 import pytest
 
@@ -16,6 +18,7 @@ def plain() -> ls.datasets.Simulation:
     return ls.simulate(150, **OPTIONS)  # type: ignore[arg-type]
 
 
+@cache
 def recorded(name: str) -> ls.datasets.Simulation:
     return ls.simulate(150, recording=(name,), **OPTIONS)  # type: ignore[arg-type]
 
