@@ -26,6 +26,8 @@ from futures import as_bytes
 from leadsignal.cli import main
 from leadsignal.config.project import Behaviors, Project
 from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.errors import BusyError
+from leadsignal.files.writing import exclusive_lock
 from leadsignal.panel_folder import PanelFolder, extend_panel
 from leadsignal.tables import read_tables
 from random_tables import Case
@@ -314,3 +316,14 @@ def test_the_command_extends_a_folder_once_a_week(
     (files / "mine" / "mine.txt").write_text("mine")
     assert main(["panel", str(files), "--out", str(files / "mine"), "--extend"]) == 2
     assert "is not a panel in a folder" in capsys.readouterr().err
+
+
+def test_two_runs_never_write_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADSIGNAL_LOCK_WAIT", "0")
+    case = case_of(3)
+    tables, folder = case.read(), tmp_path / "panel"
+    with exclusive_lock(folder), pytest.raises(BusyError, match="is being written"):
+        extend_panel(tables, case.analysis, folder)
+    assert not folder.exists()
+    extend_panel(tables, case.analysis, folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["panel"]

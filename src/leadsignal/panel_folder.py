@@ -41,7 +41,7 @@ from leadsignal.engine.resumed import (
 )
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import FolderKind, shown
-from leadsignal.files.writing import atomic_write, whole_folder
+from leadsignal.files.writing import atomic_write, exclusive_lock, whole_folder
 from leadsignal.formats import count_of
 from leadsignal.ingestion.check_report import CheckedTables, Coverage
 from leadsignal.ingestion.dialect import day_number
@@ -181,6 +181,8 @@ def extend_panel(
     ------
     OptionError
         If the folder holds something else, or a panel of a later day.
+    BusyError
+        If another process is writing the folder.
 
     Examples
     --------
@@ -194,14 +196,15 @@ def extend_panel(
     """
     folder, analysis = Path(folder), analysis or SuccessAnalysis(())
     source = read_project(source) if isinstance(source, str | Path) else source
-    kept, why = Kept.read(folder), "it is the first run"
-    if kept is not None:
-        try:
-            return _run(*_new_tables(source, kept), analysis, folder, every, progress, kept)
-        except BeginAgainError as error:
-            why = str(error)
-    tables = _whole_tables(source)
-    return _run(tables, frozenset(), analysis, folder, every, progress, None, why)
+    with exclusive_lock(folder):
+        kept, why = Kept.read(folder), "it is the first run"
+        if kept is not None:
+            try:
+                return _run(*_new_tables(source, kept), analysis, folder, every, progress, kept)
+            except BeginAgainError as error:
+                why = str(error)
+        tables = _whole_tables(source)
+        return _run(tables, frozenset(), analysis, folder, every, progress, None, why)
 
 
 def _whole_tables(source: Project | Tables) -> Tables:
