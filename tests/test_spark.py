@@ -526,9 +526,7 @@ def test_the_examples_of_the_page_on_scale_run(
     monkeypatch.setattr(ls, "read_tables", lambda _: tables)
     monkeypatch.setattr(ls, "read_project", lambda _: tables.project)
     here, connect, scores = SHOWN
-    # A process doubles a plan: that of one day is made once with it, and once without.
-    plain = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
-    names: dict[str, Any] = {"model": plain}
+    names: dict[str, Any] = {"model": model}
     # Spark's process has a working folder of its own.
     exec(here.replace('"panel"', f'"{tmp_path / "panel"}"'), names)
     assert len(pq.read_table(tmp_path / "panel")) == len(names["small"].frame) > 1000
