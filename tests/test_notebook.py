@@ -34,6 +34,8 @@ NOT_RESULTS = {
     "Truth": "arrays that only the simulator knows",
     "Project": "settings; its repr names each of them as it is written",
     "Source": "settings; its repr names each of them as it is written",
+    "ChurnModel": "an estimator, which names the parameters that were changed; see summary()",
+    "LifetimeModel": "an estimator, which names the parameters that were changed",
 }
 
 

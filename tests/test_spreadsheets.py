@@ -12,6 +12,7 @@ import pytest
 
 import leadsignal as ls
 from hostile_strings import FORMULAS, HOSTILE
+from leadsignal import results
 from leadsignal.cohorts import wording as pasted
 from leadsignal.files.writing import plain_frame, plain_text, safe_frame, safe_text
 from leadsignal.scoring import scores as scoring
@@ -75,8 +76,9 @@ def test_frames_are_guarded_in_every_text_column_and_header() -> None:
 def test_scores_and_comparisons_share_the_guard(
     business_model: ls.ChurnModel, business: ls.Tables, tmp_path: Path
 ) -> None:
-    for writer in (scoring, pasted):
+    for writer in (scoring, results):
         assert vars(writer)["safe_frame"] is safe_frame
+    assert vars(pasted)["write_rows"] is results.write_rows
     found = ls.compare_cohorts(business, "measured", methods=("naive",))
     (first, *rest) = found.contrasts
     odd = replace(found, contrasts=(replace(first, cohort=" =1+1", against="-12"), *rest))
